@@ -1,0 +1,3 @@
+//! Everything is a segment (being written).
+
+pub mod types;

@@ -1,3 +1,61 @@
-//! Everything is a segment (being written).
+//! Everything is a segment: the store that keeps artifacts within a byte budget, whatever it is killed at.
+//!
+//! Four paths, each readable top to bottom:
+//! - WRITE: [`Store::put`] → `upload` (admit, reserve, stream in place) → `commit` (trailer, group commit, index).
+//! - READ: [`Store::get`] → `read` (probe, vouch) → `body` (checked as it leaves).
+//! - RECLAIM: `keeper` (when) → `reclaim` (choose, rescue or promote, sync) → `evict` (unlink).
+//! - RECOVERY: [`Store::open`] → `recover` → `sweep`, `load`, `scan` → `publish`.
+//!
+//! Invariants: an index entry leads to a record that is readable; a segment is in the ring until its unlink is durable; every byte on the disk is
+//! on the ledger; no lock is held across disk work.
+//!
+//! Absent on purpose: protocols, async runtimes, clocks and files (all of the last two come through `kura-disk`).
 
+mod body;
+pub mod budget;
+mod commit;
+mod counters;
+mod create;
+mod error;
+mod evict;
+mod files;
+pub mod format;
+pub mod geometry;
+mod heat;
+pub mod index;
+mod keeper;
+pub mod key;
+mod load;
+mod log;
+mod pressure;
+mod progress;
+mod publish;
+mod read;
+mod reclaim;
+mod recover;
+mod rescue;
+mod residents;
+mod retire;
+mod ring;
+mod room;
+mod scan;
+mod seal;
+mod segment;
+mod settings;
+mod solo;
+mod store;
+mod sweep;
+mod tombstone;
 pub mod types;
+mod upload;
+mod version;
+mod victim;
+
+pub use body::Body;
+pub use counters::{LATENCY_BUCKETS_MICROS, LatencySnapshot, Stats};
+pub use error::Error;
+pub use progress::{Phase, Progress, ProgressSnapshot};
+pub use read::{Artifact, Presence};
+pub use settings::{Durability, Settings};
+pub use store::Store;
+pub use upload::{Commit, PutRequest, Upload};

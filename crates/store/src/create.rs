@@ -1,0 +1,153 @@
+//! New segments: their space is allocated, their header durable and their name durable before anything uses them.
+//! Each is made in a task of its own, so that a caller who goes away leaves no file that nobody knows.
+//! On any failure the file is unlinked, at once or by the keeper; its bytes stay on the ledger until it is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use kura_disk::File;
+use parking_lot::Mutex;
+
+use crate::budget::Reservation;
+use crate::error::{During, Error};
+use crate::files::{Handle, Space};
+use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentHeader, SegmentKind, file_name};
+use crate::format::{SEGMENTS_DIRECTORY, TEMPORARY_PREFIX};
+use crate::segment::{Segment, Shape, Writing};
+use crate::store::Inner;
+use crate::types::SegmentNumber;
+
+/// How many zeros are written at a time where the filesystem cannot allocate.
+const ZEROS: usize = 1 << 20;
+
+pub(crate) fn segment_path(number: SegmentNumber) -> String {
+    format!("{SEGMENTS_DIRECTORY}/{}", file_name(number))
+}
+
+fn temporary_path(number: SegmentNumber) -> String {
+    format!("{SEGMENTS_DIRECTORY}/{TEMPORARY_PREFIX}{}", file_name(number))
+}
+
+impl Inner {
+    /// Makes a segment of `length` bytes in the ring, for which `reservation` pays.
+    ///
+    /// # Errors
+    /// `Io`, with `StorageFull` where neighbours have filled the filesystem.
+    pub(crate) async fn create_segment(
+        self: &Arc<Self>,
+        kind: SegmentKind,
+        length: u64,
+        reservation: Reservation,
+    ) -> Result<Created, Error> {
+        let (answer, created) = oneshot::channel();
+        let inner = Arc::clone(self);
+        self.spawn("create segment", async move {
+            // If nobody listens any more, the guard in the answer condemns the segment.
+            let _ = answer.send(inner.make_segment(kind, length, reservation).await);
+        });
+        created.await.unwrap_or(Err(Error::Closed))
+    }
+
+    async fn make_segment(self: &Arc<Self>, kind: SegmentKind, length: u64, reservation: Reservation) -> Result<Created, Error> {
+        let number = self.versions.next_number();
+        let space: Space = Arc::new(Mutex::new(reservation));
+        let temporary = temporary_path(number);
+        let file = self.disk.create(&temporary).await.during("creating a segment")?;
+        let prepared = self.prepare(&file, &temporary, number, kind, length).await;
+        let handle = Handle::new(file, Arc::clone(&space), Arc::clone(&self.graveyard));
+        if let Err(error) = prepared {
+            self.remove_stray([temporary, segment_path(number)], space).await;
+            return Err(error);
+        }
+        let shape = Shape { birth: number, number, kind, block: self.geometry().block(), length };
+        let writing = Writing::new(handle, SEGMENT_HEADER_LEN);
+        let segment = self.ring.add(|slot| Segment::new(slot, shape, Arc::clone(&space), Some(writing)));
+        match segment {
+            Some(segment) => Ok(Created { inner: Arc::clone(self), segment: Some(segment) }),
+            None => {
+                self.remove_stray([temporary, segment_path(number)], space).await;
+                Err(Error::Full("too many segments"))
+            }
+        }
+    }
+
+    async fn prepare(
+        &self,
+        file: &Arc<dyn File>,
+        temporary: &str,
+        number: SegmentNumber,
+        kind: SegmentKind,
+        length: u64,
+    ) -> Result<(), Error> {
+        self.allocate(file, length).await?;
+        let header = SegmentHeader {
+            store_id: self.identity.store_id,
+            birth: number,
+            kind,
+            lane: 0,
+            capacity: length,
+            block: self.geometry().block(),
+            created_unix_millis: self.runtime.unix_millis(),
+        };
+        file.write_at(0, vec![Bytes::from(header.encode())]).await.during("writing a segment header")?;
+        file.sync("header of a new segment").await.during("syncing a segment header")?;
+        self.disk.rename(temporary, &segment_path(number)).await.during("naming a segment")?;
+        self.disk.sync_directory(SEGMENTS_DIRECTORY, "name of a new segment").await.during("syncing a segment's name")
+    }
+
+    /// Makes the file `length` bytes long with blocks of its own, by writing them where the filesystem cannot do better.
+    pub(crate) async fn allocate(&self, file: &Arc<dyn File>, length: u64) -> Result<(), Error> {
+        match file.allocate(length).await {
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+                self.say_once_that_nothing_allocates();
+                let mut from = file.len().await.during("measuring a segment")?;
+                let zeros = Bytes::from(vec![0; ZEROS]);
+                while from < length {
+                    let piece = zeros.len().min(usize::try_from(length - from).unwrap_or(usize::MAX));
+                    file.write_at(from, vec![zeros.slice(..piece)]).await.during("writing out a segment")?;
+                    from += piece as u64;
+                    self.runtime.yield_now().await;
+                }
+                Ok(())
+            }
+            other => other.during("allocating a segment"),
+        }
+    }
+
+    /// Unlinks a file that did not become a segment; what fails is left to the keeper, on the ledger.
+    async fn remove_stray(&self, names: [String; 2], space: Space) {
+        for name in names {
+            match self.disk.unlink(&name).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(_) => self.strays.lock().push((name, Arc::clone(&space))),
+            }
+        }
+    }
+}
+
+/// A new segment that belongs to whoever takes it; dropped untaken, it is evicted.
+#[must_use]
+pub(crate) struct Created {
+    inner: Arc<Inner>,
+    segment: Option<Arc<Segment>>,
+}
+
+impl Created {
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        self.segment.as_ref().expect("taken only by value")
+    }
+
+    pub(crate) fn take(mut self) -> Arc<Segment> {
+        self.segment.take().expect("taken only by value")
+    }
+}
+
+impl Drop for Created {
+    fn drop(&mut self) {
+        if let Some(segment) = self.segment.take() {
+            self.inner.condemn(segment);
+        }
+    }
+}

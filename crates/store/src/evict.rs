@@ -1,0 +1,96 @@
+//! The only way out of the ring: unlink, make that durable, give the bytes back.
+//! Used by reclaim, by the start-up sweep and by shrinking. Only the keeper (or the start, before it) calls it, one segment at a time, so no two unlinks are
+//! ever without a directory sync between them.
+//! Invariant: what replaces a record is synced before the segment of the replaced one is unlinked.
+
+use std::sync::Arc;
+
+use crate::create::segment_path;
+use crate::error::{During, Error};
+use crate::format::SEGMENTS_DIRECTORY;
+use crate::segment::{Mode, Segment};
+use crate::store::Inner;
+
+impl Inner {
+    /// Hands a segment that holds nothing live, or was never finished, to the keeper. Bounded by the number of segments.
+    pub(crate) fn condemn(&self, segment: Arc<Segment>) {
+        if segment.condemn() {
+            self.condemned.lock().push(segment);
+            self.wake_keeper();
+        }
+    }
+
+    /// Unlinks a condemned segment, to which no index entry leads any more. Returns the bytes that come back with it, now or when its last reader lets go.
+    ///
+    /// # Errors
+    /// `Io`: it stays in the ring and on the ledger, and is tried again.
+    pub(crate) async fn evict_segment(&self, segment: &Arc<Segment>) -> Result<u64, Error> {
+        let path = segment_path(segment.number());
+        match self.disk.unlink(&path).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other.during("unlinking a segment")?,
+        }
+        self.disk.sync_directory(SEGMENTS_DIRECTORY, "unlink of a segment").await.during("syncing an unlink")?;
+        self.ring.remove(segment);
+        let Some(space) = segment.take_space() else { return Ok(0) };
+        let bytes = space.lock().bytes();
+        if let Some(handle) = segment.open_handle() {
+            self.unlinked.add(&handle);
+            self.files.let_go(&handle);
+        }
+        // What was kept to write it holds its file open.
+        segment.set_sealed();
+        drop(space);
+        self.graveyard.clear().await;
+        self.counters.evictions.add(1);
+        self.room.notify(usize::MAX);
+        Ok(bytes)
+    }
+
+    /// Evicts what was condemned. What cannot be unlinked now stays condemned.
+    pub(crate) async fn evict_condemned(&self) -> u64 {
+        let condemned = std::mem::take(&mut *self.condemned.lock());
+        if condemned.is_empty() {
+            return 0;
+        }
+        // What replaced an overwritten artifact may not be synced yet.
+        if let Err(error) = self.sync_active().await {
+            tracing::warn!(%error, "what replaces evicted segments could not be synced");
+            self.condemned.lock().extend(condemned);
+            return 0;
+        }
+        let mut freed = 0;
+        for segment in condemned {
+            match self.evict_segment(&segment).await {
+                Ok(bytes) => freed += bytes,
+                Err(error) => {
+                    tracing::warn!(segment = %segment.number(), %error, "could not be unlinked; it stays on the ledger");
+                    self.condemned.lock().push(segment);
+                }
+            }
+        }
+        freed
+    }
+
+    /// Makes durable what the segments that are still written hold.
+    pub(crate) async fn sync_active(&self) -> Result<(), Error> {
+        for segment in self.ring.in_order() {
+            let dirty = segment.with_writing(|writing| writing.written > writing.synced && writing.mode != Mode::Failed && !segment.is_condemned());
+            if dirty == Some(true) {
+                self.sync_segment(&segment).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries again to unlink files that did not become segments.
+    pub(crate) async fn remove_strays(&self) {
+        let strays = std::mem::take(&mut *self.strays.lock());
+        for (name, space) in strays {
+            match self.disk.unlink(&name).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => self.strays.lock().push((name, space)),
+                _ => drop(space),
+            }
+        }
+    }
+}

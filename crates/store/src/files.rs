@@ -1,0 +1,157 @@
+//! Open segment files: a bounded cache of them, and the way out of an unlinked one that is still being read.
+//! Invariant: a segment's bytes stay on the ledger until its name is gone *and* every file of it is closed; so a handle shares the
+//! segment's reservation, and what is dropped goes through the graveyard, where the keeper closes it.
+//! Not here: when a segment is evicted (`evict`).
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use event_listener::Event;
+use kura_disk::File;
+use parking_lot::Mutex;
+
+use crate::budget::{Category, Reservation};
+use crate::error::Error;
+
+/// A segment's bytes on the ledger, shared by the segment and its open files.
+pub(crate) type Space = Arc<Mutex<Reservation>>;
+
+/// An open segment file. Readers and writers hold it; dropping the last one closes it.
+pub(crate) struct Handle {
+    file: Mutex<Option<Arc<dyn File>>>,
+    space: Space,
+    graveyard: Arc<Graveyard>,
+    /// Set by each use, cleared by the clock hand of [`OpenFiles`].
+    used: AtomicBool,
+}
+
+impl Handle {
+    pub(crate) fn new(file: Arc<dyn File>, space: Space, graveyard: Arc<Graveyard>) -> Arc<Handle> {
+        Arc::new(Handle { file: Mutex::new(Some(file)), space, graveyard, used: AtomicBool::new(true) })
+    }
+
+    /// The file, unless the answers that hold it were broken off.
+    pub(crate) fn file(&self) -> Result<Arc<dyn File>, Error> {
+        self.file.lock().clone().ok_or(Error::Evicted)
+    }
+
+    pub(crate) fn mark_used(&self) {
+        // A load first: a store by every reader would bounce the cache line between cores.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the file from whoever still reads it: their next read fails, and its bytes come back.
+    fn break_off(&self) {
+        let file = self.file.lock().take();
+        if let Some(file) = file {
+            self.graveyard.bury(file, Arc::clone(&self.space));
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.get_mut().take() {
+            self.graveyard.bury(file, Arc::clone(&self.space));
+        }
+    }
+}
+
+/// Files to be closed. Bounded by the number of handles there were.
+pub(crate) struct Graveyard {
+    buried: Mutex<Vec<(Arc<dyn File>, Space)>>,
+    /// Wakes the keeper.
+    wake: Arc<Event>,
+}
+
+impl Graveyard {
+    pub(crate) fn new(wake: Arc<Event>) -> Arc<Graveyard> {
+        Arc::new(Graveyard { buried: Mutex::new(Vec::new()), wake })
+    }
+
+    fn bury(&self, file: Arc<dyn File>, space: Space) {
+        self.buried.lock().push((file, space));
+        self.wake.notify(1);
+    }
+
+    /// Closes what was buried, then gives its bytes back.
+    pub(crate) async fn clear(&self) {
+        let buried = std::mem::take(&mut *self.buried.lock());
+        for (file, space) in buried {
+            // A failed close has closed all the same.
+            let _ = file.close().await;
+            drop(space);
+        }
+    }
+}
+
+/// Keeps the files of recently read segments open, at most `limit` of them (second-chance order).
+pub(crate) struct OpenFiles {
+    limit: usize,
+    open: Mutex<VecDeque<Arc<Handle>>>,
+}
+
+impl OpenFiles {
+    pub(crate) fn new(limit: usize) -> OpenFiles {
+        OpenFiles { limit: limit.max(1), open: Mutex::new(VecDeque::new()) }
+    }
+
+    pub(crate) fn keep(&self, handle: &Arc<Handle>) {
+        let mut dropped = Vec::new();
+        let mut open = self.open.lock();
+        while open.len() >= self.limit {
+            let Some(oldest) = open.pop_front() else { break };
+            if oldest.used.swap(false, Ordering::Relaxed) {
+                open.push_back(oldest);
+            } else {
+                dropped.push(oldest);
+            }
+        }
+        open.push_back(Arc::clone(handle));
+        drop(open);
+        drop(dropped);
+    }
+
+    pub(crate) fn let_go(&self, handle: &Arc<Handle>) {
+        self.open.lock().retain(|kept| !Arc::ptr_eq(kept, handle));
+    }
+
+    pub(crate) fn let_go_of_all(&self) {
+        let open = std::mem::take(&mut *self.open.lock());
+        drop(open);
+    }
+}
+
+/// Unlinked segments that somebody still reads, oldest first.
+#[derive(Default)]
+pub(crate) struct Unlinked {
+    held: Mutex<VecDeque<(Weak<Handle>, Space)>>,
+}
+
+impl Unlinked {
+    /// The segment of `handle` was unlinked. Its bytes count as unlinked from here on.
+    pub(crate) fn add(&self, handle: &Arc<Handle>) {
+        handle.space.lock().move_to(Category::Unlinked);
+        self.held.lock().push_back((Arc::downgrade(handle), Arc::clone(&handle.space)));
+    }
+
+    /// Breaks off the slowest answers (those of the segments unlinked first) until at most `limit` bytes are held. Returns how many.
+    pub(crate) fn keep_within(&self, limit: u64) -> usize {
+        let mut broken = Vec::new();
+        {
+            let mut held = self.held.lock();
+            held.retain(|(handle, _)| handle.strong_count() > 0);
+            let mut bytes: u64 = held.iter().map(|(_, space)| space.lock().bytes()).sum();
+            while bytes > limit {
+                let Some((handle, space)) = held.pop_front() else { break };
+                bytes -= space.lock().bytes();
+                broken.extend(handle.upgrade());
+            }
+        }
+        broken.iter().for_each(|handle| handle.break_off());
+        broken.len()
+    }
+}

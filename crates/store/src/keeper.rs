@@ -1,0 +1,220 @@
+//! The keeper: the one task that makes room. It evicts what was condemned, keeps one spare segment ahead with the space of its successor,
+//! reclaims for writers who wait, gives way to neighbours on the filesystem, and compacts what is mostly dead.
+//! It is the only one that unlinks segments while the store runs, and does one thing at a time.
+//! Not here: how one segment is emptied (`reclaim`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::select;
+
+use crate::budget::{Category, required_free};
+use crate::error::{During, Error};
+use crate::format::segment::SegmentKind;
+use crate::log::Lacking;
+use crate::segment::Segment;
+use crate::store::Inner;
+use crate::victim::{Manner, is_mostly_dead};
+
+/// How often the keeper looks around unasked; also how long it waits before it looks again at a filesystem that others filled.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Giving way to neighbours stops where the cache holds no more than this many segments' bytes.
+const FLOOR_SEGMENTS: u64 = 8;
+
+/// Readers of unlinked segments may hold this share of the budget, or one artifact if that is larger.
+const UNLINKED_DENOMINATOR: u64 = 8;
+
+impl Inner {
+    pub(crate) fn wake_keeper(&self) {
+        self.wake.notify(1);
+    }
+
+    /// Runs until the store closes.
+    pub(crate) async fn keep(self: Arc<Self>) {
+        let mut next_look = Duration::ZERO;
+        let mut next_heat = self.runtime.monotonic() + self.settings.heat_interval;
+        while !self.is_closed() {
+            let woken = self.wake.listen();
+            if let Err(error) = self.round(&mut next_look).await {
+                tracing::warn!(%error, "could not make room; trying again");
+                // Not at once, whoever asks for it.
+                select(self.closing.listen(), self.runtime.sleep(ROUND)).await;
+            }
+            if self.runtime.monotonic() >= next_heat {
+                next_heat = self.runtime.monotonic() + self.settings.heat_interval;
+                if let Err(error) = self.write_heat(false).await {
+                    tracing::warn!(%error, "use counters were not saved");
+                }
+            }
+            if self.is_closed() {
+                return;
+            }
+            select(woken, self.runtime.sleep(ROUND)).await;
+        }
+    }
+
+    /// With durability `interval`: syncs what was acknowledged since the last time. Runs until the store closes.
+    pub(crate) async fn sync_at_intervals(self: Arc<Self>, interval: Duration) {
+        while !self.is_closed() {
+            let closing = self.closing.listen();
+            select(closing, self.runtime.sleep(interval)).await;
+            // A failure has closed its segment, counted and logged.
+            let _ = self.sync_active().await;
+        }
+    }
+
+    async fn round(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
+        self.graveyard.clear().await;
+        self.remove_strays().await;
+        self.evict_condemned().await;
+        self.break_off_slowest();
+        self.provide_spare(next_look).await?;
+        self.serve_demand(next_look).await?;
+        if self.runtime.monotonic() >= *next_look {
+            self.give_way(self.settings.min_free, next_look).await?;
+        }
+        self.compact().await?;
+        if self.index.bytes() > self.settings.index_limit {
+            self.reclaim_oldest(Manner::Force).await?;
+        }
+        Ok(())
+    }
+
+    /// Unlinked segments must not be held for ever by readers that trickle.
+    fn break_off_slowest(&self) {
+        let limit = (self.budget.limit() / UNLINKED_DENOMINATOR).max(self.max_artifact_size());
+        let broken = self.unlinked.keep_within(limit);
+        if broken > 0 {
+            self.counters.broken_off.add(broken as u64);
+            tracing::warn!(segments = broken, "answers were broken off: their readers held evicted segments for too long");
+        }
+    }
+
+    async fn provide_spare(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
+        while !self.is_closed() && !self.is_read_only() {
+            let size = self.geometry().segment();
+            match self.log.lacking() {
+                Lacking::Nothing => break,
+                lacking => {
+                    let reservation = match self.log.take_successor() {
+                        Some(reservation) => reservation,
+                        None => {
+                            self.free_budget(size).await?;
+                            match self.budget.try_reserve(Category::Shared, size) {
+                                Ok(reservation) => reservation,
+                                // A writer was faster.
+                                Err(_) => continue,
+                            }
+                        }
+                    };
+                    if lacking == Lacking::Successor {
+                        self.log.set_successor(reservation);
+                    } else {
+                        self.give_way(required_free(size, size), next_look).await?;
+                        if !self.filesystem_has(size).await? {
+                            self.log.set_successor(reservation);
+                            break;
+                        }
+                        let created = self.create_segment(SegmentKind::Shared, size, reservation).await?;
+                        self.log.set_spare(created.take());
+                    }
+                    self.room.notify(usize::MAX);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reclaims for writers who wait for bytes.
+    async fn serve_demand(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
+        let largest = self.pressure.largest();
+        if largest == 0 {
+            return Ok(());
+        }
+        self.give_way(required_free(self.geometry().segment(), largest), next_look).await?;
+        self.free_budget(self.pressure.total().min(self.budget.limit() / 2)).await?;
+        self.room.notify(usize::MAX);
+        Ok(())
+    }
+
+    /// Reclaims until the ledger has `bytes` free. Once round the ring without success, leases give way.
+    async fn free_budget(self: &Arc<Self>, bytes: u64) -> Result<(), Error> {
+        let mut laps = self.ring.len();
+        while self.budget.free() < bytes && !self.is_closed() {
+            let manner = if laps == 0 { Manner::Force } else { Manner::Rescue };
+            laps = laps.saturating_sub(1);
+            if self.evict_condemned().await == 0 && !self.reclaim_oldest(manner).await? {
+                break;
+            }
+            self.break_off_slowest();
+            self.graveyard.clear().await;
+        }
+        Ok(())
+    }
+
+    /// Evicts until the filesystem has `wanted` bytes free again; what was unlinked counts as free, and the filesystem is looked
+    /// at again after a while. Stops where the cache is down to its floor.
+    async fn give_way(self: &Arc<Self>, wanted: u64, next_look: &mut Duration) -> Result<(), Error> {
+        let space = self.disk.space().await.during("asking the filesystem for its free space")?;
+        let lacking = wanted.saturating_sub(space.available);
+        if lacking == 0 {
+            if self.pressure.set_stuck(false) {
+                tracing::info!("the filesystem has room again");
+            }
+            return Ok(());
+        }
+        if self.runtime.monotonic() < *next_look {
+            return Ok(());
+        }
+        *next_look = self.runtime.monotonic() + ROUND;
+        let floor = FLOOR_SEGMENTS * self.geometry().segment();
+        let before = self.held();
+        let mut laps = self.ring.len();
+        while before.saturating_sub(self.held()) < lacking && self.held() > floor && !self.is_closed() {
+            let manner = if laps == 0 { Manner::Force } else { Manner::Rescue };
+            laps = laps.saturating_sub(1);
+            if !self.reclaim_oldest(manner).await? {
+                break;
+            }
+        }
+        let given = before.saturating_sub(self.held());
+        tracing::warn!(lacking, given, "the filesystem is short of space: gave way");
+        if given < lacking && !self.pressure.set_stuck(true) {
+            tracing::error!("the filesystem is full and the cache is down to its floor: writes are refused until others free space");
+        }
+        Ok(())
+    }
+
+    /// Bytes of segments in the ring.
+    fn held(&self) -> u64 {
+        self.budget.used_by(Category::Shared) + self.budget.used_by(Category::Solo)
+    }
+
+    /// Reclaims the oldest segment. Returns false if there is none.
+    pub(crate) async fn reclaim_oldest(self: &Arc<Self>, manner: Manner) -> Result<bool, Error> {
+        let oldest = self.ring.oldest(|segment| !segment.is_condemned() && !self.log.owns(segment));
+        let Some(victim) = oldest else { return Ok(false) };
+        let bytes = self.reclaim(&victim, manner).await?;
+        tracing::debug!(segment = %victim.number(), ?manner, bytes, "reclaimed");
+        self.room.notify(usize::MAX);
+        Ok(true)
+    }
+
+    /// Moves what little is live out of segments that are mostly dead.
+    async fn compact(self: &Arc<Self>) -> Result<(), Error> {
+        let mostly_dead = |segment: &Segment| {
+            !segment.is_solo()
+                && segment.is_sealed()
+                && !segment.is_condemned()
+                && is_mostly_dead(segment.live(), segment.payload())
+        };
+        // One a round: reclaim for writers comes first.
+        if let Some(victim) = self.ring.oldest(mostly_dead) {
+            self.reclaim(&victim, Manner::Compact).await?;
+            self.counters.compactions.add(1);
+            self.wake_keeper();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! Where the next shared record goes: the active segment, one spare behind it, and the space of the spare's successor.
+//! Rotation: the full segment drains, the spare becomes active, the keeper makes the next. A writer may rotate only while the successor's
+//! space is reserved, so reclaim always finds the last spare for what it rescues.
+//! Locks: its own, and under it the active segment's; never across disk work.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::budget::Reservation;
+use crate::error::Error;
+use crate::key::NamespaceId;
+use crate::segment::{Allotted, Segment};
+use crate::store::Inner;
+
+/// After this many segments in a row whose sync failed, the store only reads.
+const FAILED_SEGMENTS_BEFORE_READ_ONLY: u32 = 2;
+
+#[derive(Default)]
+pub(crate) struct Log {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    active: Option<Arc<Segment>>,
+    spare: Option<Arc<Segment>>,
+    successor: Option<Reservation>,
+    /// Segments in a row whose sync failed.
+    failures: u32,
+}
+
+/// Who asks for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Write,
+    Rescue,
+}
+
+/// What the keeper has to provide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lacking {
+    Spare,
+    Successor,
+    Nothing,
+}
+
+/// A place in a segment. Dropping it leaves a hole, and lets a drained segment be sealed.
+#[must_use]
+pub(crate) struct Ticket {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) at: Allotted,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let drained = self.segment.with_writing(|writing| {
+            writing.outstanding -= 1;
+            writing.outstanding == 0 && writing.mode == crate::segment::Mode::Draining
+        });
+        if drained == Some(true) {
+            self.inner.seal_in_background(&self.segment);
+        }
+    }
+}
+
+impl Log {
+    pub(crate) fn lacking(&self) -> Lacking {
+        let state = self.state.lock();
+        match (&state.spare, &state.successor) {
+            (None, _) => Lacking::Spare,
+            (_, None) => Lacking::Successor,
+            _ => Lacking::Nothing,
+        }
+    }
+
+    pub(crate) fn take_successor(&self) -> Option<Reservation> {
+        self.state.lock().successor.take()
+    }
+
+    pub(crate) fn set_successor(&self, successor: Reservation) {
+        let replaced = self.state.lock().successor.replace(successor);
+        drop(replaced);
+    }
+
+    pub(crate) fn set_spare(&self, spare: Arc<Segment>) {
+        self.state.lock().spare = Some(spare);
+    }
+
+    pub(crate) fn set_active(&self, active: Arc<Segment>) {
+        self.state.lock().active = Some(active);
+    }
+
+    pub(crate) fn active(&self) -> Option<Arc<Segment>> {
+        self.state.lock().active.clone()
+    }
+
+    /// Whether `segment` is the one appended to, or the spare.
+    pub(crate) fn owns(&self, segment: &Segment) -> bool {
+        let state = self.state.lock();
+        [&state.active, &state.spare].into_iter().flatten().any(|own| own.slot == segment.slot)
+    }
+
+    /// A commit in `segment` was synced.
+    pub(crate) fn succeeded(&self) {
+        self.state.lock().failures = 0;
+    }
+
+    /// A sync of `segment` failed: it takes nothing more. Returns whether the store must stop writing.
+    pub(crate) fn failed(&self, segment: &Segment) -> bool {
+        let mut state = self.state.lock();
+        if state.active.as_ref().is_some_and(|active| active.slot == segment.slot) {
+            state.active = None;
+        }
+        state.failures += 1;
+        state.failures >= FAILED_SEGMENTS_BEFORE_READ_ONLY
+    }
+
+    /// A place in the active segment, rotating if it is full and rotation is allowed.
+    fn allot(&self, total: u64, namespace: &NamespaceId, purpose: Purpose) -> (Option<(Arc<Segment>, Allotted)>, Option<Arc<Segment>>) {
+        let mut state = self.state.lock();
+        if let Some(active) = &state.active
+            && let Some(at) = active.allot(total, namespace)
+        {
+            return (Some((Arc::clone(active), at)), None);
+        }
+        if state.spare.is_none() || (purpose == Purpose::Write && state.successor.is_none()) {
+            return (None, None);
+        }
+        let full = state.active.take();
+        let active = state.spare.take().expect("looked at above");
+        let at = active.allot(total, namespace);
+        let placed = at.map(|at| (Arc::clone(&active), at));
+        state.active = Some(active);
+        (placed, full)
+    }
+}
+
+impl Inner {
+    /// A place for `total` bytes in the active segment, or `None` if there is no spare to rotate into.
+    pub(crate) fn allot(self: &Arc<Self>, total: u64, namespace: &NamespaceId, purpose: Purpose) -> Option<Ticket> {
+        let (placed, full) = self.log.allot(total, namespace, purpose);
+        if let Some(full) = full {
+            self.counters.rotations.add(1);
+            self.wake_keeper();
+            if full.begin_draining() {
+                self.seal_in_background(&full);
+            }
+        }
+        placed.map(|(segment, at)| Ticket { inner: Arc::clone(self), segment, at })
+    }
+
+    /// As [`Inner::allot`] for a writer: waits a bounded time for the keeper to make room.
+    ///
+    /// # Errors
+    /// `Busy` or `Full` when no room came in time; `ReadOnly`, `Closed`.
+    pub(crate) async fn place(self: &Arc<Self>, total: u64, namespace: &NamespaceId) -> Result<Ticket, Error> {
+        let mut wait = self.wait_for_room();
+        loop {
+            let listener = self.room.listen();
+            self.check_writable()?;
+            if let Some(ticket) = self.allot(total, namespace, Purpose::Write) {
+                return Ok(ticket);
+            }
+            self.wake_keeper();
+            wait.on(listener).await?;
+        }
+    }
+}

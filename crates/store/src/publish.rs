@@ -1,0 +1,123 @@
+//! The rules by which records of one key meet in the index: at commit, copy and recovery alike.
+//! - The higher version wins; of equal ones (copies) the later place.
+//! - Where the loser lies later in the ring, the winner is *shadowing*: were it dropped, a restart would show the loser.
+//! - The mark passes to what replaces the winner; a move to the newest place clears it.
+//!
+//! Locks: one index shard, and under it the ring's for a look.
+
+use std::sync::Arc;
+
+use crate::format::record::Layout;
+use crate::index::{Entry, SegmentSlot, ShardGuard};
+use crate::segment::Segment;
+use crate::store::Inner;
+use crate::types::{Fingerprint, Offset, Place, Version};
+
+/// A record's place as index entries have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) slot: SegmentSlot,
+    pub(crate) offset: Offset,
+    pub(crate) version: Version,
+}
+
+impl Spot {
+    pub(crate) fn of(entry: &Entry) -> Spot {
+        Spot { slot: entry.slot, offset: entry.offset, version: entry.version }
+    }
+}
+
+impl Inner {
+    /// Lets a committed record of `segment` meet what the index has of its key. `namespace` is what a clean may have ended.
+    pub(crate) fn publish(&self, mut entry: Entry, segment: &Arc<Segment>, namespace: Fingerprint) {
+        let place = segment.place(entry.offset);
+        let mut shard = self.index.lock(&entry.fingerprint);
+        let known = shard.get(&entry.fingerprint);
+        let displaced = match known {
+            None if self.tombstones.ends(namespace, entry.version) => return,
+            None => None,
+            Some(old) => {
+                let old_place = self.place_of(&old);
+                if (entry.version, Some(place)) > (old.version, old_place) {
+                    entry.shadowing |= old.shadowing || old_place > Some(place);
+                    entry.vouched = entry.vouched.or(old.vouched);
+                    Some(old)
+                } else {
+                    self.lose(&mut shard, &old, place);
+                    return;
+                }
+            }
+        };
+        segment.add_live(record_bytes(&entry, segment.block));
+        shard.insert(entry);
+        let emptied = displaced.and_then(|old| self.forget_bytes(&old));
+        drop(shard);
+        self.condemn_if_solo(emptied);
+    }
+
+    /// Lets a copy of the record at `from`, now durable in `segment`, take its place in the index, if that record is still the live one.
+    pub(crate) fn publish_copy(&self, from: Spot, copy: Entry, segment: &Arc<Segment>) -> bool {
+        let place = segment.place(copy.offset);
+        let mut shard = self.index.lock(&copy.fingerprint);
+        let Some(old) = shard.get(&copy.fingerprint) else { return false };
+        if Spot::of(&old) != from {
+            self.lose(&mut shard, &old, place);
+            return false;
+        }
+        let shadowing = old.shadowing && self.ring.any_record_above(place.segment);
+        segment.add_live(record_bytes(&copy, segment.block));
+        shard.insert(Entry { shadowing, uses: 0, vouched: old.vouched, ..copy });
+        let emptied = self.forget_bytes(&old);
+        drop(shard);
+        self.condemn_if_solo(emptied);
+        true
+    }
+
+    /// A copy that may be on the disk did not get into the index (its sync failed): what is live counts it as a loser.
+    pub(crate) fn lose_copy(&self, fingerprint: &Fingerprint, place: Place) {
+        let mut shard = self.index.lock(fingerprint);
+        if let Some(winner) = shard.get(fingerprint) {
+            self.lose(&mut shard, &winner, place);
+        }
+    }
+
+    fn lose(&self, shard: &mut ShardGuard<'_>, winner: &Entry, loser: Place) {
+        if !winner.shadowing && Some(loser) > self.place_of(winner) {
+            shard.update(&winner.fingerprint, |entry| entry.shadowing = true);
+        }
+    }
+
+    /// Takes the entry out if it still is the record at `at`. Returns whether it was.
+    pub(crate) fn unpublish(&self, fingerprint: &Fingerprint, at: Spot) -> bool {
+        let mut shard = self.index.lock(fingerprint);
+        let Some(entry) = shard.get(fingerprint).filter(|entry| Spot::of(entry) == at) else { return false };
+        shard.remove(fingerprint);
+        let emptied = self.forget_bytes(&entry);
+        drop(shard);
+        self.condemn_if_solo(emptied);
+        true
+    }
+
+    fn place_of(&self, entry: &Entry) -> Option<Place> {
+        self.ring.get(entry.slot).map(|segment| segment.place(entry.offset))
+    }
+
+    /// Counts a record as dead; returns its segment if that holds nothing live any more.
+    pub(crate) fn forget_bytes(&self, entry: &Entry) -> Option<Arc<Segment>> {
+        let segment = self.ring.get(entry.slot)?;
+        let left = segment.subtract_live(record_bytes(entry, segment.block));
+        (left == 0).then_some(segment)
+    }
+
+    /// A solo segment whose record was overwritten or deleted goes at once.
+    fn condemn_if_solo(&self, emptied: Option<Arc<Segment>>) {
+        if let Some(segment) = emptied.filter(|segment| segment.is_solo()) {
+            self.condemn(segment);
+        }
+    }
+}
+
+/// Bytes that the record of `entry` takes in its segment.
+pub(crate) fn record_bytes(entry: &Entry, block: u32) -> u64 {
+    Layout::new(entry.head_len, entry.stored_len.0, block).total
+}

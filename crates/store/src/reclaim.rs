@@ -1,0 +1,236 @@
+//! RECLAIM: empty one segment and give its bytes back: choose, rescue or promote, sync, evict.
+//! Invariant: at each instant every record that is kept is durable in some segment.
+//! To drop and to vouch are decided under one shard lock: what is vouched for while its neighbours move, moves too.
+//! Not here: which records (`victim`), copying them (`rescue`), when, and for how many bytes (`keeper`).
+
+use std::sync::Arc;
+
+use crate::create::segment_path;
+use crate::error::{During, Error};
+use crate::format::SEGMENTS_DIRECTORY;
+use crate::index::{Entry, Minutes};
+use crate::publish::{Spot, record_bytes};
+use crate::residents::Resident;
+use crate::segment::Segment;
+use crate::store::Inner;
+use crate::types::{Fingerprint, RecordType};
+use crate::victim::{Candidate, Manner, choose};
+
+/// How many rounds of rescue there are for what is vouched for meanwhile, before leases give way.
+const RESCUE_ROUNDS: usize = 4;
+
+/// After this many records reclaim lets others run.
+const RECORDS_BETWEEN_YIELDS: usize = 512;
+
+/// What became of a record that was to be dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dropped {
+    Yes,
+    /// The index does not lead to it any more.
+    Gone,
+    /// It has to be kept.
+    Protected,
+}
+
+impl Inner {
+    /// Reclaims one segment. Returns the bytes that came back (a promotion: none).
+    ///
+    /// # Errors
+    /// `Io`, or `Full` where what must be kept found no place: the segment stays as it is.
+    pub(crate) async fn reclaim(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
+        let unfinished = victim.with_writing(|writing| writing.outstanding > 0).unwrap_or(false);
+        if victim.is_solo() && !unfinished {
+            return self.reclaim_solo(victim, manner).await;
+        }
+        victim.condemn();
+        self.quiesce(victim).await;
+        if victim.is_solo() && victim.live() > 0 {
+            // Its upload ended after all.
+            victim.pardon();
+            return Ok(0);
+        }
+        let result = self.empty(victim, manner).await;
+        if result.is_err() {
+            victim.pardon();
+        }
+        result?;
+        self.evict_segment(victim).await.inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
+    }
+
+    /// Waits until no commit runs in a condemned segment: none starts any more.
+    async fn quiesce(&self, segment: &Segment) {
+        loop {
+            let listener = self.committed.listen();
+            if segment.with_writing(|writing| writing.committing) != Some(true) {
+                return;
+            }
+            listener.await;
+        }
+    }
+
+    /// Moves what has to be kept, drops the rest, and makes the copies durable.
+    async fn empty(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<(), Error> {
+        let mut residents = self.residents(victim).await;
+        let chosen = self.choose_residents(victim, &residents, manner).await;
+        self.rescue(victim, &chosen).await?;
+        for round in 0..=RESCUE_ROUNDS {
+            let last = round == RESCUE_ROUNDS;
+            residents = self.drop_all(victim, residents, if last { force(manner) } else { manner }).await;
+            if residents.is_empty() {
+                break;
+            }
+            self.rescue(victim, &residents).await?;
+        }
+        if !residents.is_empty() {
+            return Err(Error::Full("no room for records that must be kept"));
+        }
+        self.sync_active().await
+    }
+
+    async fn choose_residents(&self, victim: &Segment, residents: &[Resident], manner: Manner) -> Vec<Resident> {
+        let mut live = Vec::new();
+        let mut candidates = Vec::new();
+        for (count, resident) in residents.iter().enumerate() {
+            if count % RECORDS_BETWEEN_YIELDS == 0 {
+                self.runtime.yield_now().await;
+            }
+            let entry = self.index.lock(&resident.fingerprint).get(&resident.fingerprint);
+            let Some(entry) = entry.filter(|entry| Spot::of(entry) == resident.spot) else { continue };
+            if resident.namespace.is_some_and(|namespace| self.tombstones.ends(namespace, entry.version)) {
+                continue;
+            }
+            candidates.push(Candidate {
+                bytes: record_bytes(&entry, victim.block),
+                binding: self.is_binding(victim, &entry),
+                leased: self.is_leased(&entry),
+                uses: entry.uses,
+            });
+            live.push(*resident);
+        }
+        choose(&candidates, victim.payload(), manner).into_iter().map(|at| live[at]).collect()
+    }
+
+    /// Whether dropping the record could let a restart show what it ended or replaced.
+    fn is_binding(&self, victim: &Segment, entry: &Entry) -> bool {
+        let needed = || self.ring.lowest_beside(victim).is_some_and(|lowest| !lowest.is_above(entry.version));
+        entry.shadowing || (entry.record_type != RecordType::Artifact && needed())
+    }
+
+    fn is_leased(&self, entry: &Entry) -> bool {
+        let now = Minutes::from_unix_millis(self.runtime.unix_millis());
+        let lease = self.settings.lease.as_secs().div_ceil(60);
+        entry.vouched.is_some_and(|at| u64::from(at.age(now)) <= lease)
+    }
+
+    /// Takes the records out of the index, but for those that must be kept, which are returned.
+    async fn drop_all(&self, victim: &Segment, residents: Vec<Resident>, manner: Manner) -> Vec<Resident> {
+        let mut kept = Vec::new();
+        for (count, resident) in residents.into_iter().enumerate() {
+            if count % RECORDS_BETWEEN_YIELDS == 0 {
+                self.runtime.yield_now().await;
+            }
+            if self.drop_resident(victim, &resident, manner) == Dropped::Protected {
+                kept.push(resident);
+            }
+        }
+        kept
+    }
+
+    fn drop_resident(&self, victim: &Segment, resident: &Resident, manner: Manner) -> Dropped {
+        let mut shard = self.index.lock(&resident.fingerprint);
+        let entry = shard.get(&resident.fingerprint).filter(|entry| Spot::of(entry) == resident.spot);
+        let Some(entry) = entry else { return Dropped::Gone };
+        let ended = resident.namespace.is_some_and(|namespace| self.tombstones.ends(namespace, entry.version));
+        let leased = !ended && self.is_leased(&entry);
+        if !ended && self.is_protected(victim, &entry, leased, manner) {
+            return Dropped::Protected;
+        }
+        shard.remove(&resident.fingerprint);
+        self.forget_bytes(&entry);
+        drop(shard);
+        if entry.record_type == RecordType::NamespaceTombstone {
+            self.tombstones.forget_clean(entry.fingerprint, entry.version);
+        }
+        if !ended && entry.record_type == RecordType::Artifact {
+            self.counters.shed(&entry, self.runtime.unix_millis(), leased);
+        }
+        Dropped::Yes
+    }
+
+    fn is_protected(&self, victim: &Segment, entry: &Entry, leased: bool, manner: Manner) -> bool {
+        match manner {
+            Manner::Compact => true,
+            Manner::Rescue => leased || self.is_binding(victim, entry),
+            Manner::Force | Manner::Shrink => self.is_binding(victim, entry),
+        }
+    }
+
+    async fn reclaim_solo(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
+        for resident in self.residents(victim).await {
+            let used = matches!(manner, Manner::Rescue | Manner::Force) && self.uses(&resident) > 0;
+            if used || self.drop_resident(victim, &resident, manner) == Dropped::Protected {
+                if self.promote(victim, &resident).await? {
+                    return Ok(0);
+                }
+                self.drop_resident(victim, &resident, force(manner));
+            }
+        }
+        if victim.live() > 0 {
+            return Ok(0);
+        }
+        if !victim.condemn() {
+            // Overwritten in this moment: it is in the keeper's hands already.
+            return Ok(0);
+        }
+        self.evict_segment(victim).await.inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
+    }
+
+    fn uses(&self, resident: &Resident) -> u8 {
+        let entry = self.index.lock(&resident.fingerprint).get(&resident.fingerprint);
+        entry.filter(|entry| Spot::of(entry) == resident.spot).map_or(0, |entry| entry.uses)
+    }
+
+    /// Gives a solo segment the newest place in the ring: no bytes move. Returns false if its record is not the live one any more.
+    async fn promote(self: &Arc<Self>, victim: &Arc<Segment>, resident: &Resident) -> Result<bool, Error> {
+        // Open while it has two names, so that readers need none.
+        let handle = self.open(victim).await?;
+        let old = victim.number();
+        let new = self.versions.next_number();
+        if !self.renumber_if_live(victim, resident, new) {
+            return Ok(false);
+        }
+        let renamed = self.disk.rename(&segment_path(old), &segment_path(new)).await;
+        if let Err(error) = renamed.during("promoting a segment") {
+            self.ring.renumber(victim, old);
+            return Err(error);
+        }
+        self.disk.sync_directory(SEGMENTS_DIRECTORY, "promotion of a segment").await.during("syncing a promotion")?;
+        self.files.keep(&handle);
+        self.counters.promotions.add(1);
+        Ok(true)
+    }
+
+    /// Checked live and given its place in one step.
+    fn renumber_if_live(&self, victim: &Arc<Segment>, resident: &Resident, number: crate::types::SegmentNumber) -> bool {
+        let mut shard = self.index.lock(&resident.fingerprint);
+        let entry = shard.get(&resident.fingerprint).filter(|entry| Spot::of(entry) == resident.spot);
+        let Some(entry) = entry else { return false };
+        let namespace = resident.namespace.unwrap_or(Fingerprint(0));
+        if self.tombstones.will_end(resident.fingerprint, namespace, entry.version) {
+            return false;
+        }
+        self.ring.renumber(victim, number);
+        shard.update(&resident.fingerprint, |entry| {
+            entry.uses = 0;
+            entry.shadowing = false;
+        });
+        true
+    }
+}
+
+fn force(manner: Manner) -> Manner {
+    match manner {
+        Manner::Rescue => Manner::Force,
+        other => other,
+    }
+}

@@ -1,0 +1,344 @@
+//! RECOVERY: lock → identity → sweep → load → go on → fit.
+//! Segments with a valid footer are trusted; the others are synced first (a killed process may have shown what no sync covered), read afresh from the
+//! device, and scanned. Of the unsealed shared ones the newest that holds a record is continued, an empty one stays the spare, the others are sealed.
+//! What could not be read, and what is not ours, is left alone, named in a warning, and on the ledger.
+//! Not here: reading one segment (`load`); what is thrown away (`sweep`); how records of one key meet (`publish`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use kura_disk::{DirEntry, Disk, Lock, Runtime};
+use parking_lot::Mutex;
+
+use crate::budget::Category;
+use crate::create::segment_path;
+use crate::error::{During, Error};
+use crate::files::Handle;
+use crate::format::segment::{SegmentKind, parse_file_name};
+use crate::format::store_file::StoreFile;
+use crate::format::{FormatError, LOCK, SEGMENTS_DIRECTORY, STORE, TEMPORARY_PREFIX};
+use crate::heat::Heat;
+use crate::key::{FingerprintSeed, Secret};
+use crate::load::{Loaded, Opened};
+use crate::log::Lacking;
+use crate::progress::{Phase, Progress};
+use crate::segment::{Segment, Shape, Writing};
+use crate::settings::{Durability, Settings};
+use crate::solo::allocated;
+use crate::store::{Inner, Store};
+use crate::sweep::{sweep_orphaned_segments, sweep_temporary};
+use crate::types::SegmentNumber;
+use crate::victim::Manner;
+
+/// Segments loaded side by side, for each that can compute at a time: the rest wait for the device.
+const LOADS_PER_CORE: usize = 2;
+
+impl Store {
+    /// Opens the store in `disk`, creating it if there is none, and recovers what a crash left.
+    ///
+    /// # Errors
+    /// `Locked`, `NewerFormat`, `StoreDamaged`, `CapacityTooSmall`, `Io`: each says what to do.
+    pub async fn open(
+        disk: Arc<dyn Disk>,
+        runtime: Arc<dyn Runtime>,
+        settings: Settings,
+        progress: Arc<Progress>,
+    ) -> Result<Store, Error> {
+        let (found, minimum) = (settings.geometry.budget(), settings.geometry.minimum_budget());
+        if found < minimum {
+            return Err(Error::CapacityTooSmall { found, minimum });
+        }
+        disk.create_directory("").await.during("creating the data directory")?;
+        let lock = take_lock(&disk).await?;
+        let identity = identify(&disk, &runtime, &settings).await?;
+        let heat = Heat::load(&disk, identity.store_id, settings.geometry.overhead()).await;
+        let inner = Inner::new(disk, runtime, settings, identity, heat, lock);
+        inner.recover(&progress).await?;
+        inner.start();
+        progress.enter(Phase::Ready);
+        Ok(Store { inner })
+    }
+}
+
+async fn take_lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>, Error> {
+    match disk.lock(LOCK).await {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(Error::Locked { pid: disk.lock_holder(LOCK).await.ok().flatten() })
+        }
+        other => other.during("locking the data directory"),
+    }
+}
+
+/// Reads `STORE`, or writes the first one.
+async fn identify(disk: &Arc<dyn Disk>, runtime: &Arc<dyn Runtime>, settings: &Settings) -> Result<StoreFile, Error> {
+    let file = match disk.open(STORE).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let segments = count_segments(disk).await?;
+            if segments > 0 {
+                return Err(Error::StoreDamaged { segments });
+            }
+            return create_store(disk, runtime, settings).await;
+        }
+        other => other.during("opening STORE")?,
+    };
+    let length = file.len().await.during("reading STORE")?.min(StoreFile::ENCODED_LEN);
+    let bytes = file.read_at(0, kura_disk::Buffer::unpooled(crate::read::index(length))).await.during("reading STORE")?;
+    match StoreFile::decode(&bytes) {
+        Ok(identity) => Ok(identity),
+        Err(FormatError::NewerVersion { found, known }) => Err(Error::NewerFormat { path: STORE.to_owned(), found, known }),
+        Err(_) => match count_segments(disk).await? {
+            0 => create_store(disk, runtime, settings).await,
+            segments => Err(Error::StoreDamaged { segments }),
+        },
+    }
+}
+
+async fn count_segments(disk: &Arc<dyn Disk>) -> Result<usize, Error> {
+    match disk.list(SEGMENTS_DIRECTORY).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        entries => Ok(segments_of(&entries.during("listing the segments")?).len()),
+    }
+}
+
+fn segments_of(entries: &[DirEntry]) -> Vec<(SegmentNumber, u64, u64)> {
+    let number = |entry: &DirEntry| {
+        let number = entry.name.as_deref().and_then(parse_file_name).filter(|_| entry.is_file)?;
+        Some((number, entry.length, entry.allocated))
+    };
+    entries.iter().filter_map(number).collect()
+}
+
+async fn create_store(disk: &Arc<dyn Disk>, runtime: &Arc<dyn Runtime>, settings: &Settings) -> Result<StoreFile, Error> {
+    let random = || {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&runtime.random().to_le_bytes());
+        bytes[8..].copy_from_slice(&runtime.random().to_le_bytes());
+        bytes
+    };
+    let identity = StoreFile {
+        store_id: random(),
+        secret: Secret(random()),
+        seed: FingerprintSeed(settings.fingerprint_seed.unwrap_or_else(random)),
+    };
+    disk.create_directory(SEGMENTS_DIRECTORY).await.during("creating the segments directory")?;
+    let temporary = format!("{TEMPORARY_PREFIX}{STORE}");
+    match disk.unlink(&temporary).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).during("clearing the way for STORE"),
+        _ => {}
+    }
+    let file = disk.create(&temporary).await.during("creating STORE")?;
+    file.write_at(0, vec![Bytes::from(identity.encode())]).await.during("writing STORE")?;
+    file.sync("identity of a new store").await.during("syncing STORE")?;
+    disk.rename(&temporary, STORE).await.during("naming STORE")?;
+    disk.sync_directory("", "name of STORE").await.during("syncing STORE's name")?;
+    Ok(identity)
+}
+
+impl Inner {
+    async fn recover(self: &Arc<Self>, progress: &Arc<Progress>) -> Result<(), Error> {
+        progress.enter(Phase::Loading);
+        self.disk.create_directory(SEGMENTS_DIRECTORY).await.during("creating the segments directory")?;
+        self.disk.sync_directory("", "name of the segments directory").await.during("syncing the data directory")?;
+        let overhead = self.budget.force_reserve(Category::Control, self.geometry().overhead());
+        *self.overhead.lock() = Some(overhead);
+        self.sweep().await;
+        let entries = self.disk.list(SEGMENTS_DIRECTORY).await.during("listing the segments")?;
+        self.count_foreign(&entries);
+        let segments = segments_of(&entries);
+        progress.found(segments.len());
+        if let Some(newest) = segments.iter().map(|(number, ..)| number.0).max() {
+            self.versions.start_above(newest);
+        }
+        let unsealed = self.load_all(segments, progress).await?;
+        self.go_on(unsealed).await;
+        self.unmark_heat().await?;
+        self.heat.forget();
+        self.fit(progress).await
+    }
+
+    async fn sweep(&self) {
+        let root = match self.disk.list("").await {
+            Ok(entries) => sweep_temporary(&self.disk, "", &entries).await,
+            Err(error) => {
+                tracing::warn!(%error, "the sweep could not list the data directory");
+                crate::sweep::Swept::default()
+            }
+        };
+        let segments = sweep_orphaned_segments(&self.disk).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the sweep could not list the segments");
+            crate::sweep::Swept::default()
+        });
+        self.counters.swept.add(root.removed + segments.removed);
+        self.keep_on_ledger(root.foreign_bytes + segments.foreign_bytes);
+    }
+
+    /// Files that are not ours are named, left alone, and counted.
+    fn count_foreign(&self, entries: &[DirEntry]) {
+        for entry in entries {
+            let name = entry.name.as_deref().unwrap_or("(not UTF-8)");
+            if parse_file_name(name).is_none() && !name.starts_with(TEMPORARY_PREFIX) {
+                tracing::warn!(name, "not a segment: left alone, and counted against the budget");
+                self.keep_on_ledger(allocated(entry.length.max(entry.allocated)));
+            }
+        }
+    }
+
+    /// Counts bytes that stay as long as this process runs.
+    fn keep_on_ledger(&self, bytes: u64) {
+        if bytes > 0 {
+            let foreign = self.budget.force_reserve(Category::Foreign, bytes);
+            self.foreign.lock().push(foreign);
+        }
+    }
+
+    /// Loads all segments side by side. Returns the unsealed ones.
+    async fn load_all(
+        self: &Arc<Self>,
+        segments: Vec<(SegmentNumber, u64, u64)>,
+        progress: &Arc<Progress>,
+    ) -> Result<Vec<Arc<Segment>>, Error> {
+        let queue = Arc::new(Mutex::new(segments));
+        let mut results = Vec::new();
+        for _ in 0..self.runtime.parallelism() * LOADS_PER_CORE {
+            let (answer, result) = oneshot::channel();
+            let (inner, queue, progress) = (Arc::clone(self), Arc::clone(&queue), Arc::clone(progress));
+            self.spawn("load segments", async move {
+                let _ = answer.send(inner.load_from(&queue, &progress).await);
+            });
+            results.push(result);
+        }
+        let mut unsealed = Vec::new();
+        for result in results {
+            unsealed.extend(result.await.unwrap_or(Err(Error::Closed))?);
+        }
+        unsealed.sort_by_key(|segment| segment.number());
+        Ok(unsealed)
+    }
+
+    async fn load_from(
+        self: &Arc<Self>,
+        queue: &Mutex<Vec<(SegmentNumber, u64, u64)>>,
+        progress: &Progress,
+    ) -> Result<Vec<Arc<Segment>>, Error> {
+        let mut unsealed = Vec::new();
+        loop {
+            let next = queue.lock().pop();
+            let Some((number, length, blocks)) = next else { return Ok(unsealed) };
+            let space = allocated(length.max(blocks));
+            match self.load(number, length).await {
+                Ok(Loaded::Segment(opened)) => unsealed.extend(self.take_in(number, space, *opened)),
+                Ok(Loaded::Orphan) => self.remove_orphan(number, length, space).await,
+                Ok(Loaded::Foreign(why)) => {
+                    tracing::warn!(segment = %segment_path(number), why, "left alone, and counted against the budget");
+                    self.keep_on_ledger(space);
+                }
+                Err(error @ Error::NewerFormat { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(segment = %segment_path(number), %error, "could not be read: left alone, and counted against the budget");
+                    self.keep_on_ledger(space);
+                }
+            }
+            progress.loaded_one();
+        }
+    }
+
+    /// Puts a loaded segment into the ring and its records into the index. Returns it if it is not sealed.
+    fn take_in(self: &Arc<Self>, number: SegmentNumber, space: u64, opened: Opened) -> Option<Arc<Segment>> {
+        let kind = opened.kind;
+        let category = if kind == SegmentKind::Solo { Category::Solo } else { Category::Shared };
+        let space = Arc::new(Mutex::new(self.budget.force_reserve(category, space)));
+        let handle = Handle::new(opened.file, Arc::clone(&space), Arc::clone(&self.graveyard));
+        let writing = opened.tail.map(|tail| {
+            let mut writing = Writing::new(Arc::clone(&handle), tail);
+            writing.entries.clone_from(&opened.footer.entries);
+            for namespace in &opened.footer.namespaces {
+                writing.namespaces.intern(namespace);
+            }
+            writing
+        });
+        let shape = Shape { birth: opened.footer.birth, number, kind, block: opened.block, length: opened.length };
+        let segment = self.ring.add(|slot| Segment::new(slot, shape, space, writing))?;
+        let now = crate::index::Minutes::from_unix_millis(self.runtime.unix_millis());
+        let names = &opened.footer.namespaces;
+        let namespaces: Vec<_> = names.iter().map(|name| self.identity.seed.of_namespace_id(name)).collect();
+        let mut newest = segment.birth.0;
+        for (position, record) in opened.footer.entries.iter().enumerate() {
+            let ordinal = crate::types::Ordinal(u32::try_from(position).unwrap_or(u32::MAX));
+            let mut entry = record.index_entry(segment.slot, ordinal);
+            (entry.uses, entry.vouched) = self.heat.of(segment.birth, ordinal, now);
+            newest = newest.max(record.version.0);
+            let namespace = namespaces.get(record.namespace as usize).copied().unwrap_or(record.fingerprint);
+            self.publish_new(entry, &segment, namespace);
+        }
+        self.versions.start_above(newest);
+        opened.tail.map(|_| segment)
+    }
+
+    /// Removes what a crash left of a segment that never was one.
+    async fn remove_orphan(self: &Arc<Self>, number: SegmentNumber, length: u64, space: u64) {
+        let shape = Shape { birth: number, number, kind: SegmentKind::Solo, block: self.geometry().block(), length };
+        let space = Arc::new(Mutex::new(self.budget.force_reserve(Category::Solo, space)));
+        let Some(orphan) = self.ring.add(|slot| Segment::new(slot, shape, space, None)) else { return };
+        tracing::info!(segment = %segment_path(number), "removing a segment that was never committed");
+        self.counters.swept.add(1);
+        self.condemn(orphan);
+    }
+
+    /// Decides what becomes of the unsealed segments, oldest first.
+    async fn go_on(self: &Arc<Self>, unsealed: Vec<Arc<Segment>>) {
+        // Orphans first, so that their bytes are there.
+        self.evict_condemned().await;
+        let mut shared: Vec<Arc<Segment>> = Vec::new();
+        for segment in unsealed {
+            if segment.is_solo() { self.seal_found(&segment) } else { shared.push(segment) }
+        }
+        let continued = shared.iter().rposition(|segment| !segment.is_untouched());
+        for (position, segment) in shared.into_iter().enumerate() {
+            if Some(position) == continued {
+                self.log.set_active(segment);
+            } else if !segment.is_untouched() {
+                self.seal_found(&segment);
+            } else if self.log.lacking() == Lacking::Spare {
+                self.log.set_spare(segment);
+            } else {
+                self.condemn(segment);
+            }
+        }
+    }
+
+    fn seal_found(self: &Arc<Self>, segment: &Arc<Segment>) {
+        segment.begin_draining();
+        self.seal_in_background(segment);
+    }
+
+    /// If what was found is over the budget (it was lowered), reclaims until it is not, moving only what must be kept.
+    async fn fit(self: &Arc<Self>, progress: &Progress) -> Result<(), Error> {
+        progress.enter(Phase::Shrinking);
+        let over = || self.budget.used().saturating_sub(self.budget.limit());
+        while over() > 0 {
+            progress.over_budget(over());
+            if self.log.lacking() == Lacking::Spare {
+                let size = self.geometry().segment();
+                let reservation = self.budget.force_reserve(Category::Shared, size);
+                let spare = self.create_segment(SegmentKind::Shared, size, reservation).await?;
+                self.log.set_spare(spare.take());
+            }
+            self.evict_condemned().await;
+            if !self.reclaim_oldest(Manner::Shrink).await? {
+                tracing::warn!(over = over(), "still over the budget with nothing left to reclaim: remove what is not ours from the data directory");
+                break;
+            }
+        }
+        progress.over_budget(0);
+        Ok(())
+    }
+
+    /// Starts the tasks that run as long as the store is open.
+    fn start(self: &Arc<Self>) {
+        self.spawn("keeper", Arc::clone(self).keep());
+        if let Durability::Interval(interval) = self.settings.durability {
+            self.spawn("sync", Arc::clone(self).sync_at_intervals(interval));
+        }
+    }
+}

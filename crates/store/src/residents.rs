@@ -1,0 +1,83 @@
+//! What a segment holds, as reclaim walks it: from memory while it is written, from its footer once sealed, and from the index
+//! where the footer cannot be read.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::format::footer::{Footer, FooterEntry, LOCATOR_LEN, Locator};
+use crate::key::NamespaceId;
+use crate::publish::Spot;
+use crate::segment::Segment;
+use crate::store::Inner;
+use crate::types::{Fingerprint, RecordType};
+
+/// One committed record of a segment, live or not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Resident {
+    pub(crate) fingerprint: Fingerprint,
+    /// Its namespace, where the footer told it.
+    pub(crate) namespace: Option<Fingerprint>,
+    pub(crate) spot: Spot,
+    pub(crate) head_len: u64,
+    pub(crate) stored_len: u64,
+    pub(crate) record_type: RecordType,
+}
+
+impl Inner {
+    pub(crate) async fn residents(&self, segment: &Arc<Segment>) -> Vec<Resident> {
+        let in_memory = segment.with_writing(|writing| (writing.entries.clone(), writing.namespaces.names()));
+        if let Some((entries, names)) = in_memory {
+            return self.as_residents(segment, &entries, &names);
+        }
+        match self.read_footer(segment).await {
+            Ok(footer) => self.as_residents(segment, &footer.entries, &footer.namespaces),
+            Err(error) => {
+                tracing::warn!(segment = %segment.number(), %error, "its footer cannot be read: asking the index what it holds");
+                self.residents_by_index(segment)
+            }
+        }
+    }
+
+    fn as_residents(&self, segment: &Segment, entries: &[FooterEntry], names: &[NamespaceId]) -> Vec<Resident> {
+        let namespaces: Vec<Fingerprint> = names.iter().map(|name| self.identity.seed.of_namespace_id(name)).collect();
+        let resident = |entry: &FooterEntry| Resident {
+            fingerprint: entry.fingerprint,
+            namespace: namespaces.get(entry.namespace as usize).copied(),
+            spot: Spot { slot: segment.slot, offset: entry.offset, version: entry.version },
+            head_len: entry.head_len,
+            stored_len: entry.stored_len,
+            record_type: entry.record_type,
+        };
+        entries.iter().map(resident).collect()
+    }
+
+    async fn read_footer(&self, segment: &Arc<Segment>) -> Result<Footer, Error> {
+        let damaged = |what| Error::Corrupt { segment: segment.number(), offset: crate::types::Offset(segment.length()), what };
+        let handle = self.open(segment).await?;
+        let length = segment.length();
+        let locator = self.fetch(&handle, length - LOCATOR_LEN, LOCATOR_LEN).await?;
+        let locator = Locator::decode(&locator).map_err(|damage| damaged(damage.0))?;
+        if locator.len > length {
+            return Err(damaged("a footer longer than its segment"));
+        }
+        let footer = self.fetch(&handle, length - locator.len, locator.len).await?;
+        Footer::decode(&footer).map_err(|damage| damaged(damage.0))
+    }
+
+    fn residents_by_index(&self, segment: &Segment) -> Vec<Resident> {
+        let mut residents = Vec::new();
+        self.index.for_each(|entry| {
+            if entry.slot == segment.slot {
+                residents.push(Resident {
+                    fingerprint: entry.fingerprint,
+                    namespace: None,
+                    spot: Spot::of(entry),
+                    head_len: entry.head_len,
+                    stored_len: entry.stored_len.0,
+                    record_type: entry.record_type,
+                });
+            }
+        });
+        residents
+    }
+}

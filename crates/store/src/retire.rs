@@ -1,0 +1,54 @@
+//! Ending artifacts: one tombstone for a key, or for all keys of a namespace. O(1), effective from the answer on, and after any crash.
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::format::record::Head;
+use crate::key::{Attributes, NamespaceId, RecordKey};
+use crate::store::Store;
+use crate::types::{Encoding, Fingerprint, Kind, RecordType};
+use crate::upload::Commit;
+
+/// The key that the tombstone of a namespace carries, since every record has one.
+const EVERY_KEY: &[u8] = b"*";
+
+impl Store {
+    /// Ends the artifact of a key. Returns whether there was one.
+    ///
+    /// # Errors
+    /// `Busy` or `Full` when no room came in time; `ReadOnly`, `Closed`, `Io`: it may or may not have been ended.
+    pub async fn delete(&self, key: &RecordKey) -> Result<bool, Error> {
+        self.inner.check_writable()?;
+        if self.inner.find(key, false).is_none() {
+            return Ok(false);
+        }
+        let fingerprint = self.inner.identity.seed.of(key);
+        self.bury(RecordType::KeyTombstone, key.clone(), fingerprint).await?;
+        Ok(true)
+    }
+
+    /// Ends every artifact of a namespace that was committed before the answer.
+    ///
+    /// # Errors
+    /// As [`Store::delete`].
+    pub async fn clean(&self, namespace: &NamespaceId) -> Result<(), Error> {
+        self.inner.check_writable()?;
+        let key = RecordKey::new(Kind(0), namespace.tenant(), namespace.namespace(), EVERY_KEY)
+            .map_err(|_| Error::Invalid("a namespace's name is too long"))?;
+        let fingerprint = self.inner.identity.seed.of_namespace_id(namespace);
+        self.bury(RecordType::NamespaceTombstone, key, fingerprint).await
+    }
+
+    async fn bury(&self, record_type: RecordType, key: RecordKey, fingerprint: Fingerprint) -> Result<(), Error> {
+        let head = Head {
+            record_type,
+            encoding: Encoding::Identity,
+            key,
+            attributes: Attributes::default(),
+            stored_len: Some(0),
+            fingerprint,
+        };
+        self.inner.commit_whole(&head, Vec::<Bytes>::new(), Vec::new(), &Commit::default()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Sealing: the footer that lets a start trust a segment without scanning it.
+//! Invariant: it is written only after a sync of all that it lists, whatever the durability setting; never after a failed sync.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{During, Error};
+use crate::format::footer::Footer;
+use crate::segment::{Mode, Segment};
+use crate::store::Inner;
+
+impl Inner {
+    pub(crate) fn seal_in_background(self: &Arc<Self>, segment: &Arc<Segment>) {
+        let (inner, segment) = (Arc::clone(self), Arc::clone(segment));
+        self.spawn("seal", async move {
+            if let Err(error) = inner.seal(&segment).await {
+                tracing::warn!(segment = %segment.number(), %error, "not sealed: the next start scans it");
+            }
+        });
+    }
+
+    /// Seals a drained segment. One that is condemned, failed or sealed is left as it is.
+    pub(crate) async fn seal(&self, segment: &Arc<Segment>) -> Result<(), Error> {
+        let mode = segment.with_writing(|writing| writing.mode);
+        if mode != Some(Mode::Draining) || segment.is_condemned() {
+            return Ok(());
+        }
+        self.sync_segment(segment).await?;
+        self.write_footer(segment).await?;
+        if let Some(handle) = segment.open_handle() {
+            self.files.keep(&handle);
+        }
+        segment.set_sealed();
+        self.wake_keeper();
+        Ok(())
+    }
+
+    /// Writes the footer so that it ends at the segment's length.
+    pub(crate) async fn write_footer(&self, segment: &Segment) -> Result<(), Error> {
+        let Some((handle, footer)) = segment.with_writing(|writing| {
+            let footer = Footer {
+                store_id: self.identity.store_id,
+                birth: segment.birth,
+                entries: writing.entries.clone(),
+                namespaces: writing.namespaces.names(),
+            };
+            (Arc::clone(&writing.handle), footer)
+        }) else {
+            return Ok(());
+        };
+        let bytes = footer.encode();
+        let at = segment.length() - bytes.len() as u64;
+        handle.file()?.write_at(at, vec![Bytes::from(bytes)]).await.during("writing a footer")
+    }
+}

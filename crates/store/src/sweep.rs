@@ -1,0 +1,57 @@
+//! The start-up sweep: what a crash left behind goes, what is not ours stays.
+//! Orphans are temporary names, solo segments that were never committed, and segments that could be read and hold no valid part.
+//! A failed sweep warns and does not stop the start; what it could not remove stays on the ledger.
+
+use std::sync::Arc;
+
+use kura_disk::{DirEntry, Disk};
+
+use crate::error::{During, Error};
+use crate::format::{SEGMENTS_DIRECTORY, TEMPORARY_PREFIX};
+use crate::solo::allocated;
+
+/// What a directory holds that is not a segment.
+#[derive(Debug, Default)]
+pub(crate) struct Swept {
+    /// Leftovers removed.
+    pub(crate) removed: u64,
+    /// Bytes of what is left: files that are not ours, and leftovers that could not be removed.
+    pub(crate) foreign_bytes: u64,
+}
+
+/// Removes temporary files from the segments directory. Without that directory there is nothing to do.
+///
+/// # Errors
+/// `Io` when the directory cannot be listed.
+pub(crate) async fn sweep_orphaned_segments(disk: &Arc<dyn Disk>) -> Result<Swept, Error> {
+    match disk.list(SEGMENTS_DIRECTORY).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Swept::default()),
+        Err(error) => Err(error).during("listing the segments"),
+        Ok(entries) => Ok(sweep_temporary(disk, SEGMENTS_DIRECTORY, &entries).await),
+    }
+}
+
+/// Removes what is under a temporary name in `directory`, one durable unlink after another.
+pub(crate) async fn sweep_temporary(disk: &Arc<dyn Disk>, directory: &str, entries: &[DirEntry]) -> Swept {
+    let mut swept = Swept::default();
+    for entry in entries.iter().filter(|entry| entry.is_file) {
+        let Some(name) = entry.name.as_ref().filter(|name| name.starts_with(TEMPORARY_PREFIX)) else { continue };
+        let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
+        match remove(disk, directory, &path).await {
+            Ok(()) => {
+                swept.removed += 1;
+                tracing::info!(path, "removed a leftover of an unclean stop");
+            }
+            Err(error) => {
+                swept.foreign_bytes += allocated(entry.length.max(entry.allocated));
+                tracing::warn!(path, %error, "a leftover could not be removed; it stays on the ledger");
+            }
+        }
+    }
+    swept
+}
+
+async fn remove(disk: &Arc<dyn Disk>, directory: &str, path: &str) -> std::io::Result<()> {
+    disk.unlink(path).await?;
+    disk.sync_directory(directory, "removal of a leftover").await
+}

@@ -1,0 +1,70 @@
+//! What tombstones end: the versions below which a key or a whole namespace is gone.
+//! Invariant: from the moment a tombstone's version is taken, reclaim copies and promotes nothing that it ends
+//! (`pending`), so a segment whose number is above that version holds nothing of it.
+//! Not here: the tombstones' records and index entries; `cleans` mirrors those of namespaces for a cheap probe.
+
+use std::collections::HashMap;
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::types::{Fingerprint, Version};
+use crate::version::VersionClock;
+
+#[derive(Default)]
+pub(crate) struct Tombstones {
+    /// Taken and not committed yet, by key or namespace.
+    pending: Mutex<HashMap<Fingerprint, Version>>,
+    /// Committed cleans by namespace.
+    cleans: RwLock<HashMap<Fingerprint, Version>>,
+}
+
+impl Tombstones {
+    /// Takes the version of a tombstone for `ended` (a key or a namespace); it binds reclaim from here on.
+    pub(crate) fn take_version(&self, ended: Fingerprint, versions: &VersionClock) -> Version {
+        let mut pending = self.pending.lock();
+        let version = versions.next_version();
+        pending.insert(ended, version);
+        version
+    }
+
+    /// The tombstone was committed, or failed: what it binds from now on stands in the index.
+    pub(crate) fn settle(&self, ended: Fingerprint, version: Version) {
+        let mut pending = self.pending.lock();
+        if pending.get(&ended) == Some(&version) {
+            pending.remove(&ended);
+        }
+    }
+
+    /// A committed clean: everything of the namespace below `version` is gone.
+    pub(crate) fn clean(&self, namespace: Fingerprint, version: Version) {
+        let mut cleans = self.cleans.write();
+        let at = cleans.entry(namespace).or_insert(version);
+        *at = version.max(*at);
+    }
+
+    /// No segment can hold anything that the clean ended: forget it.
+    pub(crate) fn forget_clean(&self, namespace: Fingerprint, version: Version) {
+        let mut cleans = self.cleans.write();
+        if cleans.get(&namespace) == Some(&version) {
+            cleans.remove(&namespace);
+        }
+    }
+
+    /// Whether a committed clean ended this version of something in `namespace`.
+    pub(crate) fn ends(&self, namespace: Fingerprint, version: Version) -> bool {
+        let cleans = self.cleans.read();
+        !cleans.is_empty() && cleans.get(&namespace).is_some_and(|at| version < *at)
+    }
+
+    /// Whether there is any clean at all: spares the probe its second hash.
+    pub(crate) fn any_cleans(&self) -> bool {
+        !self.cleans.read().is_empty()
+    }
+
+    /// As [`Tombstones::ends`], also for tombstones that are not committed yet.
+    pub(crate) fn will_end(&self, key: Fingerprint, namespace: Fingerprint, version: Version) -> bool {
+        let pending = self.pending.lock();
+        let bound = |ended| pending.get(&ended).is_some_and(|at| version < *at);
+        bound(key) || bound(namespace) || self.ends(namespace, version)
+    }
+}

@@ -95,3 +95,51 @@ pub enum Encoding {
     /// As zstd frames.
     Zstd,
 }
+
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordType {
+    /// A body under a key.
+    Artifact,
+    /// Ends every lower version of one key.
+    KeyTombstone,
+    /// Ends every lower version of all keys of a namespace.
+    NamespaceTombstone,
+}
+
+/// A coarse time: minutes since the Unix epoch modulo 2^16, never zero, so that an entry can leave it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Minutes(std::num::NonZeroU16);
+
+impl Minutes {
+    /// The minute of a time.
+    #[must_use]
+    pub fn from_unix_millis(millis: u64) -> Minutes {
+        let [low, high, ..] = (millis / 60_000).to_le_bytes();
+        Minutes::from_bits(u16::from_le_bytes([low, high])).unwrap_or(Minutes(std::num::NonZeroU16::MIN))
+    }
+
+    /// From two bytes, of which zero means none.
+    #[must_use]
+    pub fn from_bits(bits: u16) -> Option<Minutes> {
+        std::num::NonZeroU16::new(bits).map(Minutes)
+    }
+
+    /// As two bytes.
+    #[must_use]
+    pub fn bits(self) -> u16 {
+        self.0.get()
+    }
+
+    /// Minutes from this time to `now`, over the wrap.
+    #[must_use]
+    pub fn age(self, now: Minutes) -> u16 {
+        now.bits().wrapping_sub(self.bits())
+    }
+
+    /// The time `minutes` before this one.
+    #[must_use]
+    pub fn before(self, minutes: u16) -> Minutes {
+        Minutes::from_bits(self.bits().wrapping_sub(minutes)).unwrap_or(Minutes(std::num::NonZeroU16::MIN))
+    }
+}

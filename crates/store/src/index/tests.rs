@@ -1,0 +1,100 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn entry(fingerprint: u128, version: u64) -> Entry {
+    Entry {
+        fingerprint: Fingerprint(fingerprint),
+        version: Version(version),
+        slot: SegmentSlot(0xab_cdef),
+        offset: Offset(64 * 0x12_3456),
+        ordinal: Ordinal(0x65_4321),
+        stored_len: StoredLen(0xff_0123_4567),
+        logical_len: LogicalLen(0x12_3456_789a),
+        head_len: 64 * 200,
+        shadowing: version.is_multiple_of(2),
+        record_type: [RecordType::Artifact, RecordType::KeyTombstone, RecordType::NamespaceTombstone][version as usize % 3],
+        zstd: version.is_multiple_of(5),
+        uses: 9,
+        vouched: Minutes::from_bits(4711),
+    }
+}
+
+/// Spread like a keyed hash.
+fn spread(n: u64) -> u128 {
+    let mix = |n: u64| (n ^ n >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    u128::from(mix(n)) << 64 | u128::from(mix(n ^ 0x5555))
+}
+
+#[test]
+fn an_entry_comes_back_as_it_went_in() {
+    let index = Index::new(1);
+    for version in 1..7 {
+        let entry = entry(7, version);
+        index.lock(&entry.fingerprint).insert(entry);
+        assert_eq!(index.lock(&entry.fingerprint).get(&entry.fingerprint), Some(entry));
+    }
+    assert_eq!(index.len(), 1);
+}
+
+#[test]
+fn a_touch_counts_uses_up_to_their_end() {
+    let index = Index::new(1);
+    let fingerprint = Fingerprint(3);
+    index.lock(&fingerprint).insert(Entry { uses: 254, vouched: None, ..entry(3, 1) });
+    let now = Minutes::from_unix_millis(60_000 * 1234);
+    for uses in [254, 255, 255] {
+        let touched = index.lock(&fingerprint).touch(&fingerprint, now, uses == 255).unwrap();
+        assert_eq!((touched.uses, touched.vouched), (uses, Some(now)));
+    }
+}
+
+#[test]
+fn at_its_highest_load_an_entry_costs_at_most_56_bytes_and_growth_is_less_than_doubling() {
+    let index = Index::new(1);
+    let mut lowest: f64 = f64::MAX;
+    let mut before = 0;
+    for n in 1..200_000 {
+        let entry = entry(spread(n), n);
+        index.lock(&entry.fingerprint).insert(entry);
+        let bytes = index.bytes();
+        if n > 10_000 {
+            lowest = lowest.min(bytes as f64 / n as f64);
+            assert!(bytes <= before + before / 3, "grew from {before} to {bytes}");
+        }
+        before = bytes;
+    }
+    assert!(lowest <= 56.0, "{lowest} bytes an entry");
+}
+
+proptest! {
+    #[test]
+    fn the_index_is_a_map(
+        operations in prop::collection::vec((0..4u8, 0..96u64, 1..u64::from(u32::MAX)), 0..600),
+        clustered in any::<bool>(),
+    ) {
+        let index = Index::new(2);
+        let mut model: HashMap<u128, Entry> = HashMap::new();
+        for (operation, key, version) in operations {
+            // Clustered keys share their position: the longest runs there are.
+            let fingerprint = if clustered { u128::from(u64::MAX - key / 8) << 64 | u128::from(key) } else { spread(key) };
+            let at = Fingerprint(fingerprint);
+            let mut shard = index.lock(&at);
+            match operation {
+                0 | 1 => prop_assert_eq!(shard.insert(entry(fingerprint, version)), model.insert(fingerprint, entry(fingerprint, version))),
+                2 => prop_assert_eq!(shard.remove(&at), model.remove(&fingerprint)),
+                _ => {
+                    shard.update(&at, |entry| entry.uses = 77);
+                    model.entry(fingerprint).and_modify(|entry| entry.uses = 77);
+                }
+            }
+            prop_assert_eq!(shard.get(&at), model.get(&fingerprint).copied());
+        }
+        prop_assert_eq!(index.len(), model.len());
+        let mut seen = HashMap::new();
+        index.for_each(|entry| { seen.insert(entry.fingerprint.0, *entry); });
+        prop_assert_eq!(seen, model);
+    }
+}

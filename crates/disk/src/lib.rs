@@ -11,10 +11,9 @@
 //! Not here: what is in the files (`kura-store`).
 
 pub mod buffer;
-pub mod contract;
+mod error;
 pub mod real;
 pub mod runtime;
-pub mod sim;
 
 use std::future::Future;
 use std::io;
@@ -23,8 +22,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use buffer::Buffer;
-pub use runtime::{Runtime, Task};
+pub use buffer::{Buffer, BufferPool};
+pub use error::{again, errno};
+pub use runtime::{Runtime, Task, TokioRuntime};
+
+// Lengths of files are indexes into memory in many places: 32-bit machines are not served.
+const _: () = assert!(size_of::<usize>() >= size_of::<u64>());
 
 /// The future of one disk operation. Dropping it does not undo the operation, nor stop it once begun.
 pub type Io<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'static>>;
@@ -73,6 +76,10 @@ pub trait Disk: Send + Sync + 'static {
 /// An open file. All offsets and lengths are bytes. Operations may run side by side.
 ///
 /// Every operation either does all that it was asked, or fails: short reads and writes and `EINTR` are the implementation's to continue.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "nobody asks whether a file is empty"
+)]
 pub trait File: Send + Sync + 'static {
     /// The file's present length.
     fn len(&self) -> Io<u64>;

@@ -36,13 +36,17 @@ struct Blocks {
     handle: Arc<Handle>,
     entry: Entry,
     layout: Layout,
+    /// Checked when it was read.
     trailer: Bytes,
 }
 
 impl Body {
     pub(crate) fn whole(bytes: Bytes) -> Body {
         let left = 0..bytes.len() as u64;
-        Body { source: Source::Whole(bytes), left }
+        Body {
+            source: Source::Whole(bytes),
+            left,
+        }
     }
 
     pub(crate) fn streamed(
@@ -61,7 +65,10 @@ impl Body {
             layout: *layout,
             trailer,
         };
-        Body { source: Source::Blocks(Box::new(blocks)), left: 0..layout.stored_len }
+        Body {
+            source: Source::Blocks(Box::new(blocks)),
+            left: 0..layout.stored_len,
+        }
     }
 
     /// Restricts what is given to `range` of the stored bytes; what lies past the end is cut off.
@@ -115,23 +122,35 @@ impl Body {
 }
 
 impl Blocks {
+    fn trailer(&self) -> TrailerView<'_> {
+        TrailerView::sums_only(&self.trailer)
+    }
+
     /// Whole blocks from `from` to `to`, the last one as long as it is, checked.
     async fn read(&self, from: u64, to: u64) -> Result<Bytes, Error> {
         let to = to.min(self.layout.stored_len);
         let at = self.entry.offset.0 + self.layout.body + from;
         let bytes = self.inner.fetch(&self.handle, at, to - from).await?;
-        let trailer = TrailerView::trusted(&self.trailer, &self.layout);
-        trailer.check_blocks(&bytes, from, self.segment.block).map_err(|damage| {
-            let error = Error::Corrupt { segment: self.segment.number(), offset: self.entry.offset, what: damage.0 };
-            self.inner.drop_damaged(&self.entry, &error);
-            error
-        })?;
+        let first = index(from / u64::from(self.segment.block));
+        self.trailer()
+            .check_blocks(&bytes, first, self.segment.block)
+            .map_err(|damage| {
+                let error = Error::Corrupt {
+                    segment: self.segment.number(),
+                    offset: self.entry.offset,
+                    what: damage.0,
+                };
+                self.inner.drop_damaged(&self.entry, &error);
+                error
+            })?;
         Ok(bytes)
     }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("Body")
+            .field("left", &self.left)
+            .finish_non_exhaustive()
     }
 }

@@ -61,7 +61,9 @@ pub enum Error {
         pid: Option<u32>,
     },
     /// The directory was written by a newer Kura.
-    #[error("{path} has format version {found}, and this Kura knows versions up to {known}: run the newer Kura, or use another --data-dir")]
+    #[error(
+        "{path} has format version {found}, and this Kura knows versions up to {known}: run the newer Kura, or use another --data-dir"
+    )]
     NewerFormat {
         /// The file.
         path: String,
@@ -71,7 +73,9 @@ pub enum Error {
         known: u32,
     },
     /// `STORE` is damaged and segments exist that only it can vouch for.
-    #[error("both copies in STORE are damaged: restore it from a backup, or move {segments} segments away to start empty")]
+    #[error(
+        "both copies in STORE are damaged: restore it from a backup, or move {segments} segments away to start empty"
+    )]
     StoreDamaged {
         /// How many segment files there are.
         segments: usize,
@@ -96,7 +100,23 @@ pub enum Error {
 }
 
 fn holder(pid: &Option<u32>) -> String {
-    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
+}
+
+impl Error {
+    /// The same once more, for another who waits for the same sync.
+    pub(crate) fn again(&self) -> Error {
+        match self {
+            Error::Io { operation, source } => Error::Io {
+                operation,
+                source: kura_disk::again(source),
+            },
+            _ => Error::Evicted,
+        }
+    }
 }
 
 /// Names the operation that an I/O error belongs to.

@@ -28,7 +28,12 @@ pub(crate) struct Handle {
 
 impl Handle {
     pub(crate) fn new(file: Arc<dyn File>, space: Space, graveyard: Arc<Graveyard>) -> Arc<Handle> {
-        Arc::new(Handle { file: Mutex::new(Some(file)), space, graveyard, used: AtomicBool::new(true) })
+        Arc::new(Handle {
+            file: Mutex::new(Some(file)),
+            space,
+            graveyard,
+            used: AtomicBool::new(true),
+        })
     }
 
     /// The file, unless the answers that hold it were broken off.
@@ -69,7 +74,10 @@ pub(crate) struct Graveyard {
 
 impl Graveyard {
     pub(crate) fn new(wake: Arc<Event>) -> Arc<Graveyard> {
-        Arc::new(Graveyard { buried: Mutex::new(Vec::new()), wake })
+        Arc::new(Graveyard {
+            buried: Mutex::new(Vec::new()),
+            wake,
+        })
     }
 
     fn bury(&self, file: Arc<dyn File>, space: Space) {
@@ -96,14 +104,19 @@ pub(crate) struct OpenFiles {
 
 impl OpenFiles {
     pub(crate) fn new(limit: usize) -> OpenFiles {
-        OpenFiles { limit: limit.max(1), open: Mutex::new(VecDeque::new()) }
+        OpenFiles {
+            limit: limit.max(1),
+            open: Mutex::new(VecDeque::new()),
+        }
     }
 
     pub(crate) fn keep(&self, handle: &Arc<Handle>) {
         let mut dropped = Vec::new();
         let mut open = self.open.lock();
         while open.len() >= self.limit {
-            let Some(oldest) = open.pop_front() else { break };
+            let Some(oldest) = open.pop_front() else {
+                break;
+            };
             if oldest.used.swap(false, Ordering::Relaxed) {
                 open.push_back(oldest);
             } else {
@@ -135,7 +148,9 @@ impl Unlinked {
     /// The segment of `handle` was unlinked. Its bytes count as unlinked from here on.
     pub(crate) fn add(&self, handle: &Arc<Handle>) {
         handle.space.lock().move_to(Category::Unlinked);
-        self.held.lock().push_back((Arc::downgrade(handle), Arc::clone(&handle.space)));
+        self.held
+            .lock()
+            .push_back((Arc::downgrade(handle), Arc::clone(&handle.space)));
     }
 
     /// Breaks off the slowest answers (those of the segments unlinked first) until at most `limit` bytes are held. Returns how many.
@@ -146,7 +161,9 @@ impl Unlinked {
             held.retain(|(handle, _)| handle.strong_count() > 0);
             let mut bytes: u64 = held.iter().map(|(_, space)| space.lock().bytes()).sum();
             while bytes > limit {
-                let Some((handle, space)) = held.pop_front() else { break };
+                let Some((handle, space)) = held.pop_front() else {
+                    break;
+                };
                 bytes -= space.lock().bytes();
                 broken.extend(handle.upgrade());
             }

@@ -87,7 +87,10 @@ impl Inner {
         let broken = self.unlinked.keep_within(limit);
         if broken > 0 {
             self.counters.broken_off.add(broken as u64);
-            tracing::warn!(segments = broken, "answers were broken off: their readers held evicted segments for too long");
+            tracing::warn!(
+                segments = broken,
+                "answers were broken off: their readers held evicted segments for too long"
+            );
         }
     }
 
@@ -116,7 +119,9 @@ impl Inner {
                             self.log.set_successor(reservation);
                             break;
                         }
-                        let created = self.create_segment(SegmentKind::Shared, size, reservation).await?;
+                        let created = self
+                            .create_segment(SegmentKind::Shared, size, reservation)
+                            .await?;
                         self.log.set_spare(created.take());
                     }
                     self.room.notify(usize::MAX);
@@ -132,8 +137,10 @@ impl Inner {
         if largest == 0 {
             return Ok(());
         }
-        self.give_way(required_free(self.geometry().segment(), largest), next_look).await?;
-        self.free_budget(self.pressure.total().min(self.budget.limit() / 2)).await?;
+        self.give_way(required_free(self.geometry().segment(), largest), next_look)
+            .await?;
+        self.free_budget(self.pressure.total().min(self.budget.limit() / 2))
+            .await?;
         self.room.notify(usize::MAX);
         Ok(())
     }
@@ -142,7 +149,11 @@ impl Inner {
     async fn free_budget(self: &Arc<Self>, bytes: u64) -> Result<(), Error> {
         let mut laps = self.ring.len();
         while self.budget.free() < bytes && !self.is_closed() {
-            let manner = if laps == 0 { Manner::Force } else { Manner::Rescue };
+            let manner = if laps == 0 {
+                Manner::Force
+            } else {
+                Manner::Rescue
+            };
             laps = laps.saturating_sub(1);
             if self.evict_condemned().await == 0 && !self.reclaim_oldest(manner).await? {
                 break;
@@ -155,8 +166,16 @@ impl Inner {
 
     /// Evicts until the filesystem has `wanted` bytes free again; what was unlinked counts as free, and the filesystem is looked
     /// at again after a while. Stops where the cache is down to its floor.
-    async fn give_way(self: &Arc<Self>, wanted: u64, next_look: &mut Duration) -> Result<(), Error> {
-        let space = self.disk.space().await.during("asking the filesystem for its free space")?;
+    async fn give_way(
+        self: &Arc<Self>,
+        wanted: u64,
+        next_look: &mut Duration,
+    ) -> Result<(), Error> {
+        let space = self
+            .disk
+            .space()
+            .await
+            .during("asking the filesystem for its free space")?;
         let lacking = wanted.saturating_sub(space.available);
         if lacking == 0 {
             if self.pressure.set_stuck(false) {
@@ -171,8 +190,15 @@ impl Inner {
         let floor = FLOOR_SEGMENTS * self.geometry().segment();
         let before = self.held();
         let mut laps = self.ring.len();
-        while before.saturating_sub(self.held()) < lacking && self.held() > floor && !self.is_closed() {
-            let manner = if laps == 0 { Manner::Force } else { Manner::Rescue };
+        while before.saturating_sub(self.held()) < lacking
+            && self.held() > floor
+            && !self.is_closed()
+        {
+            let manner = if laps == 0 {
+                Manner::Force
+            } else {
+                Manner::Rescue
+            };
             laps = laps.saturating_sub(1);
             if !self.reclaim_oldest(manner).await? {
                 break;
@@ -181,7 +207,9 @@ impl Inner {
         let given = before.saturating_sub(self.held());
         tracing::warn!(lacking, given, "the filesystem is short of space: gave way");
         if given < lacking && !self.pressure.set_stuck(true) {
-            tracing::error!("the filesystem is full and the cache is down to its floor: writes are refused until others free space");
+            tracing::error!(
+                "the filesystem is full and the cache is down to its floor: writes are refused until others free space"
+            );
         }
         Ok(())
     }
@@ -193,8 +221,12 @@ impl Inner {
 
     /// Reclaims the oldest segment. Returns false if there is none.
     pub(crate) async fn reclaim_oldest(self: &Arc<Self>, manner: Manner) -> Result<bool, Error> {
-        let oldest = self.ring.oldest(|segment| !segment.is_condemned() && !self.log.owns(segment));
-        let Some(victim) = oldest else { return Ok(false) };
+        let oldest = self
+            .ring
+            .oldest(|segment| !segment.is_condemned() && !self.log.owns(segment));
+        let Some(victim) = oldest else {
+            return Ok(false);
+        };
         let bytes = self.reclaim(&victim, manner).await?;
         tracing::debug!(segment = %victim.number(), ?manner, bytes, "reclaimed");
         self.room.notify(usize::MAX);

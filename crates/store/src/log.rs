@@ -92,14 +92,13 @@ impl Log {
         self.state.lock().active = Some(active);
     }
 
-    pub(crate) fn active(&self) -> Option<Arc<Segment>> {
-        self.state.lock().active.clone()
-    }
-
     /// Whether `segment` is the one appended to, or the spare.
     pub(crate) fn owns(&self, segment: &Segment) -> bool {
         let state = self.state.lock();
-        [&state.active, &state.spare].into_iter().flatten().any(|own| own.slot == segment.slot)
+        [&state.active, &state.spare]
+            .into_iter()
+            .flatten()
+            .any(|own| own.slot == segment.slot)
     }
 
     /// A commit in `segment` was synced.
@@ -110,7 +109,11 @@ impl Log {
     /// A sync of `segment` failed: it takes nothing more. Returns whether the store must stop writing.
     pub(crate) fn failed(&self, segment: &Segment) -> bool {
         let mut state = self.state.lock();
-        if state.active.as_ref().is_some_and(|active| active.slot == segment.slot) {
+        if state
+            .active
+            .as_ref()
+            .is_some_and(|active| active.slot == segment.slot)
+        {
             state.active = None;
         }
         state.failures += 1;
@@ -118,7 +121,12 @@ impl Log {
     }
 
     /// A place in the active segment, rotating if it is full and rotation is allowed.
-    fn allot(&self, total: u64, namespace: &NamespaceId, purpose: Purpose) -> (Option<(Arc<Segment>, Allotted)>, Option<Arc<Segment>>) {
+    fn allot(
+        &self,
+        total: u64,
+        namespace: &NamespaceId,
+        purpose: Purpose,
+    ) -> (Option<(Arc<Segment>, Allotted)>, Option<Arc<Segment>>) {
         let mut state = self.state.lock();
         if let Some(active) = &state.active
             && let Some(at) = active.allot(total, namespace)
@@ -139,7 +147,12 @@ impl Log {
 
 impl Inner {
     /// A place for `total` bytes in the active segment, or `None` if there is no spare to rotate into.
-    pub(crate) fn allot(self: &Arc<Self>, total: u64, namespace: &NamespaceId, purpose: Purpose) -> Option<Ticket> {
+    pub(crate) fn allot(
+        self: &Arc<Self>,
+        total: u64,
+        namespace: &NamespaceId,
+        purpose: Purpose,
+    ) -> Option<Ticket> {
         let (placed, full) = self.log.allot(total, namespace, purpose);
         if let Some(full) = full {
             self.counters.rotations.add(1);
@@ -148,14 +161,22 @@ impl Inner {
                 self.seal_in_background(&full);
             }
         }
-        placed.map(|(segment, at)| Ticket { inner: Arc::clone(self), segment, at })
+        placed.map(|(segment, at)| Ticket {
+            inner: Arc::clone(self),
+            segment,
+            at,
+        })
     }
 
     /// As [`Inner::allot`] for a writer: waits a bounded time for the keeper to make room.
     ///
     /// # Errors
     /// `Busy` or `Full` when no room came in time; `ReadOnly`, `Closed`.
-    pub(crate) async fn place(self: &Arc<Self>, total: u64, namespace: &NamespaceId) -> Result<Ticket, Error> {
+    pub(crate) async fn place(
+        self: &Arc<Self>,
+        total: u64,
+        namespace: &NamespaceId,
+    ) -> Result<Ticket, Error> {
         let mut wait = self.wait_for_room();
         loop {
             let listener = self.room.listen();

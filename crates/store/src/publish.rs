@@ -23,7 +23,11 @@ pub(crate) struct Spot {
 
 impl Spot {
     pub(crate) fn of(entry: &Entry) -> Spot {
-        Spot { slot: entry.slot, offset: entry.offset, version: entry.version }
+        Spot {
+            slot: entry.slot,
+            offset: entry.offset,
+            version: entry.version,
+        }
     }
 }
 
@@ -59,14 +63,21 @@ impl Inner {
     pub(crate) fn publish_copy(&self, from: Spot, copy: Entry, segment: &Arc<Segment>) -> bool {
         let place = segment.place(copy.offset);
         let mut shard = self.index.lock(&copy.fingerprint);
-        let Some(old) = shard.get(&copy.fingerprint) else { return false };
+        let Some(old) = shard.get(&copy.fingerprint) else {
+            return false;
+        };
         if Spot::of(&old) != from {
             self.lose(&mut shard, &old, place);
             return false;
         }
         let shadowing = old.shadowing && self.ring.any_record_above(place.segment);
         segment.add_live(record_bytes(&copy, segment.block));
-        shard.insert(Entry { shadowing, uses: 0, vouched: old.vouched, ..copy });
+        shard.insert(Entry {
+            shadowing,
+            uses: 0,
+            vouched: old.vouched,
+            ..copy
+        });
         let emptied = self.forget_bytes(&old);
         drop(shard);
         self.condemn_if_solo(emptied);
@@ -90,7 +101,9 @@ impl Inner {
     /// Takes the entry out if it still is the record at `at`. Returns whether it was.
     pub(crate) fn unpublish(&self, fingerprint: &Fingerprint, at: Spot) -> bool {
         let mut shard = self.index.lock(fingerprint);
-        let Some(entry) = shard.get(fingerprint).filter(|entry| Spot::of(entry) == at) else { return false };
+        let Some(entry) = shard.get(fingerprint).filter(|entry| Spot::of(entry) == at) else {
+            return false;
+        };
         shard.remove(fingerprint);
         let emptied = self.forget_bytes(&entry);
         drop(shard);
@@ -99,7 +112,9 @@ impl Inner {
     }
 
     fn place_of(&self, entry: &Entry) -> Option<Place> {
-        self.ring.get(entry.slot).map(|segment| segment.place(entry.offset))
+        self.ring
+            .get(entry.slot)
+            .map(|segment| segment.place(entry.offset))
     }
 
     /// Counts a record as dead; returns its segment if that holds nothing live any more.

@@ -62,7 +62,10 @@ impl Store {
     #[must_use]
     pub fn contains(&self, key: &RecordKey) -> Option<Presence> {
         let found = self.inner.find(key, false)?;
-        Some(Presence { logical_len: found.entry.logical_len.0, version: found.entry.version })
+        Some(Presence {
+            logical_len: found.entry.logical_len.0,
+            version: found.entry.version,
+        })
     }
 
     /// The artifact, if it is there and sound. Counts as a use, and vouches for it.
@@ -71,7 +74,9 @@ impl Store {
     /// `Io` when the device fails, `Busy` when too many files are open. What is damaged is a miss.
     pub async fn get(&self, key: &RecordKey) -> Result<Option<Artifact>, Error> {
         for _ in 0..PROBES {
-            let Some(found) = self.inner.find(key, true) else { return Ok(None) };
+            let Some(found) = self.inner.find(key, true) else {
+                return Ok(None);
+            };
             match self.inner.read(&found, key).await {
                 Ok(artifact) => return Ok(artifact),
                 Err(Error::Evicted) => {}
@@ -102,7 +107,10 @@ impl Inner {
     }
 
     fn is_cleaned(&self, key: &RecordKey, version: Version) -> bool {
-        self.tombstones.any_cleans() && self.tombstones.ends(self.namespace_fingerprint(key), version)
+        self.tombstones.any_cleans()
+            && self
+                .tombstones
+                .ends(self.namespace_fingerprint(key), version)
     }
 
     /// The segment's open file.
@@ -115,8 +123,14 @@ impl Inner {
             return Ok(handle);
         }
         let space = segment.space().ok_or(Error::Evicted)?;
-        let file = match self.disk.open(&crate::create::segment_path(segment.number())).await {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Error::Evicted),
+        let file = match self
+            .disk
+            .open(&crate::create::segment_path(segment.number()))
+            .await
+        {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::Evicted);
+            }
             Err(error) if is_out_of_files(&error) => {
                 self.files.let_go_of_all();
                 return Err(self.no_room());
@@ -128,14 +142,32 @@ impl Inner {
         Ok(handle)
     }
 
-    async fn read(self: &Arc<Self>, found: &Found, key: &RecordKey) -> Result<Option<Artifact>, Error> {
+    async fn read(
+        self: &Arc<Self>,
+        found: &Found,
+        key: &RecordKey,
+    ) -> Result<Option<Artifact>, Error> {
         let Found { entry, segment } = found;
         let handle = self.open(segment).await?;
         let layout = Layout::new(entry.head_len, entry.stored_len.0, segment.block);
-        let corrupt = |Damage(what)| Error::Corrupt { segment: segment.number(), offset: entry.offset, what };
-        let seal = Seal { secret: &self.identity.secret, birth: segment.birth, offset: entry.offset };
+        let corrupt = |Damage(what)| Error::Corrupt {
+            segment: segment.number(),
+            offset: entry.offset,
+            what,
+        };
+        let seal = Seal {
+            secret: &self.identity.secret,
+            birth: segment.birth,
+            offset: entry.offset,
+        };
         let whole = layout.stored_len <= self.geometry().whole_read();
-        let record = self.fetch(&handle, entry.offset.0, if whole { layout.total } else { entry.head_len }).await?;
+        let record = self
+            .fetch(
+                &handle,
+                entry.offset.0,
+                if whole { layout.total } else { entry.head_len },
+            )
+            .await?;
         let (head, head_hash) = Head::decode(&record, &seal).map_err(corrupt)?;
         if head.key != *key {
             // Another key of the same fingerprint.
@@ -144,13 +176,18 @@ impl Inner {
         let trailer_bytes = if whole {
             record.slice(index(layout.trailer)..)
         } else {
-            self.fetch(&handle, entry.offset.0 + layout.trailer, layout.trailer_len).await?
+            self.fetch(&handle, entry.offset.0 + layout.trailer, layout.trailer_len)
+                .await?
         };
-        let trailer = self.checked_trailer(&trailer_bytes, head_hash, entry, &layout).map_err(corrupt)?;
+        let trailer = self
+            .checked_trailer(&trailer_bytes, head_hash, entry, &layout)
+            .map_err(corrupt)?;
         let (version, sha256) = (trailer.version, trailer.sha256);
         let body = if whole {
             let body = record.slice(index(layout.body)..index(layout.body + layout.stored_len));
-            trailer.check_body(&body, segment.block).map_err(corrupt)?;
+            trailer
+                .check_blocks(&body, 0, segment.block)
+                .map_err(corrupt)?;
             Body::whole(body)
         } else {
             Body::streamed(self, segment, handle, entry, &layout, trailer_bytes)
@@ -167,7 +204,13 @@ impl Inner {
     }
 
     /// The trailer, if it is whole and belongs to what the index entry says.
-    fn checked_trailer<'a>(&self, bytes: &'a [u8], head: HeadHash, entry: &Entry, layout: &Layout) -> Result<TrailerView<'a>, Damage> {
+    fn checked_trailer<'a>(
+        &self,
+        bytes: &'a [u8],
+        head: HeadHash,
+        entry: &Entry,
+        layout: &Layout,
+    ) -> Result<TrailerView<'a>, Damage> {
         let trailer = TrailerView::decode(bytes, layout, head, &self.identity.secret)?;
         if trailer.version != entry.version {
             return Err(Damage("another record's trailer"));
@@ -176,12 +219,20 @@ impl Inner {
     }
 
     /// Bytes of a segment: on the spot if the page cache has them, else through the read pool.
-    pub(crate) async fn fetch(&self, handle: &Handle, offset: u64, length: u64) -> Result<Bytes, Error> {
+    pub(crate) async fn fetch(
+        &self,
+        handle: &Handle,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, Error> {
         let file = handle.file()?;
         let mut buffer = self.buffers.take(index(length));
         let cached = file.read_cached(offset, &mut buffer);
         if !matches!(cached, Ok(true)) {
-            buffer = file.read_at(offset, buffer).await.during("reading a segment")?;
+            buffer = file
+                .read_at(offset, buffer)
+                .await
+                .during("reading a segment")?;
         }
         Ok(buffer.into_bytes())
     }

@@ -39,7 +39,10 @@ pub(crate) struct Solo {
 }
 
 fn footer_len(head: &Head) -> u64 {
-    Footer::encoded_len(1, NamespaceTable::default().encoded_len_with(&head.key.namespace_id()))
+    Footer::encoded_len(
+        1,
+        NamespaceTable::default().encoded_len_with(&head.key.namespace_id()),
+    )
 }
 
 /// Bytes of the blocks of a file of `length`.
@@ -49,7 +52,11 @@ pub(crate) fn allocated(length: u64) -> u64 {
 
 impl Solo {
     /// One for a record of exactly this layout.
-    pub(crate) async fn of_size(inner: &Arc<Inner>, head: &Head, layout: Layout) -> Result<Solo, Error> {
+    pub(crate) async fn of_size(
+        inner: &Arc<Inner>,
+        head: &Head,
+        layout: Layout,
+    ) -> Result<Solo, Error> {
         let footer = footer_len(head);
         let length = SEGMENT_HEADER_LEN + layout.total + footer;
         let reservation = inner.reserve_solo(allocated(length)).await?;
@@ -63,10 +70,24 @@ impl Solo {
         Solo::create(inner, length, reservation, true, footer_len(head)).await
     }
 
-    async fn create(inner: &Arc<Inner>, length: u64, reservation: Reservation, growing: bool, footer: u64) -> Result<Solo, Error> {
-        let created = inner.create_segment(SegmentKind::Solo, length, reservation).await?;
-        created.segment().with_writing(|writing| writing.outstanding = 1);
-        Ok(Solo { created, growing, footer })
+    async fn create(
+        inner: &Arc<Inner>,
+        length: u64,
+        reservation: Reservation,
+        growing: bool,
+        footer: u64,
+    ) -> Result<Solo, Error> {
+        let created = inner
+            .create_segment(SegmentKind::Solo, length, reservation)
+            .await?;
+        created
+            .segment()
+            .with_writing(|writing| writing.outstanding = 1);
+        Ok(Solo {
+            created,
+            growing,
+            footer,
+        })
     }
 
     fn segment(&self) -> &Arc<Segment> {
@@ -74,13 +95,22 @@ impl Solo {
     }
 
     fn handle(&self) -> Result<Arc<Handle>, Error> {
-        self.segment().with_writing(|writing| Arc::clone(&writing.handle)).ok_or(Error::Evicted)
+        self.segment()
+            .with_writing(|writing| Arc::clone(&writing.handle))
+            .ok_or(Error::Evicted)
     }
 
     /// The stream that fills it.
     pub(crate) fn stream(self, inner: &Inner, head: &Head) -> Result<Stream<Solo>, Error> {
         let (birth, handle) = (self.segment().birth, self.handle()?);
-        Ok(Stream::new(inner, head, self, birth, Offset(SEGMENT_HEADER_LEN), handle))
+        Ok(Stream::new(
+            inner,
+            head,
+            self,
+            birth,
+            Offset(SEGMENT_HEADER_LEN),
+            handle,
+        ))
     }
 
     /// Whether a body that ended with `written` bytes stays here, rather than going to the active segment.
@@ -89,7 +119,11 @@ impl Solo {
     }
 
     /// Makes room for a record whose body ends `end` bytes behind its start, with its trailer and the footer behind it.
-    pub(crate) async fn grow_to(&mut self, inner: &Arc<Inner>, end: u64) -> Result<Option<Admission>, Error> {
+    pub(crate) async fn grow_to(
+        &mut self,
+        inner: &Arc<Inner>,
+        end: u64,
+    ) -> Result<Option<Admission>, Error> {
         if self.segment().is_condemned() {
             return Err(Error::Evicted);
         }
@@ -101,7 +135,10 @@ impl Solo {
         let length = self.segment().length();
         let mut wanted = length;
         while wanted < needed {
-            wanted += wanted.clamp(inner.geometry().solo_step_min(), inner.geometry().solo_step_max());
+            wanted += wanted.clamp(
+                inner.geometry().solo_step_min(),
+                inner.geometry().solo_step_max(),
+            );
         }
         if wanted == length {
             return Ok(None);
@@ -118,7 +155,12 @@ impl Solo {
 
 impl Inner {
     /// Commits the record of a solo segment, in a task of its own: its steps must not stop where a caller goes away.
-    pub(crate) async fn commit_solo(self: &Arc<Self>, stream: Stream<Solo>, head: Head, commit: Commit) -> Result<Version, Error> {
+    pub(crate) async fn commit_solo(
+        self: &Arc<Self>,
+        stream: Stream<Solo>,
+        head: Head,
+        commit: Commit,
+    ) -> Result<Version, Error> {
         let (answer, committed) = oneshot::channel();
         let inner = Arc::clone(self);
         self.spawn("commit solo", async move {
@@ -138,19 +180,33 @@ impl Inner {
         committed.await.unwrap_or(Err(Error::Closed))
     }
 
-    async fn finish_solo(self: &Arc<Self>, stream: Stream<Solo>, head: &Head, commit: &Commit) -> Result<Version, Error> {
+    async fn finish_solo(
+        self: &Arc<Self>,
+        stream: Stream<Solo>,
+        head: &Head,
+        commit: &Commit,
+    ) -> Result<Version, Error> {
         let (solo, handle, offset, record) = stream.into_record(self, head, commit);
         let segment = Arc::clone(solo.segment());
         let version = self.versions.next_version();
         let layout = record.layout;
-        let mut tail = vec![0; usize::try_from(layout.trailer - layout.body - layout.stored_len).unwrap_or(0)];
-        tail.extend(record.trailer(version, ORDINAL).encode(record.head_hash, &self.identity.secret));
+        let mut tail =
+            vec![0; usize::try_from(layout.trailer - layout.body - layout.stored_len).unwrap_or(0)];
+        tail.extend(
+            record
+                .trailer(version, ORDINAL)
+                .encode(record.head_hash, &self.identity.secret),
+        );
         let file = handle.file()?;
         let at = offset.0 + layout.body + layout.stored_len;
-        file.write_at(at, vec![Bytes::from(tail)]).await.during("writing a trailer")?;
+        file.write_at(at, vec![Bytes::from(tail)])
+            .await
+            .during("writing a trailer")?;
         segment.with_writing(|writing| {
             let namespace = writing.namespaces.intern(&head.key.namespace_id());
-            writing.entries.push(record.footer_entry(offset, namespace, version));
+            writing
+                .entries
+                .push(record.footer_entry(offset, namespace, version));
             writing.written += 1;
             writing.mode = Mode::Draining;
         });
@@ -159,8 +215,12 @@ impl Inner {
             let end = align_up(offset.0 + layout.total) + solo.footer;
             segment.set_length(end);
             self.write_footer(&segment).await?;
-            file.truncate(end).await.during("cutting a segment behind its footer")?;
-            file.sync("a cut segment").await.during("syncing a cut segment")?;
+            file.truncate(end)
+                .await
+                .during("cutting a segment behind its footer")?;
+            file.sync("a cut segment")
+                .await
+                .during("syncing a cut segment")?;
             if let Some(space) = segment.space() {
                 space.lock().shrink_to(allocated(end));
             }
@@ -172,11 +232,20 @@ impl Inner {
         Ok(version)
     }
 
-    fn publish_solo(self: &Arc<Self>, solo: Solo, handle: &Arc<Handle>, record: Record, version: Version, offset: Offset) {
+    fn publish_solo(
+        self: &Arc<Self>,
+        solo: Solo,
+        handle: &Arc<Handle>,
+        record: Record,
+        version: Version,
+        offset: Offset,
+    ) {
         let segment = solo.created.take();
         self.files.keep(handle);
         segment.with_writing(|writing| writing.outstanding = 0);
-        let entry = record.index_entry(&segment, offset, version, ORDINAL);
+        let entry = record
+            .footer_entry(offset, 0, version)
+            .index_entry(segment.slot, ORDINAL);
         self.publish(entry, &segment, record.namespace);
         if segment.live() == 0 {
             // Lost against a later version at once.

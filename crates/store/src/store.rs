@@ -131,7 +131,9 @@ impl Inner {
     }
 
     pub(crate) fn namespace_fingerprint(&self, key: &RecordKey) -> Fingerprint {
-        self.identity.seed.of_namespace(key.tenant(), key.namespace())
+        self.identity
+            .seed
+            .of_namespace(key.tenant(), key.namespace())
     }
 
     /// # Errors
@@ -156,19 +158,27 @@ impl Inner {
 
     pub(crate) fn stop_writing(&self) {
         if !self.read_only.swap(true, Ordering::SeqCst) {
-            tracing::error!("two segments in a row could not be synced: reads only from here on; mend the device and restart");
+            tracing::error!(
+                "two segments in a row could not be synced: reads only from here on; mend the device and restart"
+            );
         }
         self.room.notify(usize::MAX);
     }
 
     pub(crate) fn say_once_that_nothing_allocates(&self) {
         if !self.said_no_allocation.swap(true, Ordering::SeqCst) {
-            tracing::warn!("this filesystem cannot allocate space in advance: new segments are written out with zeros first");
+            tracing::warn!(
+                "this filesystem cannot allocate space in advance: new segments are written out with zeros first"
+            );
         }
     }
 
     /// Runs a task that a clean stop waits for.
-    pub(crate) fn spawn(self: &Arc<Self>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         self.tasks.fetch_add(1, Ordering::SeqCst);
         let guard = TaskGuard(Arc::clone(self));
         self.runtime.spawn(

@@ -116,7 +116,8 @@ impl Minutes {
     #[must_use]
     pub fn from_unix_millis(millis: u64) -> Minutes {
         let [low, high, ..] = (millis / 60_000).to_le_bytes();
-        Minutes::from_bits(u16::from_le_bytes([low, high])).unwrap_or(Minutes(std::num::NonZeroU16::MIN))
+        Minutes::from_bits(u16::from_le_bytes([low, high]))
+            .unwrap_or(Minutes(std::num::NonZeroU16::MIN))
     }
 
     /// From two bytes, of which zero means none.
@@ -140,6 +141,7 @@ impl Minutes {
     /// The time `minutes` before this one.
     #[must_use]
     pub fn before(self, minutes: u16) -> Minutes {
-        Minutes::from_bits(self.bits().wrapping_sub(minutes)).unwrap_or(Minutes(std::num::NonZeroU16::MIN))
+        Minutes::from_bits(self.bits().wrapping_sub(minutes))
+            .unwrap_or(Minutes(std::num::NonZeroU16::MIN))
     }
 }

@@ -121,28 +121,41 @@ impl Log {
     }
 
     /// A place in the active segment, rotating if it is full and rotation is allowed.
-    fn allot(
-        &self,
-        total: u64,
-        namespace: &NamespaceId,
-        purpose: Purpose,
-    ) -> (Option<(Arc<Segment>, Allotted)>, Option<Arc<Segment>>) {
+    fn allot(&self, total: u64, namespace: &NamespaceId, purpose: Purpose) -> Allotment {
         let mut state = self.state.lock();
-        if let Some(active) = &state.active
-            && let Some(at) = active.allot(total, namespace)
-        {
-            return (Some((Arc::clone(active), at)), None);
+        let placed = state
+            .active
+            .as_ref()
+            .and_then(|active| place_in(active, total, namespace));
+        let may_rotate =
+            state.spare.is_some() && (purpose == Purpose::Rescue || state.successor.is_some());
+        if placed.is_some() || !may_rotate {
+            return Allotment { placed, full: None };
         }
-        if state.spare.is_none() || (purpose == Purpose::Write && state.successor.is_none()) {
-            return (None, None);
-        }
-        let full = state.active.take();
-        let active = state.spare.take().expect("looked at above");
-        let at = active.allot(total, namespace);
-        let placed = at.map(|at| (Arc::clone(&active), at));
-        state.active = Some(active);
-        (placed, full)
+        let full = std::mem::replace(&mut state.active, None);
+        state.active = state.spare.take();
+        let placed = state
+            .active
+            .as_ref()
+            .and_then(|active| place_in(active, total, namespace));
+        Allotment { placed, full }
     }
+}
+
+/// A place, if there was one, and the segment that turned out to be full.
+struct Allotment {
+    placed: Option<(Arc<Segment>, Allotted)>,
+    full: Option<Arc<Segment>>,
+}
+
+fn place_in(
+    segment: &Arc<Segment>,
+    total: u64,
+    namespace: &NamespaceId,
+) -> Option<(Arc<Segment>, Allotted)> {
+    segment
+        .allot(total, namespace)
+        .map(|at| (Arc::clone(segment), at))
 }
 
 impl Inner {
@@ -153,7 +166,7 @@ impl Inner {
         namespace: &NamespaceId,
         purpose: Purpose,
     ) -> Option<Ticket> {
-        let (placed, full) = self.log.allot(total, namespace, purpose);
+        let Allotment { placed, full } = self.log.allot(total, namespace, purpose);
         if let Some(full) = full {
             self.counters.rotations.add(1);
             self.wake_keeper();

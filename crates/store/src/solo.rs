@@ -228,7 +228,7 @@ impl Inner {
         } else if self.settings.durability == Durability::Always {
             self.sync_segment(&segment).await?;
         }
-        self.publish_solo(solo, &handle, record, version, offset);
+        self.publish_solo(solo, &handle, &record, version, offset);
         Ok(version)
     }
 
@@ -236,7 +236,7 @@ impl Inner {
         self: &Arc<Self>,
         solo: Solo,
         handle: &Arc<Handle>,
-        record: Record,
+        record: &Record,
         version: Version,
         offset: Offset,
     ) {

@@ -1,1 +1,206 @@
-//! (being written)
+//! What a build cache means, above the store and below the protocols: one entry, [`Cache`], for all of them.
+//!
+//! - `artifact`: names. The way an [`ArtifactKey`] was made says what its bytes have to hold.
+//! - `cas`: blobs are verified while they stream in, and never change.
+//! - `action`: an action result is served only while every blob that it names is there.
+//! - `keyed`: the last writer wins.
+//! - `namespace`: emptied as one.
+//!
+//! Absent on purpose: HTTP and gRPC (the adapters), files and segments (the store), and any task of its own.
+
+mod action;
+mod artifact;
+mod cas;
+mod counters;
+mod digest;
+mod error;
+mod gate;
+mod keyed;
+pub mod limits;
+mod namespace;
+mod upload;
+mod wire;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use kura_disk::Runtime;
+use kura_store::{Stats, Store};
+
+pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Scope, Tenant};
+pub use counters::KindStats;
+pub use digest::{Digest, DigestFunction, Unsupported, Verifier};
+pub use error::Error;
+pub use kura_store::key::{AttributeName, Attributes};
+pub use kura_store::types::Version;
+pub use upload::{Stored, Upload};
+
+use artifact::Meaning;
+use counters::Counters;
+use gate::Gate;
+
+/// The cache. Clones share it.
+#[derive(Clone)]
+pub struct Cache {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    runtime: Arc<dyn Runtime>,
+    counters: Counters,
+    /// Bounds the trees that completeness checks hold in memory.
+    trees: Gate,
+}
+
+/// What is known of an artifact without reading it. Being told vouches for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Presence {
+    /// Bytes of its body.
+    pub length: u64,
+    /// When it was stored.
+    pub version: Version,
+}
+
+/// An artifact that is there.
+#[derive(Debug)]
+pub struct Artifact {
+    /// Bytes of its body.
+    pub length: u64,
+    /// When it was stored.
+    pub version: Version,
+    /// What was kept beside the body.
+    pub attributes: Attributes,
+    /// The bytes.
+    pub body: Body,
+}
+
+impl Artifact {
+    fn in_memory(body: Bytes, version: Version, attributes: Attributes) -> Artifact {
+        Artifact { length: body.len() as u64, version, attributes, body: Body::Whole(body) }
+    }
+}
+
+/// The bytes of an artifact.
+#[derive(Debug)]
+pub enum Body {
+    /// All of them: bodies of up to a mebibyte come like this.
+    Whole(Bytes),
+    /// In pieces, each checked as it leaves.
+    Pieces(kura_store::Body),
+}
+
+impl Body {
+    /// Restricts it to `range`; what lies past the end is cut off.
+    #[must_use]
+    pub fn select(self, range: Range<u64>) -> Body {
+        match self {
+            Body::Whole(bytes) => {
+                let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
+                let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+                Body::Whole(bytes.slice(start..end))
+            }
+            Body::Pieces(mut body) => {
+                body.select(range);
+                Body::Pieces(body)
+            }
+        }
+    }
+
+    /// All of it in memory; for bodies that are known to be short.
+    async fn collect(self) -> Result<Bytes, Error> {
+        match self {
+            Body::Whole(bytes) => Ok(bytes),
+            Body::Pieces(mut body) => {
+                let mut bytes = BytesMut::with_capacity(usize::try_from(body.remaining()).unwrap_or(0));
+                while let Some(piece) = body.next().await? {
+                    bytes.extend_from_slice(&piece);
+                }
+                Ok(bytes.freeze())
+            }
+        }
+    }
+}
+
+impl Cache {
+    /// A cache in `store`.
+    #[must_use]
+    pub fn new(store: Store, runtime: Arc<dyn Runtime>) -> Cache {
+        let trees = Gate::new(limits::TREES_IN_MEMORY);
+        Cache { inner: Arc::new(Inner { store, runtime, counters: Counters::default(), trees }) }
+    }
+
+    /// Whether the artifact's bytes are there: a probe of the index, which vouches for it. Of an action result this says nothing about
+    /// what it names: ask with [`Cache::get`].
+    #[must_use]
+    pub fn has(&self, key: &ArtifactKey) -> Option<Presence> {
+        match &key.meaning {
+            Meaning::Blob(digest) => self.has_blob(key, digest),
+            Meaning::Action(_) | Meaning::Keyed(_) => self.probe_index(key),
+        }
+    }
+
+    /// The artifact, if it is there and can be vouched for. Counts as a hit or a miss.
+    ///
+    /// # Errors
+    /// `Busy`, `Store`. What is damaged is a miss.
+    pub async fn get(&self, key: &ArtifactKey) -> Result<Option<Artifact>, Error> {
+        let found = self.peek(key).await?;
+        match &found {
+            Some(artifact) => self.inner.counters.hit(key.kind(), artifact.length),
+            None => self.inner.counters.miss(key.kind()),
+        }
+        Ok(found)
+    }
+
+    /// As [`Cache::get`], without counting.
+    async fn peek(&self, key: &ArtifactKey) -> Result<Option<Artifact>, Error> {
+        match &key.meaning {
+            Meaning::Blob(digest) => self.get_blob(key, digest).await,
+            Meaning::Action(action) => self.get_action(key, action).await,
+            Meaning::Keyed(_) => self.get_keyed(key).await,
+        }
+    }
+
+    /// Removes the artifact; whether it was there. The empty blob stays.
+    ///
+    /// # Errors
+    /// `Busy`, `Full`, `ReadOnly`, `Closed`.
+    pub async fn delete(&self, key: &ArtifactKey) -> Result<bool, Error> {
+        Ok(self.inner.store.delete(&key.record).await?)
+    }
+
+    /// The largest body taken, in bytes.
+    #[must_use]
+    pub fn max_artifact_size(&self) -> u64 {
+        self.inner.store.max_artifact_size()
+    }
+
+    /// The store's figures.
+    #[must_use]
+    pub fn store_stats(&self) -> Stats {
+        self.inner.store.stats()
+    }
+
+    /// What happened to each kind of artifact.
+    #[must_use]
+    pub fn kind_stats(&self) -> Vec<(Kind, KindStats)> {
+        self.inner.counters.snapshot()
+    }
+
+    fn probe_index(&self, key: &ArtifactKey) -> Option<Presence> {
+        let found = self.inner.store.contains(&key.record)?;
+        Some(Presence { length: found.logical_len, version: found.version })
+    }
+
+    /// The stored artifact, whatever it means.
+    async fn fetch(&self, key: &ArtifactKey) -> Result<Option<Artifact>, Error> {
+        let Some(found) = self.inner.store.get(&key.record).await? else { return Ok(None) };
+        let body = match found.body.into_whole() {
+            Ok(bytes) => Body::Whole(bytes),
+            Err(body) => Body::Pieces(body),
+        };
+        Ok(Some(Artifact { length: found.logical_len, version: found.version, attributes: found.attributes, body }))
+    }
+}

@@ -1,0 +1,331 @@
+//! What a client stores, and under which name: [`ArtifactKey`], made of a [`Scope`], a [`Kind`] and the client's own key.
+//! Everything that comes from outside is checked here, once; from here on a key is known to be good.
+//! Not here: how a protocol spells its keys (the adapters), how a key lies on disk (`kura-store`).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use kura_store::key::{KeyError, MAX_KEY_LEN, MAX_NAME_LEN, NamespaceId, RecordKey};
+
+use crate::digest::Digest;
+
+/// The tenant and the namespace of whoever names none.
+pub const DEFAULT_NAME: &str = "default";
+
+/// The surface that an artifact came through. The numbers are on disk: they never change and are never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// Content-addressed blobs: immutable, verified on the way in.
+    Cas = 1,
+    /// Action results: served only while all that they name is there.
+    Action = 2,
+    /// Tuist's key-value entries.
+    KeyValue = 3,
+    /// Xcode's compilation cache.
+    Xcode = 4,
+    /// Gradle's build cache.
+    Gradle = 5,
+    /// Tuist's modules.
+    Module = 6,
+    /// Nx.
+    Nx = 7,
+    /// Metro.
+    Metro = 8,
+    /// Turborepo.
+    Turborepo = 9,
+    /// Generic HTTP.
+    Http = 10,
+    /// ccache.
+    Ccache = 11,
+    /// WebDAV, as sccache speaks it.
+    Webdav = 12,
+    /// What comes under `/ac/` of a prefix that is declared opaque: bytes that are no action results.
+    Opaque = 13,
+    /// The readiness probe's own artifact.
+    Probe = 255,
+}
+
+impl Kind {
+    /// All of them, in order of number.
+    pub const ALL: [Kind; 14] = [
+        Kind::Cas,
+        Kind::Action,
+        Kind::KeyValue,
+        Kind::Xcode,
+        Kind::Gradle,
+        Kind::Module,
+        Kind::Nx,
+        Kind::Metro,
+        Kind::Turborepo,
+        Kind::Http,
+        Kind::Ccache,
+        Kind::Webdav,
+        Kind::Opaque,
+        Kind::Probe,
+    ];
+
+    /// The name that metrics and logs use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Cas => "cas",
+            Kind::Action => "action",
+            Kind::KeyValue => "keyvalue",
+            Kind::Xcode => "xcode",
+            Kind::Gradle => "gradle",
+            Kind::Module => "module",
+            Kind::Nx => "nx",
+            Kind::Metro => "metro",
+            Kind::Turborepo => "turborepo",
+            Kind::Http => "http",
+            Kind::Ccache => "ccache",
+            Kind::Webdav => "webdav",
+            Kind::Opaque => "opaque",
+            Kind::Probe => "probe",
+        }
+    }
+
+    /// Its place in [`Kind::ALL`].
+    pub(crate) const fn position(self) -> usize {
+        match self {
+            Kind::Probe => Kind::ALL.len() - 1,
+            other => other as usize - 1,
+        }
+    }
+}
+
+/// Why a name or a key is refused. Its text goes to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidKey {
+    /// No bytes at all.
+    #[error("the key is empty")]
+    Empty,
+    /// Above the store's limit.
+    #[error("a key has at most {MAX_KEY_LEN} bytes")]
+    TooLong,
+    /// Bytes that no key may hold, or a whole that means a place in a tree.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// Not a digest.
+    #[error("not a digest: {0}")]
+    Digest(&'static str),
+    /// Not a name.
+    #[error("a tenant or a namespace has 1 to {MAX_NAME_LEN} bytes, no '/' and no control characters, and is neither '.' nor '..'")]
+    Name,
+}
+
+/// A tenant or a namespace: 1 to 255 bytes, no `/`, no control characters, not `.` or `..`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Name(Cow<'static, str>);
+
+impl Name {
+    fn parse(name: Cow<'static, str>) -> Result<Name, InvalidKey> {
+        let bad = name.is_empty()
+            || name.len() > MAX_NAME_LEN
+            || name == "."
+            || name == ".."
+            || name.chars().any(|at| at == '/' || at.is_control());
+        if bad { Err(InvalidKey::Name) } else { Ok(Name(name)) }
+    }
+}
+
+/// Whose artifacts: nothing crosses a tenant.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Tenant(Name);
+
+impl Tenant {
+    /// # Errors
+    /// `Name`.
+    pub fn parse(name: impl Into<Cow<'static, str>>) -> Result<Tenant, InvalidKey> {
+        Name::parse(name.into()).map(Tenant)
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0.0
+    }
+}
+
+/// Which part of a tenant's artifacts: what can be cleaned as one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Namespace(Name);
+
+impl Namespace {
+    /// # Errors
+    /// `Name`.
+    pub fn parse(name: impl Into<Cow<'static, str>>) -> Result<Namespace, InvalidKey> {
+        Name::parse(name.into()).map(Namespace)
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0.0
+    }
+}
+
+impl Default for Tenant {
+    fn default() -> Tenant {
+        Tenant(Name(Cow::Borrowed(DEFAULT_NAME)))
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Namespace {
+        Namespace(Name(Cow::Borrowed(DEFAULT_NAME)))
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Where a request acts: one namespace of one tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which part of it.
+    pub namespace: Namespace,
+}
+
+impl Scope {
+    pub(crate) fn namespace_id(&self) -> Result<NamespaceId, KeyError> {
+        NamespaceId::new(self.tenant.as_str(), self.namespace.as_str())
+    }
+}
+
+/// The name of one artifact. The way it was made says what it means: a blob is checked against its digest, an action result
+/// against what it names, a keyed value against nothing.
+#[derive(Clone)]
+pub struct ArtifactKey {
+    pub(crate) scope: Scope,
+    pub(crate) meaning: Meaning,
+    pub(crate) record: RecordKey,
+}
+
+/// What an artifact's bytes have to hold.
+#[derive(Clone, Copy)]
+pub(crate) enum Meaning {
+    /// Bytes of this digest.
+    Blob(Digest),
+    /// An action result whose digests are of the same function as this action's.
+    Action(Digest),
+    /// Anything.
+    Keyed(Kind),
+}
+
+impl ArtifactKey {
+    /// A content-addressed blob.
+    ///
+    /// # Errors
+    /// `Name` or `TooLong`, where the scope does not fit a record.
+    pub fn blob(scope: &Scope, digest: &Digest) -> Result<ArtifactKey, InvalidKey> {
+        ArtifactKey::new(scope, Kind::Cas, digest.as_key(), Meaning::Blob(*digest))
+    }
+
+    /// The result of the action with that digest.
+    ///
+    /// # Errors
+    /// As for [`ArtifactKey::blob`].
+    pub fn action(scope: &Scope, action: &Digest) -> Result<ArtifactKey, InvalidKey> {
+        ArtifactKey::new(scope, Kind::Action, action.as_key(), Meaning::Action(*action))
+    }
+
+    /// A value under a key that only its client understands; the last writer wins.
+    ///
+    /// # Errors
+    /// `Empty`, `TooLong`, and `Forbidden` for keys that hold NUL.
+    ///
+    /// # Panics
+    /// For the kinds that have constructors of their own: a keyed value must never pass for a verified blob.
+    pub fn keyed(scope: &Scope, kind: Kind, key: &[u8]) -> Result<ArtifactKey, InvalidKey> {
+        assert!(!matches!(kind, Kind::Cas | Kind::Action), "{} is not a keyed kind", kind.name());
+        if key.contains(&0) {
+            return Err(InvalidKey::Forbidden("a key holds no NUL"));
+        }
+        ArtifactKey::new(scope, kind, key, Meaning::Keyed(kind))
+    }
+
+    fn new(scope: &Scope, kind: Kind, key: &[u8], meaning: Meaning) -> Result<ArtifactKey, InvalidKey> {
+        if key.is_empty() {
+            return Err(InvalidKey::Empty);
+        }
+        let record = RecordKey::new(
+            kura_store::types::Kind(kind as u8),
+            scope.tenant.as_str(),
+            scope.namespace.as_str(),
+            key,
+        );
+        let record = record.map_err(|error| match error {
+            KeyError::NameLength => InvalidKey::Name,
+            _ => InvalidKey::TooLong,
+        })?;
+        Ok(ArtifactKey { scope: scope.clone(), meaning, record })
+    }
+
+    /// The surface that it belongs to.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.meaning {
+            Meaning::Blob(_) => Kind::Cas,
+            Meaning::Action(_) => Kind::Action,
+            Meaning::Keyed(kind) => kind,
+        }
+    }
+}
+
+impl fmt::Debug for ArtifactKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.record.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_distinct_numbers_names_and_places() {
+        for (at, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind.position(), at);
+            for other in &Kind::ALL[at + 1..] {
+                assert_ne!(kind as u8, *other as u8);
+                assert_ne!(kind.name(), other.name());
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_mean_a_place_or_do_not_fit_are_refused() {
+        for bad in ["", ".", "..", "a/b", "a\0b", "a\nb", &"x".repeat(256)] {
+            assert_eq!(Tenant::parse(bad.to_owned()), Err(InvalidKey::Name), "{bad:?}");
+        }
+        assert_eq!(Namespace::parse("größe").unwrap().as_str(), "größe");
+    }
+
+    #[test]
+    fn keys_that_are_empty_too_long_or_hold_nul_are_refused() {
+        let keyed = |key: &[u8]| ArtifactKey::keyed(&Scope::default(), Kind::Http, key).map(|key| key.kind());
+        assert_eq!(keyed(b""), Err(InvalidKey::Empty));
+        assert_eq!(keyed(&[b'x'; 1025]), Err(InvalidKey::TooLong));
+        assert!(matches!(keyed(b"a\0"), Err(InvalidKey::Forbidden(_))));
+        assert_eq!(keyed(&[b'x'; 1024]), Ok(Kind::Http));
+    }
+
+    #[test]
+    #[should_panic(expected = "not a keyed kind")]
+    fn a_keyed_value_cannot_pass_for_a_blob() {
+        let _ = ArtifactKey::keyed(&Scope::default(), Kind::Cas, b"k");
+    }
+}

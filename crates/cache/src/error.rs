@@ -1,0 +1,84 @@
+//! What can go wrong, told apart by what the caller can do about it. A miss is not an error.
+
+use std::time::Duration;
+
+use crate::artifact::InvalidKey;
+use crate::digest::{Digest, Unsupported};
+
+/// Why the cache could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Larger than any artifact of its kind may be: do not send it again.
+    #[error("larger than the {limit} bytes that are taken here")]
+    TooLarge {
+        /// The most bytes.
+        limit: u64,
+    },
+    /// The request cannot be right: do not send it again.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The key or a name is not one.
+    #[error(transparent)]
+    Key(#[from] InvalidKey),
+    /// This digest function is not verified here.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// The body does not have the length that was declared.
+    #[error("the body has {received} bytes and not the {declared} that were declared")]
+    LengthMismatch {
+        /// As announced.
+        declared: u64,
+        /// As received, up to the refusal.
+        received: u64,
+    },
+    /// The body does not have the digest that it was sent under.
+    #[error("the body's digest is {found} and not {expected}")]
+    DigestMismatch {
+        /// As announced.
+        expected: Digest,
+        /// As computed.
+        found: Digest,
+    },
+    /// What was sent as an action result is none.
+    #[error("not an action result: {0}")]
+    NotAnActionResult(&'static str),
+    /// No room at this moment: come back after the hint.
+    #[error("busy: try again in {} s", .retry_after.as_secs().max(1))]
+    Busy {
+        /// When trying again is worth it.
+        retry_after: Duration,
+    },
+    /// The filesystem is full, and giving way did not help.
+    #[error("the disk is full: {0}")]
+    Full(&'static str),
+    /// What was being written or read was evicted under it: start again.
+    #[error("evicted while it was being transferred: start again")]
+    Evicted,
+    /// Nothing is taken any more, what is stored is served: the device fails.
+    #[error("the device fails: reads are served, writes are refused")]
+    ReadOnly,
+    /// The server is shutting down.
+    #[error("shutting down")]
+    Closed,
+    /// The store failed in a way that only an operator can do something about.
+    #[error("the store failed: {0}")]
+    Store(#[source] kura_store::Error),
+}
+
+impl From<kura_store::Error> for Error {
+    fn from(error: kura_store::Error) -> Error {
+        use kura_store::Error as Store;
+        match error {
+            Store::TooLarge { limit } => Error::TooLarge { limit },
+            Store::Invalid(why) => Error::Invalid(why),
+            Store::LengthMismatch { declared, received } => Error::LengthMismatch { declared, received },
+            Store::Busy { retry_after } => Error::Busy { retry_after },
+            Store::Full(why) => Error::Full(why),
+            Store::Evicted => Error::Evicted,
+            Store::ReadOnly => Error::ReadOnly,
+            Store::Closed => Error::Closed,
+            other => Error::Store(other),
+        }
+    }
+}

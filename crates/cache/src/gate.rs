@@ -1,0 +1,65 @@
+//! A bound on something that is held for a while, bytes in memory for instance: whoever finds no room waits in line.
+
+use event_listener::Event;
+use parking_lot::Mutex;
+
+pub(crate) struct Gate {
+    free: Mutex<u64>,
+    freed: Event,
+}
+
+impl Gate {
+    pub(crate) fn new(total: u64) -> Gate {
+        Gate { free: Mutex::new(total), freed: Event::new() }
+    }
+
+    /// Waits until `amount` is free, and takes it. More than the total would wait for ever: callers bound it.
+    pub(crate) async fn enter(&self, amount: u64) -> Pass<'_> {
+        loop {
+            let listener = self.freed.listen();
+            {
+                let mut free = self.free.lock();
+                if *free >= amount {
+                    *free -= amount;
+                    return Pass { gate: self, amount };
+                }
+            }
+            listener.await;
+        }
+    }
+}
+
+/// Gives back what was taken when dropped.
+#[must_use]
+pub(crate) struct Pass<'a> {
+    gate: &'a Gate,
+    amount: u64,
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        *self.gate.free.lock() += self.amount;
+        self.gate.freed.notify(usize::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn who_finds_no_room_gets_in_when_some_is_given_back() {
+        let gate = Gate::new(10);
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(first) = pin!(gate.enter(8)).poll(&mut context) else { panic!("there was room") };
+        let mut second = pin!(gate.enter(3));
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        assert!(second.as_mut().poll(&mut context).is_ready());
+        assert_eq!(*gate.free.lock(), 7);
+    }
+}

@@ -1,0 +1,36 @@
+//! What an operator decides about the HTTP side. Plain values: each is valid whatever it is.
+
+use std::time::Duration;
+
+/// How the server treats its clients. Sizes are bytes.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// The most connections at a time; further ones wait in the listener's queue.
+    pub max_connections: usize,
+    /// How long a request's head may take from its first byte on.
+    pub header_timeout: Duration,
+    /// How long a connection may stand still: between requests, in the middle of a body, or not taking its answer.
+    pub idle_timeout: Duration,
+    /// The least bytes a second at which a body has to come in, averaged over [`ServerSettings::pace_window`]. Zero: any pace will do.
+    pub upload_pace: u64,
+    /// Over how long the pace is averaged.
+    pub pace_window: Duration,
+    /// The most bytes of bodies in memory, received or to be sent, over all connections; requests beyond are told to come back.
+    pub memory_in_flight: u64,
+    /// Prefixes of Bazel's paths under which `/ac/` holds bytes that are no action results, such as `/moon`. Without a trailing `/`.
+    pub opaque_prefixes: Vec<String>,
+}
+
+impl Default for ServerSettings {
+    fn default() -> ServerSettings {
+        ServerSettings {
+            max_connections: 8192,
+            header_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            upload_pace: 64 * 1024,
+            pace_window: Duration::from_secs(60),
+            memory_in_flight: 512 << 20,
+            opaque_prefixes: Vec::new(),
+        }
+    }
+}

@@ -14,6 +14,7 @@ pub mod buffer;
 mod error;
 pub mod real;
 pub mod runtime;
+pub mod sim;
 
 use std::future::Future;
 use std::io;

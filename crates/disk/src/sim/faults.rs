@@ -1,0 +1,105 @@
+//! What goes wrong: which operation fails with which errno, which sync lies.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use crate::SyncReason;
+
+/// The operations that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "they are named as the traits' methods are")]
+pub enum Operation {
+    Lock,
+    CreateDirectory,
+    List,
+    Create,
+    Open,
+    Rename,
+    Unlink,
+    SyncDirectory,
+    Space,
+    Length,
+    Allocate,
+    Write,
+    Read,
+    Sync,
+    Truncate,
+    ForgetCached,
+    Close,
+}
+
+/// Operations that fail.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Of this kind; `None` for all.
+    pub operation: Option<Operation>,
+    /// On paths that contain this.
+    pub path: &'static str,
+    /// After so many that match have succeeded.
+    pub after: u64,
+    /// So often; then the rule is spent.
+    pub times: u64,
+    /// With this error number.
+    pub errno: i32,
+}
+
+/// The plan of what goes wrong.
+#[derive(Debug, Default)]
+pub struct Faults {
+    rules: Vec<Rule>,
+    ignored_syncs: BTreeSet<SyncReason>,
+    /// Every so many operations one fails with this error number, at random; zero for never.
+    pub one_in: u32,
+    /// The error number of those.
+    pub random_errno: i32,
+    /// The filesystem has no way to allocate in advance.
+    pub no_allocation: bool,
+}
+
+impl Faults {
+    /// Adds a rule.
+    pub fn fail(&mut self, rule: Rule) {
+        self.rules.push(rule);
+    }
+
+    /// Nothing fails any more; syncs that lie go on lying.
+    pub fn heal(&mut self) {
+        self.rules.clear();
+        self.one_in = 0;
+    }
+
+    /// Syncs for this reason report success and do nothing from now on.
+    pub fn ignore_sync(&mut self, why: SyncReason) {
+        self.ignored_syncs.insert(why);
+    }
+
+    pub(super) fn ignores(&self, why: SyncReason) -> bool {
+        self.ignored_syncs.contains(why)
+    }
+
+    /// Whether this operation fails.
+    pub(super) fn check(
+        &mut self,
+        operation: Operation,
+        path: &str,
+        random: &mut fastrand::Rng,
+    ) -> io::Result<()> {
+        let matching = |rule: &&mut Rule| {
+            rule.times > 0
+                && rule.operation.is_none_or(|kind| kind == operation)
+                && path.contains(rule.path)
+        };
+        for rule in self.rules.iter_mut().filter(matching) {
+            if rule.after > 0 {
+                rule.after -= 1;
+            } else {
+                rule.times -= 1;
+                return Err(io::Error::from_raw_os_error(rule.errno));
+            }
+        }
+        if self.one_in > 0 && random.u32(0..self.one_in) == 0 {
+            return Err(io::Error::from_raw_os_error(self.random_errno));
+        }
+        Ok(())
+    }
+}

@@ -80,10 +80,13 @@ impl Cache {
 }
 
 impl Upload {
-    /// Whether it is there already, so that the body need not be sent at all: [`Upload::commit`] would store nothing.
+    /// Set where it is there already, so that the body need not be sent at all: [`Upload::commit`] would store nothing.
     #[must_use]
-    pub fn is_known(&self) -> bool {
-        matches!(self.sink, Sink::Known(..))
+    pub fn known(&self) -> Option<Version> {
+        match &self.sink {
+            Sink::Known(_, version) => Some(*version),
+            _ => None,
+        }
     }
 
     /// Takes the next piece.

@@ -1,7 +1,36 @@
-//! The HTTP adapter: which path belongs to which surface, and nothing else.
+//! The HTTP adapter: it parses, translates and streams; what a build cache means is decided below (`kura-cache`).
+//!
+//! A request goes `serve` (the listener) → `link` (its connection) → `service` → its surface by path (`surface`) → `exchange`, which does the
+//! same for all of them. What is no surface's goes to the pages (`page`), by an ordinary router.
+//!
+//! | path | surface |
+//! |---|---|
+//! | `…/ac/<sha256>`, `…/cas/<sha256>` | Bazel, under any prefix or none |
+//! | `/cache/<key>` | Gradle |
+//! | `/ccache/<2>/<rest>`, `/ccache/<key>`, `/ccache/ac/<key>` | ccache |
+//! | `/http/<namespace>/<key…>` | anything |
+//! | `/`, `/status.json`, `/up`, `/ready`, `/metrics` | people and probes |
+//!
+//! Absent on purpose: storage decisions, and files.
 
+mod answer;
+mod body;
+mod conditional;
+mod error;
+mod exchange;
+mod health;
+mod key;
+mod link;
+mod memory;
+mod metrics;
+mod page;
+mod range;
+mod scope;
 mod serve;
+mod service;
 mod settings;
+mod site;
+mod surface;
 
 pub use serve::{Drained, Handle, Server};
 pub use settings::ServerSettings;

@@ -1,32 +1,57 @@
 //! The listener and its connections: bound before there is a cache, drained before there is none.
-//! Bounds: connections, and how long each may stand still (`link`).
+//! Bounds: connections (here), and how long each may stand still (`link`).
 
+use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use kura_cache::Cache;
 use kura_disk::Runtime;
 use kura_store::Progress;
-use tokio::net::TcpListener;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use crate::link::{Link, Shared};
+use crate::page;
+use crate::service;
 use crate::settings::ServerSettings;
+use crate::site::Site;
 
-/// A bound listener. Nothing is answered until [`Server::run`] runs; what comes before waits in the queue.
+/// Where the process is out of files, the next connection is tried for after this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest head of a request, in bytes: twice the longest key, and room for its headers.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// A bound listener. Nothing is answered until [`Server::run`] runs; what comes before waits in its queue.
 pub struct Server {
     listener: TcpListener,
-    handle: Handle,
+    site: Arc<Site>,
+    drain: watch::Sender<Option<Duration>>,
+    drained: watch::Sender<Option<Drained>>,
 }
 
 /// Steers a running server. Clones steer the same.
 #[derive(Clone)]
 pub struct Handle {
-    _settings: Arc<ServerSettings>,
+    site: Arc<Site>,
+    drain: watch::Sender<Option<Duration>>,
+    drained: watch::Receiver<Option<Drained>>,
 }
 
 /// How a drain ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Drained {
     /// Connections that were cut off because they did not end in time.
     pub aborted: usize,
@@ -37,15 +62,18 @@ impl Server {
     ///
     /// # Errors
     /// As the system says: `AddrInUse` when the port is taken.
-    #[allow(clippy::needless_pass_by_value)]
     pub async fn bind(
         address: SocketAddr,
         settings: ServerSettings,
         runtime: Arc<dyn Runtime>,
         progress: Arc<Progress>,
     ) -> io::Result<Server> {
-        let _ = (runtime, progress);
-        Ok(Server { listener: TcpListener::bind(address).await?, handle: Handle { _settings: Arc::new(settings) } })
+        Ok(Server {
+            listener: TcpListener::bind(address).await?,
+            site: Site::new(settings, runtime, progress),
+            drain: watch::Sender::new(None),
+            drained: watch::Sender::new(None),
+        })
     }
 
     /// Where it listens: the port that was chosen, where none was given.
@@ -59,22 +87,154 @@ impl Server {
     /// What steers it.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        self.handle.clone()
+        Handle { site: Arc::clone(&self.site), drain: self.drain.clone(), drained: self.drained.subscribe() }
     }
 
     /// Serves until [`Handle::drain`] has ended.
-    pub async fn run(self) {}
+    pub async fn run(self) {
+        let Server { listener, site, drain, drained } = self;
+        let mut connections = Connections::new(site);
+        let permits = Arc::clone(&connections.permits);
+        let within = {
+            let mut asked = drain.subscribe();
+            let asked = async move { asked.wait_for(Option::is_some).await.ok().and_then(|within| *within).unwrap_or_default() };
+            let mut asked = pin!(asked);
+            loop {
+                tokio::select! {
+                    biased;
+                    within = &mut asked => break within,
+                    () = connections.reap() => {}
+                    (stream, permit) = accept(&listener, &permits) => connections.add(stream, permit),
+                }
+            }
+        };
+        drop(listener);
+        drained.send_replace(Some(connections.drain(within).await));
+    }
 }
 
 impl Handle {
     /// Recovery is done: the surfaces serve from `cache` from here on. Only the first call counts.
     pub fn open(&self, cache: Cache) {
-        drop(cache);
+        self.site.open(cache);
     }
 
     /// Stops accepting, answers `/ready` with 503, closes idle connections, lets requests in flight end within `timeout`, and cuts off the rest.
     pub async fn drain(&self, timeout: Duration) -> Drained {
-        let _ = timeout;
-        Drained { aborted: 0 }
+        self.site.start_draining();
+        self.drain.send_replace(Some(timeout));
+        let mut drained = self.drained.clone();
+        let ended = drained.wait_for(Option::is_some).await;
+        // An error says that the server has been dropped: nothing is left to cut off.
+        ended.ok().and_then(|drained| *drained).unwrap_or_default()
+    }
+}
+
+/// The next connection, once there may be one more.
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else { std::future::pending().await };
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, permit),
+            Err(error) if is_the_clients(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted now");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The client went away between its connection and our acceptance of it.
+fn is_the_clients(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
+}
+
+/// The connections that are open.
+struct Connections {
+    site: Arc<Site>,
+    pages: Router,
+    permits: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+    /// What wakes each for a drain, by a number of its own.
+    open: Arc<Mutex<HashMap<u64, Arc<Shared>>>>,
+    next: u64,
+}
+
+impl Connections {
+    fn new(site: Arc<Site>) -> Connections {
+        let permits = Arc::new(Semaphore::new(site.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        Connections { pages: page::routes(Arc::clone(&site)), permits, tasks: JoinSet::new(), open: Arc::default(), next: 0, site }
+    }
+
+    /// Completes when a connection has ended; never, if there is none.
+    async fn reap(&mut self) {
+        if self.tasks.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn add(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        // Small answers leave at once. It is a hint: a socket that refuses it works all the same.
+        let _ = stream.set_nodelay(true);
+        let shared = Shared::new(Arc::clone(&self.site));
+        let number = self.next;
+        self.next += 1;
+        self.open.lock().insert(number, Arc::clone(&shared));
+        self.site.metrics.connections.fetch_add(1, Ordering::Relaxed);
+        let entry = Entry { number, open: Arc::clone(&self.open), site: Arc::clone(&self.site), _permit: permit };
+        let pages = self.pages.clone();
+        self.tasks.spawn(async move {
+            let _entry = entry;
+            converse(stream, shared, pages).await;
+        });
+    }
+
+    async fn drain(mut self, within: Duration) -> Drained {
+        for shared in self.open.lock().values() {
+            shared.task.wake();
+        }
+        let ended = timeout(within, async { while self.tasks.join_next().await.is_some() {} }).await;
+        let aborted = if ended.is_ok() { 0 } else { self.tasks.len() };
+        self.tasks.shutdown().await;
+        Drained { aborted }
+    }
+}
+
+/// Takes a connection off the books when it ends, however it ends.
+struct Entry {
+    number: u64,
+    open: Arc<Mutex<HashMap<u64, Arc<Shared>>>>,
+    site: Arc<Site>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.open.lock().remove(&self.number);
+        self.site.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One connection from its first request to its last.
+async fn converse(stream: TcpStream, shared: Arc<Shared>, pages: Router) {
+    let link = Link::new(stream, Arc::clone(&shared), &shared.site.settings);
+    let requests = {
+        let shared = Arc::clone(&shared);
+        service_fn(move |request| service::serve(Arc::clone(&shared), pages.clone(), request))
+    };
+    let connection = http1::Builder::new().half_close(true).max_header_size(MAX_HEAD).serve_connection(link, requests);
+    let mut connection = pin!(connection);
+    let mut told = false;
+    let ended = std::future::poll_fn(|cx| {
+        shared.task.register(cx.waker());
+        if !told && shared.site.is_draining() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "a connection ended early");
     }
 }

@@ -1,0 +1,136 @@
+//! Bodies on their way in: their declared length, their pace, and what becomes of those that nobody wants.
+//! Only the time spent waiting for the client counts against it; while the store makes it wait, its clock stands still.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::StatusCode;
+use http::header::EXPECT;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout};
+
+use crate::error::Refusal;
+use crate::settings::ServerSettings;
+
+/// A refused body of at most this many bytes is read to its end, so that its connection can be used again.
+const DISCARDED_AT_MOST: u64 = 64 * 1024;
+
+/// A request's body.
+pub(crate) struct Arriving<'a> {
+    body: Incoming,
+    settings: &'a ServerSettings,
+    /// Whether the client waits to be told before it sends.
+    expects_continue: bool,
+    pace: Pace,
+    ended: bool,
+}
+
+impl<'a> Arriving<'a> {
+    pub(crate) fn new(body: Incoming, headers: &HeaderMap, settings: &'a ServerSettings) -> Arriving<'a> {
+        let expects_continue =
+            headers.get(EXPECT).is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let pace = Pace { least: settings.upload_pace, window: settings.pace_window, waited: Duration::ZERO, received: 0 };
+        Arriving { body, settings, expects_continue, pace, ended: false }
+    }
+
+    /// The declared length in bytes; `None` where it comes in chunks.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
+    /// Whether all of it has been read.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended || self.body.is_end_stream()
+    }
+
+    pub(crate) fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// 408 for a client that stalls or dawdles; 400 for a body that ends early or is malformed.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            let since = Instant::now();
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx));
+            let Ok(frame) = timeout(self.settings.idle_timeout, frame).await else {
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body stood still for too long"));
+            };
+            let Some(frame) = frame else {
+                self.ended = true;
+                return Ok(None);
+            };
+            let frame = frame.map_err(|_| Refusal::bad_request("the body ended before its declared length, or is malformed"))?;
+            // Trailers say nothing here.
+            let Ok(piece) = frame.into_data() else { continue };
+            if !self.pace.keeps_up(since.elapsed(), piece.len() as u64) {
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body comes in too slowly"));
+            }
+            return Ok(Some(piece));
+        }
+    }
+
+    /// Reads and drops a short rest of a body that is not wanted; whether the connection can be used again.
+    pub(crate) async fn discard(mut self) -> bool {
+        if self.expects_continue || self.length().is_none_or(|length| length > DISCARDED_AT_MOST) {
+            return false;
+        }
+        loop {
+            match self.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+/// Whether a body comes in fast enough, over windows of waiting time.
+struct Pace {
+    least: u64,
+    window: Duration,
+    waited: Duration,
+    received: u64,
+}
+
+impl Pace {
+    fn keeps_up(&mut self, waited: Duration, received: u64) -> bool {
+        self.waited += waited;
+        self.received += received;
+        if self.waited < self.window {
+            return true;
+        }
+        let enough = u128::from(self.received) * 1000 >= u128::from(self.least) * self.waited.as_millis();
+        (self.waited, self.received) = (Duration::ZERO, 0);
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(least: u64) -> Pace {
+        Pace { least, window: Duration::from_secs(60), waited: Duration::ZERO, received: 0 }
+    }
+
+    #[test]
+    fn a_body_is_judged_by_its_average_over_a_window() {
+        let mut pace = pace(1000);
+        assert!(pace.keeps_up(Duration::from_secs(59), 0), "the window is not over");
+        assert!(pace.keeps_up(Duration::from_secs(1), 60_000), "it has caught up");
+        assert!(pace.keeps_up(Duration::from_secs(59), 1_000_000));
+        assert!(pace.keeps_up(Duration::from_secs(1), 0));
+        assert!(!pace.keeps_up(Duration::from_secs(60), 59_999));
+    }
+
+    #[test]
+    fn any_pace_will_do_where_none_is_set() {
+        assert!(pace(0).keeps_up(Duration::from_secs(600), 0));
+    }
+}

@@ -1,0 +1,229 @@
+//! What is done about an artifact, the same on every surface: read, look, store, remove.
+//! Refused before the body is read: what cannot be taken. Answered after the commit: what was stored.
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, RANGE};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use kura_cache::{Artifact, ArtifactKey, AttributeName, Attributes, Body, Cache, Kind, Version};
+
+use crate::answer::{Answer, STREAM_MEMORY};
+use crate::body::Arriving;
+use crate::conditional::{self, ETag, Verdict};
+use crate::error::Refusal;
+use crate::metrics::SurfaceCounters;
+use crate::range::{self, Asked};
+use crate::site::Site;
+use crate::surface::{Manner, Surface};
+
+/// A body's media type, as its client named it.
+const TYPE_ATTRIBUTE: AttributeName = AttributeName(1);
+
+/// A body's content encoding, as its client named it.
+const ENCODING_ATTRIBUTE: AttributeName = AttributeName(2);
+
+/// The longest media type or encoding that is kept, in bytes.
+const MAX_TYPE_LEN: usize = 256;
+
+/// The most that an upload has in memory before it is written: what the store gathers, and what the connection has read ahead.
+const UPLOAD_MEMORY: u64 = (1 << 20) + (512 << 10);
+
+/// One request to a surface.
+pub(crate) struct Exchange<'a> {
+    pub(crate) site: &'a Site,
+    pub(crate) cache: &'a Cache,
+    pub(crate) parts: &'a Parts,
+    pub(crate) key: ArtifactKey,
+    pub(crate) manner: &'static Manner,
+    pub(crate) counters: &'a Arc<SurfaceCounters>,
+}
+
+/// What a surface answers to a request. `body` is left where it stands when it is not wanted.
+///
+/// # Errors
+/// Whatever is refused, as it is to be answered.
+pub(crate) async fn answer(site: &Site, surface: Surface, parts: &Parts, body: &mut Arriving<'_>) -> Result<Response<Answer>, Refusal> {
+    let cache = site.recovered()?;
+    let scope = crate::scope::of_query(parts.uri.query())?;
+    let key = surface.key(parts.uri.path(), scope, &site.settings)?;
+    let (manner, counters) = (surface.manner(), site.metrics.of(surface));
+    let exchange = Exchange { site, cache, parts, key, manner, counters };
+    match parts.method {
+        Method::GET => exchange.get().await,
+        Method::HEAD => exchange.head().await,
+        // Uploads are long: their state is not carried by every request.
+        Method::PUT => Box::pin(exchange.put(body)).await,
+        Method::DELETE if manner.may_delete => Box::pin(exchange.delete()).await,
+        _ => Err(Refusal::method(manner.allow)),
+    }
+}
+
+impl Exchange<'_> {
+    async fn get(&self) -> Result<Response<Answer>, Refusal> {
+        let found = self.cache.get(&self.key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
+        let headers = &self.parts.headers;
+        let etag = ETag::of(found.version);
+        let mut response = Response::new(Answer::Empty);
+        self.describe(response.headers_mut(), etag, &found.attributes);
+        match conditional::verdict(headers, Some(etag)) {
+            Verdict::Proceed => {}
+            Verdict::Unchanged => {
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                return Ok(response);
+            }
+            Verdict::Failed => return Err(precondition_failed()),
+        }
+        match headers.get(RANGE).filter(|_| conditional::range_holds(headers, etag)) {
+            None => *response.body_mut() = self.send(found.body)?,
+            Some(range) => self.send_range(&mut response, range, found)?,
+        }
+        Ok(response)
+    }
+
+    fn send_range(&self, response: &mut Response<Answer>, range: &HeaderValue, found: Artifact) -> Result<(), Refusal> {
+        let length = found.length;
+        match range::asked(range.as_bytes(), length) {
+            Asked::Whole => *response.body_mut() = self.send(found.body)?,
+            Asked::Part(part) => {
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                set(response.headers_mut(), CONTENT_RANGE, &format!("bytes {}-{}/{length}", part.start, part.end - 1));
+                *response.body_mut() = self.send(found.body.select(part))?;
+            }
+            Asked::Unsatisfiable => {
+                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+                set(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{length}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A body as an answer, accounted for in memory.
+    fn send(&self, body: Body) -> Result<Answer, Refusal> {
+        let overload = || Refusal::overload("too many answers are under way");
+        match body {
+            Body::Whole(bytes) => {
+                let held = self.site.memory.hold(bytes.len() as u64).ok_or_else(overload)?;
+                self.counters.sent(bytes.len() as u64);
+                Ok(Answer::held(bytes, held))
+            }
+            Body::Pieces(body) => {
+                let held = self.site.memory.hold(body.remaining().min(STREAM_MEMORY)).ok_or_else(overload)?;
+                Ok(Answer::stream(body, held, Arc::clone(self.counters)))
+            }
+        }
+    }
+
+    async fn head(&self) -> Result<Response<Answer>, Refusal> {
+        // What has attributes, or depends on other artifacts, has to be read; for the rest the index knows enough.
+        let (length, version, attributes) = if self.manner.keeps_type || self.key.kind() == Kind::Action {
+            let found = self.cache.get(&self.key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
+            (found.length, found.version, found.attributes)
+        } else {
+            let found = self.cache.has(&self.key).ok_or_else(Refusal::miss)?;
+            (found.length, found.version, Attributes::default())
+        };
+        let etag = ETag::of(version);
+        let mut response = Response::new(Answer::Empty);
+        self.describe(response.headers_mut(), etag, &attributes);
+        match conditional::verdict(&self.parts.headers, Some(etag)) {
+            Verdict::Proceed => drop(response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length))),
+            Verdict::Unchanged => *response.status_mut() = StatusCode::NOT_MODIFIED,
+            Verdict::Failed => return Err(precondition_failed()),
+        }
+        Ok(response)
+    }
+
+    fn describe(&self, headers: &mut HeaderMap, etag: ETag, attributes: &Attributes) {
+        headers.reserve(4);
+        let kept = |name| attributes.get(name).filter(|_| self.manner.keeps_type).and_then(|value| HeaderValue::from_bytes(value).ok());
+        headers.insert(CONTENT_TYPE, kept(TYPE_ATTRIBUTE).unwrap_or_else(|| self.manner.content_type.clone()));
+        if let Some(encoding) = kept(ENCODING_ATTRIBUTE) {
+            headers.insert(CONTENT_ENCODING, encoding);
+        }
+        headers.insert(ETAG, etag.header());
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    }
+
+    async fn put(&self, body: &mut Arriving<'_>) -> Result<Response<Answer>, Refusal> {
+        let attributes = self.attributes()?;
+        self.check_conditions()?;
+        let length = body.length();
+        let _held = self.hold_for_upload(length)?;
+        let mut upload = self.cache.put(&self.key, attributes, length).await?;
+        if let Some(version) = upload.known().filter(|_| body.expects_continue()) {
+            // The client has not sent a byte yet, and need not.
+            return Ok(stored(version));
+        }
+        while let Some(piece) = body.next().await? {
+            self.counters.received(piece.len() as u64);
+            upload.write(piece).await?;
+        }
+        Ok(stored(upload.commit().await?.version))
+    }
+
+    fn hold_for_upload(&self, length: Option<u64>) -> Result<crate::memory::Held, Refusal> {
+        let bytes = length.unwrap_or(u64::MAX).min(UPLOAD_MEMORY);
+        self.site.memory.hold(bytes).ok_or_else(|| Refusal::overload("too many uploads are under way"))
+    }
+
+    /// What is kept beside the body.
+    fn attributes(&self) -> Result<Attributes, Refusal> {
+        let named = |name| self.parts.headers.get(name).map(HeaderValue::as_bytes);
+        let encoding = named(CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case(b"identity"));
+        if !self.manner.keeps_type {
+            return match encoding {
+                None => Ok(Attributes::default()),
+                Some(_) => Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bodies are taken without a content encoding here")),
+            };
+        }
+        let mut attributes = Attributes::default();
+        for (name, value) in [(TYPE_ATTRIBUTE, named(CONTENT_TYPE)), (ENCODING_ATTRIBUTE, encoding)] {
+            let Some(value) = value else { continue };
+            if value.len() > MAX_TYPE_LEN {
+                return Err(Refusal::bad_request("a content type or encoding has at most 256 bytes"));
+            }
+            attributes = attributes.with(name, value).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        }
+        Ok(attributes)
+    }
+
+    /// Weighs a write's conditions at the door. Of two writers that come in together both may pass: the last one wins.
+    fn check_conditions(&self) -> Result<(), Refusal> {
+        if !conditional::is_conditional(&self.parts.headers) {
+            return Ok(());
+        }
+        let present = self.cache.has(&self.key).map(|found| ETag::of(found.version));
+        match conditional::verdict(&self.parts.headers, present) {
+            Verdict::Proceed => Ok(()),
+            Verdict::Unchanged | Verdict::Failed => Err(precondition_failed()),
+        }
+    }
+
+    async fn delete(&self) -> Result<Response<Answer>, Refusal> {
+        self.check_conditions()?;
+        if !self.cache.delete(&self.key).await? {
+            return Err(Refusal::miss());
+        }
+        let mut response = Response::new(Answer::Empty);
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(response)
+    }
+}
+
+/// 200 and nothing else: Nx takes no other answer, and nobody minds it.
+fn stored(version: Version) -> Response<Answer> {
+    let mut response = Response::new(Answer::Empty);
+    response.headers_mut().insert(ETAG, ETag::of(version).header());
+    response
+}
+
+fn precondition_failed() -> Refusal {
+    Refusal::new(StatusCode::PRECONDITION_FAILED, "what is there is not what the request expects")
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,124 @@
+//! Paths into keys: percent-decoding, and what no key may be.
+//! Two sorts of keys: *opaque* ones are one segment of a path and hold no `/`, however that is spelled; *paths* may, but lead nowhere else.
+//! Total on arbitrary input. Not here: which part of which path is a key (`surface`).
+
+use std::borrow::Cow;
+
+use kura_cache::InvalidKey;
+
+/// A segment of a path as a key.
+///
+/// # Errors
+/// For malformed percent-encoding, `/`, NUL, `.`, `..` and the empty segment. The length is the cache's to check.
+pub(crate) fn opaque(segment: &str) -> Result<Cow<'_, [u8]>, InvalidKey> {
+    let key = decode(segment)?;
+    if key.contains(&b'/') {
+        return Err(InvalidKey::Forbidden("this key holds no '/'"));
+    }
+    checked(key)
+}
+
+/// Several segments as a key.
+///
+/// # Errors
+/// For malformed percent-encoding, NUL, a segment `.` or `..` and the empty path.
+pub(crate) fn path(segments: &str) -> Result<Cow<'_, [u8]>, InvalidKey> {
+    checked(decode(segments)?)
+}
+
+fn checked(key: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, InvalidKey> {
+    if key.is_empty() {
+        return Err(InvalidKey::Empty);
+    }
+    if key.contains(&0) {
+        return Err(InvalidKey::Forbidden("a key holds no NUL"));
+    }
+    if key.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b"..") {
+        return Err(InvalidKey::Forbidden("a key is no way through a tree: '.' and '..' are refused"));
+    }
+    Ok(key)
+}
+
+/// Percent-decoding. Borrows what has nothing to decode.
+pub(crate) fn decode(encoded: &str) -> Result<Cow<'_, [u8]>, InvalidKey> {
+    if !encoded.contains('%') {
+        return Ok(Cow::Borrowed(encoded.as_bytes()));
+    }
+    let mut decoded = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.as_bytes();
+    while let [first, tail @ ..] = rest {
+        if *first == b'%' {
+            let [high, low, tail @ ..] = tail else { return Err(MALFORMED) };
+            decoded.push(nibble(*high)? << 4 | nibble(*low)?);
+            rest = tail;
+        } else {
+            decoded.push(*first);
+            rest = tail;
+        }
+    }
+    Ok(Cow::Owned(decoded))
+}
+
+const MALFORMED: InvalidKey = InvalidKey::Forbidden("malformed percent-encoding");
+
+fn nibble(digit: u8) -> Result<u8, InvalidKey> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(MALFORMED),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn percent_encoding_is_decoded_once() {
+        assert_eq!(opaque("a%20b%2520").unwrap().as_ref(), b"a b%20");
+        assert_eq!(opaque("plain").unwrap(), Cow::Borrowed(b"plain"));
+        for bad in ["%", "%4", "%zz", "a%2"] {
+            assert_eq!(opaque(bad), Err(MALFORMED), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_opaque_key_holds_no_slash_however_it_is_spelled() {
+        assert!(opaque("a/b").is_err());
+        assert!(opaque("a%2Fb").is_err());
+        assert!(opaque("a%2fb").is_err());
+        assert_eq!(path("a%2Fb/c").unwrap().as_ref(), b"a/b/c");
+    }
+
+    #[test]
+    fn what_leads_elsewhere_is_refused() {
+        for bad in [".", "..", "%2e%2E", "a/../b", "a/%2e%2e", "./a", "a/.", "", "a%00b"] {
+            assert!(path(bad).is_err(), "{bad}");
+        }
+        for fine in ["...", ".sccache_check", "a..b", "..a", "a/.b"] {
+            assert!(path(fine).is_ok(), "{fine}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_decoded_or_refused(text in "\\PC{0,80}") {
+            let _ = opaque(&text);
+            let _ = path(&text);
+        }
+
+        #[test]
+        fn any_bytes_come_back_from_their_encoding(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let encoded: String = bytes.iter().map(|byte| format!("%{byte:02X}")).collect();
+            let decoded = decode(&encoded).unwrap();
+            prop_assert_eq!(decoded.as_ref(), &bytes[..]);
+            if let Ok(key) = path(&encoded) {
+                prop_assert!(!key.contains(&0));
+                prop_assert!(!key.split(|byte| *byte == b'/').any(|part| part == b".."));
+            }
+        }
+    }
+}

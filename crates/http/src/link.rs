@@ -1,0 +1,196 @@
+//! One connection: how long it may stand still, and how it ends.
+//! Invariant: a connection that nothing is being done for makes progress within the idle timeout, or is closed; a request's head is complete
+//! within the header timeout. While a request is being carried out the clock stands still here; its body's pace is `body`'s to watch.
+//! One timer a connection, moved only when it fires: a request costs no timer of its own.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use futures_util::task::AtomicWaker;
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, Sleep};
+
+use crate::settings::ServerSettings;
+use crate::site::Site;
+
+/// A client that still sends what was refused gets this long to read why, before the connection is reset under it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How much of what is refused is read and dropped at a time.
+const LINGER_BUFFER: usize = 16 * 1024;
+
+/// What the two sides of a connection know of each other: its bytes ([`Link`]) and its requests.
+pub(crate) struct Shared {
+    pub(crate) site: Arc<Site>,
+    /// Odd while a request is carried out; counts the beginnings and ends.
+    turns: AtomicU64,
+    /// A body was refused whose rest may still come in.
+    lingers: AtomicBool,
+    /// Wakes the connection's task.
+    pub(crate) task: AtomicWaker,
+}
+
+impl Shared {
+    pub(crate) fn new(site: Arc<Site>) -> Arc<Shared> {
+        Arc::new(Shared { site, turns: AtomicU64::new(0), lingers: AtomicBool::new(false), task: AtomicWaker::new() })
+    }
+
+    /// A request begins; it ends when the guard is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Turn {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        Turn(Arc::clone(self))
+    }
+
+    /// The connection ends with this answer, though its client may still be sending.
+    pub(crate) fn linger(&self) {
+        self.lingers.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A request that is carried out.
+pub(crate) struct Turn(pub(crate) Arc<Shared>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.turns.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection's bytes.
+pub(crate) struct Link {
+    stream: TokioIo<TcpStream>,
+    shared: Arc<Shared>,
+    idle_timeout: Duration,
+    header_timeout: Duration,
+    /// When a byte last went either way, or a request last began or ended.
+    moved: Instant,
+    /// When the first byte of a head that is not complete came in.
+    head_since: Option<Instant>,
+    /// `turns` as last seen.
+    turns: u64,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Our side is shut, and what still comes in is dropped.
+    lingering: bool,
+}
+
+impl Link {
+    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>, settings: &ServerSettings) -> Link {
+        Link {
+            stream: TokioIo::new(stream),
+            shared,
+            idle_timeout: settings.idle_timeout,
+            header_timeout: settings.header_timeout,
+            moved: Instant::now(),
+            head_since: None,
+            turns: 0,
+            timer: None,
+            lingering: false,
+        }
+    }
+
+    /// Passes on what a read or a write came to, and keeps the time.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, came: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match came {
+            Poll::Pending => self.check_patience(cx)?,
+            Poll::Ready(_) => self.moved = Instant::now(),
+        }
+        came
+    }
+
+    /// Called when nothing can be read or written now: fails once it has been so for too long.
+    fn check_patience(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            let turns = self.shared.turns.load(Ordering::Relaxed);
+            if turns != self.turns {
+                self.turns = turns;
+                self.head_since = None;
+                self.moved = Instant::now();
+            }
+            let busy = turns % 2 == 1;
+            let idle_deadline = self.moved + self.idle_timeout;
+            let head_deadline = self.head_since.map_or(idle_deadline, |since| since + self.header_timeout);
+            let deadline = idle_deadline.min(head_deadline);
+            if !busy && Instant::now() >= deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            // The head may have begun after the timer was set for the idle timeout.
+            if timer.deadline() > deadline && self.head_since.is_some() {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Ok(());
+            }
+            let next = if busy { Instant::now() + self.idle_timeout } else { deadline };
+            timer.as_mut().reset(next);
+        }
+    }
+
+    /// Reads and drops what still comes in, until the client closes or [`LINGER`] is over.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut scratch = [0; LINGER_BUFFER];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled()) {
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        timer.as_mut().poll(cx).map(|()| Ok(()))
+    }
+}
+
+impl Read for Link {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if read.is_ready() && this.head_since.is_none() {
+            this.head_since = Some(Instant::now());
+        }
+        this.watch(cx, read)
+    }
+}
+
+impl Write for Link {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.watch(cx, written)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, pieces);
+        this.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.lingering {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.shared.lingers.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            this.lingering = true;
+            this.timer = None;
+        }
+        this.poll_linger(cx)
+    }
+}

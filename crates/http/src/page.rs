@@ -1,0 +1,121 @@
+//! The pages: `/` for people, `/status.json` behind it, `/up`, `/ready`, `/metrics`, and what is nobody's.
+//! `/` is one self-contained document: nothing is fetched from elsewhere.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
+use http::{HeaderMap, StatusCode};
+
+use crate::error::json_message;
+use crate::health::readiness;
+use crate::metrics;
+use crate::site::Site;
+use crate::surface::Surface;
+
+const DOCUMENT: &str = include_str!("page.html");
+
+/// What stands in [`DOCUMENT`] for the server's own address.
+const ADDRESS: &str = "{{address}}";
+
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
+
+const JSON: &str = "application/json";
+
+/// The pages' routes.
+pub(crate) fn routes(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/", get(document))
+        .route("/status.json", get(status))
+        .route("/up", get(up))
+        .route("/ready", get(ready))
+        .route("/metrics", get(prometheus))
+        .fallback(nobodys)
+        .with_state(site)
+}
+
+async fn document(headers: HeaderMap) -> Response {
+    let address = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_address(host));
+    let document = DOCUMENT.replace(ADDRESS, address.unwrap_or("localhost:8380"));
+    let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-store")];
+    (headers, document).into_response()
+}
+
+/// Whether this is a host and a port, and nothing that means more in a document.
+fn is_address(host: &str) -> bool {
+    !host.is_empty() && host.len() <= 255 && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
+}
+
+async fn up() -> Response {
+    ([(CONTENT_TYPE, JSON)], "{\"up\":true}\n").into_response()
+}
+
+async fn ready(State(site): State<Arc<Site>>) -> Response {
+    let (ready, why) = readiness(&site).await;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(CONTENT_TYPE, JSON), (CACHE_CONTROL, "no-store")], why).into_response()
+}
+
+async fn prometheus(State(site): State<Arc<Site>>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(&site)).into_response()
+}
+
+async fn nobodys() -> Response {
+    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, JSON)], json_message("nothing is served under this path: see /")).into_response()
+}
+
+/// The main figures, for the page.
+async fn status(State(site): State<Arc<Site>>) -> Response {
+    ([(CONTENT_TYPE, JSON), (CACHE_CONTROL, "no-store")], figures(&site)).into_response()
+}
+
+fn figures(site: &Site) -> String {
+    let requests: u64 =
+        Surface::ALL.iter().filter(|surface| **surface != Surface::Page).map(|surface| site.metrics.of(*surface).total_requests()).sum();
+    let progress = site.progress.snapshot();
+    let Some(cache) = site.cache() else {
+        return format!(
+            "{{\"serving\":false,\"segments\":{},\"segments_done\":{},\"requests\":{requests}}}\n",
+            progress.segments, progress.segments_done
+        );
+    };
+    let store = cache.store_stats();
+    let used: u64 = store.used.iter().map(|(_, bytes)| bytes).sum();
+    let kinds = cache.kind_stats();
+    let sum = |read: fn(&kura_cache::KindStats) -> u64| kinds.iter().map(|(_, of)| read(of)).sum::<u64>();
+    let shed_age = if store.shed_records > 0 { store.shed_age.as_secs().to_string() } else { "null".to_owned() };
+    format!(
+        "{{\"serving\":true,\"requests\":{requests},\"hits\":{},\"misses\":{},\"hit_bytes\":{},\"stored\":{},\"stored_bytes\":{},\
+         \"artifacts\":{},\"segments\":{},\"used\":{used},\"live\":{},\"budget\":{},\"shed_age_seconds\":{shed_age},\"lost_leases\":{},\"read_only\":{}}}\n",
+        sum(|of| of.hits),
+        sum(|of| of.misses),
+        sum(|of| of.hit_bytes),
+        sum(|of| of.stored),
+        sum(|of| of.stored_bytes),
+        store.index_entries,
+        store.segments,
+        store.live_bytes,
+        store.budget,
+        store.lost_leases,
+        store.read_only,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_host_and_a_port_find_their_way_into_the_document() {
+        assert!(DOCUMENT.contains(ADDRESS));
+        for fine in ["localhost:8380", "[::1]:8380", "cache.example.com", "10.0.0.1"] {
+            assert!(is_address(fine), "{fine}");
+        }
+        for bad in ["", "a<script>", "a\"b", "a b", "a/b", "a'", &"x".repeat(256)] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Tenant and namespace of a request: its query says them, under Tuist's names or its own, or they are the defaults.
+
+use std::str;
+
+use kura_cache::{InvalidKey, Namespace, Scope, Tenant};
+
+use crate::key;
+
+/// What a query says of tenant and namespace. Where one is said twice, the first counts.
+///
+/// # Errors
+/// `Name`, and malformed percent-encoding.
+pub(crate) fn of_query(query: Option<&str>) -> Result<Scope, InvalidKey> {
+    let Some(query) = query else { return Ok(Scope::default()) };
+    let (mut tenant, mut namespace) = (None, None);
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match name {
+            "tenant_id" | "account_handle" if tenant.is_none() => tenant = Some(Tenant::parse(text(value)?)?),
+            "namespace_id" | "project_handle" if namespace.is_none() => namespace = Some(Namespace::parse(text(value)?)?),
+            _ => {}
+        }
+    }
+    Ok(Scope { tenant: tenant.unwrap_or_default(), namespace: namespace.unwrap_or_default() })
+}
+
+fn text(value: &str) -> Result<String, InvalidKey> {
+    let spaced = value.replace('+', " ");
+    let decoded = key::decode(&spaced)?;
+    str::from_utf8(&decoded).map(str::to_owned).map_err(|_| InvalidKey::Name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(query: &str) -> Result<(String, String), InvalidKey> {
+        of_query(Some(query)).map(|scope| (scope.tenant.as_str().to_owned(), scope.namespace.as_str().to_owned()))
+    }
+
+    #[test]
+    fn both_spellings_are_understood() {
+        let expected = Ok(("acme".to_owned(), "i os".to_owned()));
+        assert_eq!(said("tenant_id=acme&namespace_id=i%20os"), expected);
+        assert_eq!(said("x=1&account_handle=acme&project_handle=i+os"), expected);
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_default() {
+        assert_eq!(of_query(None), Ok(Scope::default()));
+        assert_eq!(of_query(Some("")), Ok(Scope::default()));
+        assert_eq!(of_query(Some("hash=1&name")), Ok(Scope::default()));
+    }
+
+    #[test]
+    fn names_that_are_none_are_refused() {
+        for query in ["tenant_id=", "tenant_id=..", "namespace_id=a%2Fb", "tenant_id=%ff", "tenant_id=%0", "project_handle"] {
+            assert!(said(query).is_err(), "{query}");
+        }
+    }
+}

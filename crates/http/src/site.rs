@@ -1,0 +1,66 @@
+//! What all connections share: the cache, once recovery is done, and what is counted and bounded over all of them.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kura_cache::Cache;
+use kura_disk::Runtime;
+use kura_store::Progress;
+
+use crate::error::Refusal;
+use crate::health::Prober;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::settings::ServerSettings;
+
+pub(crate) struct Site {
+    pub(crate) settings: ServerSettings,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) metrics: Metrics,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) prober: Prober,
+    cache: OnceLock<Cache>,
+    draining: AtomicBool,
+}
+
+impl Site {
+    pub(crate) fn new(settings: ServerSettings, runtime: Arc<dyn Runtime>, progress: Arc<Progress>) -> Arc<Site> {
+        Arc::new(Site {
+            memory: Memory::new(settings.memory_in_flight),
+            settings,
+            runtime,
+            progress,
+            metrics: Metrics::default(),
+            prober: Prober::default(),
+            cache: OnceLock::new(),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// The cache, if recovery is done.
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.cache.get()
+    }
+
+    /// # Errors
+    /// 503 while recovery runs.
+    pub(crate) fn recovered(&self) -> Result<&Cache, Refusal> {
+        self.cache().ok_or_else(|| Refusal::unavailable("recovery is under way: see /ready"))
+    }
+
+    pub(crate) fn open(&self, cache: Cache) {
+        if self.cache.set(cache).is_err() {
+            tracing::warn!("the server was given a second cache: it keeps the first");
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}

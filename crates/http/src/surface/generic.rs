@@ -1,0 +1,48 @@
+//! Anything that can speak HTTP: `/http/{namespace}/{key…}`. The key is a path; a body's type and encoding come back as they were sent.
+
+use std::str;
+
+use http::header::HeaderValue;
+use kura_cache::{ArtifactKey, InvalidKey, Kind, Namespace, Scope};
+
+use super::Manner;
+use crate::key;
+
+pub(super) static MANNER: Manner = Manner {
+    content_type: HeaderValue::from_static("application/octet-stream"),
+    keeps_type: true,
+    allow: "GET, HEAD, PUT, DELETE",
+    may_delete: true,
+};
+
+pub(super) fn key(path: &str, mut scope: Scope) -> Result<ArtifactKey, InvalidKey> {
+    let rest = path.strip_prefix("/http/").ok_or(InvalidKey::Empty)?;
+    let (namespace, rest) = rest.split_once('/').ok_or(InvalidKey::Empty)?;
+    let namespace = key::opaque(namespace)?;
+    let namespace = str::from_utf8(&namespace).map_err(|_| InvalidKey::Name)?;
+    scope.namespace = Namespace::parse(namespace.to_owned())?;
+    ArtifactKey::keyed(&scope, Kind::Http, &key::path(rest)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelled(path: &str) -> Result<String, InvalidKey> {
+        key(path, Scope::default()).map(|key| format!("{key:?}"))
+    }
+
+    #[test]
+    fn the_first_segment_is_the_namespace_and_the_rest_the_key() {
+        assert_eq!(spelled("/http/tools/a/b%20c").unwrap(), "default/tools/10/a/b c");
+        assert_eq!(spelled("/http/tools/a%2Fb"), spelled("/http/tools/a/b"));
+    }
+
+    #[test]
+    fn keys_that_lead_elsewhere_and_names_that_are_none_are_refused() {
+        for path in ["/http", "/http/", "/http/ns", "/http/ns/", "/http//k", "/http/../k", "/http/ns/../k", "/http/a%2Fb/k", "/http/ns/a%00"] {
+            assert!(spelled(path).is_err(), "{path}");
+        }
+        assert_eq!(spelled(&format!("/http/ns/{}", "k".repeat(5000))), Err(InvalidKey::TooLong));
+    }
+}

@@ -1,0 +1,28 @@
+//! Gradle's build cache: `/cache/<key>`.
+
+use http::header::HeaderValue;
+use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
+
+use super::Manner;
+use crate::key;
+
+pub(super) static MANNER: Manner = Manner {
+    content_type: HeaderValue::from_static("application/vnd.gradle.build-cache-artifact.v1"),
+    keeps_type: false,
+    allow: "GET, HEAD, PUT",
+    may_delete: false,
+};
+
+/// One segment below `/cache/`: deeper paths are Bazel's, under the prefix `/cache`.
+fn segment(path: &str) -> Option<&str> {
+    path.strip_prefix("/cache/").filter(|key| !key.contains('/'))
+}
+
+pub(super) fn owns(path: &str) -> bool {
+    segment(path).is_some()
+}
+
+pub(super) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
+    let segment = segment(path).ok_or(InvalidKey::Empty)?;
+    ArtifactKey::keyed(scope, Kind::Gradle, &key::opaque(segment)?)
+}

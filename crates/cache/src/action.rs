@@ -29,7 +29,9 @@ enum Named {
 impl Cache {
     /// The action result and its bytes, if it is there and complete; everything it names is vouched for then.
     pub(crate) async fn get_action(&self, key: &ArtifactKey, action: &Digest) -> Result<Option<Artifact>, Error> {
-        let Some(found) = self.fetch(key).await? else { return Ok(None) };
+        let Some(found) = self.fetch(key).await? else {
+            return Ok(None);
+        };
         if found.length > MAX_ACTION_RESULT {
             return Ok(None);
         }
@@ -52,7 +54,14 @@ impl Cache {
         if read_result(result, function, &mut named).is_err() {
             return Ok(false);
         }
-        let mut walk = Walk { cache: self, scope, function, tree_bytes: 0, directories: HashSet::new(), probes: 0 };
+        let mut walk = Walk {
+            cache: self,
+            scope,
+            function,
+            tree_bytes: 0,
+            directories: HashSet::new(),
+            probes: 0,
+        };
         while let Some(next) = named.pop() {
             if !walk.visit(next, &mut named).await? {
                 return Ok(false);
@@ -108,14 +117,18 @@ impl Walk<'_> {
     /// Reads a blob that names others.
     async fn read(&mut self, digest: &Digest, named: &mut Vec<Named>, parse: Parse) -> Result<bool, Error> {
         let key = ArtifactKey::blob(self.scope, digest)?;
-        let Some(presence) = self.cache.has(&key) else { return Ok(false) };
+        let Some(presence) = self.cache.has(&key) else {
+            return Ok(false);
+        };
         self.tree_bytes += presence.length;
         if presence.length > MAX_TREE || self.tree_bytes > MAX_TREES {
             tracing::debug!(%digest, bytes = presence.length, "a tree is too large to be checked: answered as a miss");
             return Ok(false);
         }
         let _pass = self.cache.inner.trees.enter(presence.length).await;
-        let Some(found) = self.cache.get_blob(&key, digest).await? else { return Ok(false) };
+        let Some(found) = self.cache.get_blob(&key, digest).await? else {
+            return Ok(false);
+        };
         let message = found.body.collect().await?;
         Ok(parse(&message, self.function, named).is_ok())
     }
@@ -146,7 +159,12 @@ fn read_result(message: &[u8], function: DigestFunction, named: &mut Vec<Named>)
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
             // output_files
-            (2, Value::Bytes(file)) => named.push(Named::Blob(required(file, 2, function, "an output file without a digest")?)),
+            (2, Value::Bytes(file)) => named.push(Named::Blob(required(
+                file,
+                2,
+                function,
+                "an output file without a digest",
+            )?)),
             // output_directories
             (3, Value::Bytes(directory)) => read_output_directory(directory, function, named)?,
             // stdout_digest, stderr_digest
@@ -155,7 +173,9 @@ fn read_result(message: &[u8], function: DigestFunction, named: &mut Vec<Named>)
             // exit_code
             (4, Value::Bytes(_) | Value::Fixed) => return Err(Bad("the exit code is no number")),
             // output_file_symlinks, output_symlinks, output_directory_symlinks, execution_metadata; stdout_raw, stderr_raw
-            (5 | 7 | 9..=12, Value::Varint(_) | Value::Fixed) => return Err(Bad("a field has another type than in an action result")),
+            (5 | 7 | 9..=12, Value::Varint(_) | Value::Fixed) => {
+                return Err(Bad("a field has another type than in an action result"));
+            }
             // Symlinks and metadata are messages, if nothing that has to be there.
             (9..=12, Value::Bytes(message)) => walk_through(message)?,
             _ => {}
@@ -210,7 +230,12 @@ fn read_directory(message: &[u8], function: DigestFunction, named: &mut Vec<Name
         match (number, value) {
             (1, Value::Bytes(file)) => named.push(Named::Blob(required(file, 2, function, "a file without a digest")?)),
             (2, Value::Bytes(directory)) if descend => {
-                named.push(Named::Directory(required(directory, 2, function, "a directory without a digest")?));
+                named.push(Named::Directory(required(
+                    directory,
+                    2,
+                    function,
+                    "a directory without a digest",
+                )?));
             }
             _ => {}
         }
@@ -251,7 +276,9 @@ fn read_digest(message: &[u8], function: DigestFunction) -> Result<Option<Digest
     if i64::try_from(size).is_err() {
         return Err(Bad("a digest of negative size"));
     }
-    Digest::from_hex(function, hash).map(|digest| Some(digest.with_size(size))).map_err(|_| Bad("a digest that is none"))
+    Digest::from_hex(function, hash)
+        .map(|digest| Some(digest.with_size(size)))
+        .map_err(|_| Bad("a digest that is none"))
 }
 
 /// Gathers an action result on its way in, as much as one may be long.
@@ -267,7 +294,9 @@ impl Gathered {
     pub(crate) fn push(&mut self, piece: Bytes) -> Result<(), Error> {
         self.length += piece.len() as u64;
         if self.length > MAX_ACTION_RESULT {
-            return Err(Error::TooLarge { limit: MAX_ACTION_RESULT });
+            return Err(Error::TooLarge {
+                limit: MAX_ACTION_RESULT,
+            });
         }
         self.pieces.push(piece);
         Ok(())
@@ -280,4 +309,3 @@ impl Gathered {
         }
     }
 }
-

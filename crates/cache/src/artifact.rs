@@ -111,7 +111,9 @@ pub enum InvalidKey {
     #[error("not a digest: {0}")]
     Digest(&'static str),
     /// Not a name.
-    #[error("a tenant or a namespace has 1 to {MAX_NAME_LEN} bytes, no '/' and no control characters, and is neither '.' nor '..'")]
+    #[error(
+        "a tenant or a namespace has 1 to {MAX_NAME_LEN} bytes, no '/' and no control characters, and is neither '.' nor '..'"
+    )]
     Name,
 }
 
@@ -250,7 +252,11 @@ impl ArtifactKey {
     /// # Panics
     /// For the kinds that have constructors of their own: a keyed value must never pass for a verified blob.
     pub fn keyed(scope: &Scope, kind: Kind, key: &[u8]) -> Result<ArtifactKey, InvalidKey> {
-        assert!(!matches!(kind, Kind::Cas | Kind::Action), "{} is not a keyed kind", kind.name());
+        assert!(
+            !matches!(kind, Kind::Cas | Kind::Action),
+            "{} is not a keyed kind",
+            kind.name()
+        );
         if key.contains(&0) {
             return Err(InvalidKey::Forbidden("a key holds no NUL"));
         }
@@ -271,7 +277,11 @@ impl ArtifactKey {
             KeyError::NameLength => InvalidKey::Name,
             _ => InvalidKey::TooLong,
         })?;
-        Ok(ArtifactKey { scope: scope.clone(), meaning, record })
+        Ok(ArtifactKey {
+            scope: scope.clone(),
+            meaning,
+            record,
+        })
     }
 
     /// The surface that it belongs to.

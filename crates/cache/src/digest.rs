@@ -87,7 +87,11 @@ impl Digest {
             };
             *to = high << 4 | low;
         }
-        Ok(Digest { key, function, size: None })
+        Ok(Digest {
+            key,
+            function,
+            size: None,
+        })
     }
 
     /// The digest of these bytes, with their size.
@@ -129,7 +133,8 @@ impl Digest {
     #[must_use]
     pub fn is_empty_blob(&self) -> bool {
         self.size.is_none_or(|size| size == 0)
-            && Digest::from_hex(self.function, self.function.empty_hash()).is_ok_and(|empty| empty.hash() == self.hash())
+            && Digest::from_hex(self.function, self.function.empty_hash())
+                .is_ok_and(|empty| empty.hash() == self.hash())
     }
 
     /// How it stands in a key.
@@ -167,7 +172,10 @@ impl Verifier {
     /// [`Unsupported`].
     pub fn new(function: DigestFunction) -> Result<Verifier, Unsupported> {
         match function {
-            DigestFunction::Sha256 => Ok(Verifier { hasher: Sha256::new(), seen: 0 }),
+            DigestFunction::Sha256 => Ok(Verifier {
+                hasher: Sha256::new(),
+                seen: 0,
+            }),
             other => Err(Unsupported(other)),
         }
     }
@@ -184,7 +192,11 @@ impl Verifier {
         let mut key = [0; 1 + MAX_HASH_LEN];
         key[0] = DigestFunction::Sha256 as u8;
         key[1..=DigestFunction::Sha256.hash_len()].copy_from_slice(&self.hasher.finalize());
-        Digest { key, function: DigestFunction::Sha256, size: Some(self.seen) }
+        Digest {
+            key,
+            function: DigestFunction::Sha256,
+            size: Some(self.seen),
+        }
     }
 }
 

@@ -78,7 +78,12 @@ pub struct Artifact {
 
 impl Artifact {
     fn in_memory(body: Bytes, version: Version, attributes: Attributes) -> Artifact {
-        Artifact { length: body.len() as u64, version, attributes, body: Body::Whole(body) }
+        Artifact {
+            length: body.len() as u64,
+            version,
+            attributes,
+            body: Body::Whole(body),
+        }
     }
 }
 
@@ -128,7 +133,14 @@ impl Cache {
     #[must_use]
     pub fn new(store: Store, runtime: Arc<dyn Runtime>) -> Cache {
         let trees = Gate::new(limits::TREES_IN_MEMORY);
-        Cache { inner: Arc::new(Inner { store, runtime, counters: Counters::default(), trees }) }
+        Cache {
+            inner: Arc::new(Inner {
+                store,
+                runtime,
+                counters: Counters::default(),
+                trees,
+            }),
+        }
     }
 
     /// Whether the artifact's bytes are there: a probe of the index, which vouches for it. Of an action result this says nothing about
@@ -191,16 +203,26 @@ impl Cache {
 
     fn probe_index(&self, key: &ArtifactKey) -> Option<Presence> {
         let found = self.inner.store.contains(&key.record)?;
-        Some(Presence { length: found.logical_len, version: found.version })
+        Some(Presence {
+            length: found.logical_len,
+            version: found.version,
+        })
     }
 
     /// The stored artifact, whatever it means.
     async fn fetch(&self, key: &ArtifactKey) -> Result<Option<Artifact>, Error> {
-        let Some(found) = self.inner.store.get(&key.record).await? else { return Ok(None) };
+        let Some(found) = self.inner.store.get(&key.record).await? else {
+            return Ok(None);
+        };
         let body = match found.body.into_whole() {
             Ok(bytes) => Body::Whole(bytes),
             Err(body) => Body::Pieces(body),
         };
-        Ok(Some(Artifact { length: found.logical_len, version: found.version, attributes: found.attributes, body }))
+        Ok(Some(Artifact {
+            length: found.logical_len,
+            version: found.version,
+            attributes: found.attributes,
+            body,
+        }))
     }
 }

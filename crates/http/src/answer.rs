@@ -30,12 +30,21 @@ impl Answer {
     }
 
     pub(crate) fn held(bytes: Bytes, held: Held) -> Answer {
-        if bytes.is_empty() { Answer::Empty } else { Answer::Whole(Piece { bytes, _held: held }) }
+        if bytes.is_empty() {
+            Answer::Empty
+        } else {
+            Answer::Whole(Piece { bytes, _held: held })
+        }
     }
 
     pub(crate) fn stream(body: kura_store::Body, held: Held, counters: Arc<SurfaceCounters>) -> Answer {
         let left = body.remaining();
-        Answer::Stream(Stream { state: State::Resting(body), left, counters, _held: held })
+        Answer::Stream(Stream {
+            state: State::Resting(body),
+            left,
+            counters,
+            _held: held,
+        })
     }
 }
 
@@ -65,7 +74,10 @@ impl Buf for Piece {
 
 impl From<Bytes> for Piece {
     fn from(bytes: Bytes) -> Piece {
-        Piece { bytes, _held: Held::default() }
+        Piece {
+            bytes,
+            _held: Held::default(),
+        }
     }
 }
 
@@ -113,7 +125,11 @@ impl Stream {
         }
     }
 
-    fn take(&mut self, body: kura_store::Body, piece: Result<Option<Bytes>, kura_store::Error>) -> Option<Result<Bytes, BrokenOff>> {
+    fn take(
+        &mut self,
+        body: kura_store::Body,
+        piece: Result<Option<Bytes>, kura_store::Error>,
+    ) -> Option<Result<Bytes, BrokenOff>> {
         match piece {
             Ok(Some(piece)) => {
                 self.left = self.left.saturating_sub(piece.len() as u64);

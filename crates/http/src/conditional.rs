@@ -24,7 +24,9 @@ impl ETag {
 
     /// Whether a list of validators names this one. `*` names any.
     fn is_in(&self, list: &[u8]) -> bool {
-        list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|one| one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == self.0)
+        list.split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|one| one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == self.0)
     }
 }
 
@@ -60,7 +62,9 @@ pub(crate) fn verdict(headers: &HeaderMap, present: Option<ETag>) -> Verdict {
 
 /// Whether a range may be answered: `If-Range` is absent, or names exactly this version.
 pub(crate) fn range_holds(headers: &HeaderMap, etag: ETag) -> bool {
-    headers.get(IF_RANGE).is_none_or(|validator| validator.as_bytes().trim_ascii() == etag.0)
+    headers
+        .get(IF_RANGE)
+        .is_none_or(|validator| validator.as_bytes().trim_ascii() == etag.0)
 }
 
 #[cfg(test)]

@@ -33,8 +33,13 @@ fn checked(key: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, InvalidKey> {
     if key.contains(&0) {
         return Err(InvalidKey::Forbidden("a key holds no NUL"));
     }
-    if key.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b"..") {
-        return Err(InvalidKey::Forbidden("a key is no way through a tree: '.' and '..' are refused"));
+    if key
+        .split(|byte| *byte == b'/')
+        .any(|segment| segment == b"." || segment == b"..")
+    {
+        return Err(InvalidKey::Forbidden(
+            "a key is no way through a tree: '.' and '..' are refused",
+        ));
     }
     Ok(key)
 }
@@ -48,7 +53,9 @@ pub(crate) fn decode(encoded: &str) -> Result<Cow<'_, [u8]>, InvalidKey> {
     let mut rest = encoded.as_bytes();
     while let [first, tail @ ..] = rest {
         if *first == b'%' {
-            let [high, low, tail @ ..] = tail else { return Err(MALFORMED) };
+            let [high, low, tail @ ..] = tail else {
+                return Err(MALFORMED);
+            };
             decoded.push(nibble(*high)? << 4 | nibble(*low)?);
             rest = tail;
         } else {

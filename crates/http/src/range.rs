@@ -15,12 +15,16 @@ pub(crate) enum Asked {
 
 /// What `header` asks of a body of `length` bytes.
 pub(crate) fn asked(header: &[u8], length: u64) -> Asked {
-    let Some((unit, set)) = header.split_at_checked(6) else { return Asked::Whole };
+    let Some((unit, set)) = header.split_at_checked(6) else {
+        return Asked::Whole;
+    };
     if !unit.eq_ignore_ascii_case(b"bytes=") {
         return Asked::Whole;
     }
     let set = set.trim_ascii();
-    let Some(dash) = set.iter().position(|byte| *byte == b'-') else { return Asked::Whole };
+    let Some(dash) = set.iter().position(|byte| *byte == b'-') else {
+        return Asked::Whole;
+    };
     let (first, last) = (number(&set[..dash]), number(&set[dash + 1..]));
     let range = match (first, last) {
         (Number::Is(first), Number::Is(last)) if first <= last => first..last.saturating_add(1).min(length),
@@ -28,7 +32,11 @@ pub(crate) fn asked(header: &[u8], length: u64) -> Asked {
         (Number::Absent, Number::Is(suffix)) => length.saturating_sub(suffix)..length,
         _ => return Asked::Whole,
     };
-    if range.is_empty() { Asked::Unsatisfiable } else { Asked::Part(range) }
+    if range.is_empty() {
+        Asked::Unsatisfiable
+    } else {
+        Asked::Part(range)
+    }
 }
 
 enum Number {
@@ -71,7 +79,12 @@ mod tests {
 
     #[test]
     fn a_range_past_the_end_cannot_be_satisfied() {
-        for header in [&b"bytes=10-"[..], b"bytes=10-11", b"bytes=99999999999999999999-", b"bytes=-0"] {
+        for header in [
+            &b"bytes=10-"[..],
+            b"bytes=10-11",
+            b"bytes=99999999999999999999-",
+            b"bytes=-0",
+        ] {
             assert_eq!(asked(header, 10), Asked::Unsatisfiable, "{}", header.escape_ascii());
         }
         assert_eq!(asked(b"bytes=0-", 0), Asked::Unsatisfiable);
@@ -80,9 +93,19 @@ mod tests {
 
     #[test]
     fn several_negative_reversed_and_malformed_ranges_mean_the_whole() {
-        for header in
-            [&b""[..], b"bytes", b"bytes=", b"bytes=-", b"bytes=5-2", b"bytes=0-1,3-4", b"bytes=--5", b"bytes=-5-", b"bytes=a-b", b"items=0-1", b"bytes=1 -2"]
-        {
+        for header in [
+            &b""[..],
+            b"bytes",
+            b"bytes=",
+            b"bytes=-",
+            b"bytes=5-2",
+            b"bytes=0-1,3-4",
+            b"bytes=--5",
+            b"bytes=-5-",
+            b"bytes=a-b",
+            b"items=0-1",
+            b"bytes=1 -2",
+        ] {
             assert_eq!(asked(header, 10), Asked::Whole, "{}", header.escape_ascii());
         }
     }

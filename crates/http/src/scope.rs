@@ -11,23 +11,32 @@ use crate::key;
 /// # Errors
 /// `Name`, and malformed percent-encoding.
 pub(crate) fn of_query(query: Option<&str>) -> Result<Scope, InvalidKey> {
-    let Some(query) = query else { return Ok(Scope::default()) };
+    let Some(query) = query else {
+        return Ok(Scope::default());
+    };
     let (mut tenant, mut namespace) = (None, None);
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match name {
             "tenant_id" | "account_handle" if tenant.is_none() => tenant = Some(Tenant::parse(text(value)?)?),
-            "namespace_id" | "project_handle" if namespace.is_none() => namespace = Some(Namespace::parse(text(value)?)?),
+            "namespace_id" | "project_handle" if namespace.is_none() => {
+                namespace = Some(Namespace::parse(text(value)?)?)
+            }
             _ => {}
         }
     }
-    Ok(Scope { tenant: tenant.unwrap_or_default(), namespace: namespace.unwrap_or_default() })
+    Ok(Scope {
+        tenant: tenant.unwrap_or_default(),
+        namespace: namespace.unwrap_or_default(),
+    })
 }
 
 fn text(value: &str) -> Result<String, InvalidKey> {
     let spaced = value.replace('+', " ");
     let decoded = key::decode(&spaced)?;
-    str::from_utf8(&decoded).map(str::to_owned).map_err(|_| InvalidKey::Name)
+    str::from_utf8(&decoded)
+        .map(str::to_owned)
+        .map_err(|_| InvalidKey::Name)
 }
 
 #[cfg(test)]
@@ -54,7 +63,14 @@ mod tests {
 
     #[test]
     fn names_that_are_none_are_refused() {
-        for query in ["tenant_id=", "tenant_id=..", "namespace_id=a%2Fb", "tenant_id=%ff", "tenant_id=%0", "project_handle"] {
+        for query in [
+            "tenant_id=",
+            "tenant_id=..",
+            "namespace_id=a%2Fb",
+            "tenant_id=%ff",
+            "tenant_id=%0",
+            "project_handle",
+        ] {
             assert!(said(query).is_err(), "{query}");
         }
     }

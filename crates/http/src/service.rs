@@ -17,7 +17,11 @@ use crate::link::Shared;
 use crate::surface::Surface;
 
 /// Answers one request of a connection.
-pub(crate) async fn serve(shared: Arc<Shared>, pages: Router, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    pages: Router,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
     let turn = shared.begin();
     let site = &turn.0.site;
     let surface = Surface::of(request.uri().path());
@@ -30,13 +34,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, pages: Router, request: Request<I
             let mut response = response.unwrap_or_else(|refusal| refusal.into_response(site.runtime.random()));
             if !body.is_over() && !Box::pin(body.discard()).await {
                 turn.0.linger();
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response
         }
     };
     if site.is_draining() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     site.metrics.of(surface).answered(&parts.method, response.status());
     Ok(response)

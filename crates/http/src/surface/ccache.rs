@@ -50,7 +50,15 @@ mod tests {
 
     #[test]
     fn what_is_of_no_layout_is_refused() {
-        for path in ["/ccache/", "/ccache/abc/def", "/ccache/ab/cd/ef", "/ccache/ab/", "/ccache/..", "/ccache/ab/%2F", "/ccache/ac/"] {
+        for path in [
+            "/ccache/",
+            "/ccache/abc/def",
+            "/ccache/ab/cd/ef",
+            "/ccache/ab/",
+            "/ccache/..",
+            "/ccache/ab/%2F",
+            "/ccache/ac/",
+        ] {
             assert!(spelled(path).is_err(), "{path}");
         }
     }

@@ -40,9 +40,22 @@ mod tests {
 
     #[test]
     fn keys_that_lead_elsewhere_and_names_that_are_none_are_refused() {
-        for path in ["/http", "/http/", "/http/ns", "/http/ns/", "/http//k", "/http/../k", "/http/ns/../k", "/http/a%2Fb/k", "/http/ns/a%00"] {
+        for path in [
+            "/http",
+            "/http/",
+            "/http/ns",
+            "/http/ns/",
+            "/http//k",
+            "/http/../k",
+            "/http/ns/../k",
+            "/http/a%2Fb/k",
+            "/http/ns/a%00",
+        ] {
             assert!(spelled(path).is_err(), "{path}");
         }
-        assert_eq!(spelled(&format!("/http/ns/{}", "k".repeat(5000))), Err(InvalidKey::TooLong));
+        assert_eq!(
+            spelled(&format!("/http/ns/{}", "k".repeat(5000))),
+            Err(InvalidKey::TooLong)
+        );
     }
 }

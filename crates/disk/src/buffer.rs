@@ -43,11 +43,7 @@ impl Buffer {
     /// A zeroed buffer that belongs to no pool.
     #[must_use]
     pub fn unpooled(len: usize) -> Buffer {
-        Buffer {
-            memory: Memory::new(len),
-            len,
-            pool: None,
-        }
+        Buffer { memory: Memory::new(len), len, pool: None }
     }
 
     /// The bytes, without a copy; the memory goes back to its pool when the last clone is dropped.
@@ -83,10 +79,7 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.take() {
-            let memory = Memory {
-                bytes: std::mem::take(&mut self.memory.bytes),
-                start: self.memory.start,
-            };
+            let memory = Memory { bytes: std::mem::take(&mut self.memory.bytes), start: self.memory.start };
             pool.give_back(memory);
         }
     }
@@ -118,16 +111,8 @@ impl BufferPool {
     /// A pool that keeps at most `limit` bytes of memory that nobody uses.
     #[must_use]
     pub fn keeping(limit: usize) -> BufferPool {
-        let free = Free {
-            classes: Default::default(),
-            bytes: 0,
-        };
-        BufferPool {
-            pool: Arc::new(Pool {
-                limit,
-                free: Mutex::new(free),
-            }),
-        }
+        let free = Free { classes: Default::default(), bytes: 0 };
+        BufferPool { pool: Arc::new(Pool { limit, free: Mutex::new(free) }) }
     }
 
     /// A buffer of `len` bytes, of unspecified content.
@@ -147,11 +132,7 @@ impl BufferPool {
             kept
         };
         let memory = kept.unwrap_or_else(|| Memory::new(size));
-        Buffer {
-            memory,
-            len,
-            pool: Some(Arc::clone(&self.pool)),
-        }
+        Buffer { memory, len, pool: Some(Arc::clone(&self.pool)) }
     }
 }
 

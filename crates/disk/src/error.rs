@@ -25,34 +25,20 @@ impl std::error::Error for OnFile {
 
 /// Names the operation and the file of an error; its kind stays.
 pub(crate) fn on_file(operation: &'static str, path: &str, source: io::Error) -> io::Error {
-    io::Error::new(
-        source.kind(),
-        OnFile {
-            operation,
-            path: path.to_owned(),
-            source,
-        },
-    )
+    io::Error::new(source.kind(), OnFile { operation, path: path.to_owned(), source })
 }
 
 /// The error number that the system gave, if it did.
 #[must_use]
 pub fn errno(error: &io::Error) -> Option<i32> {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<OnFile>());
-    error
-        .raw_os_error()
-        .or_else(|| inner.and_then(|inner| inner.source.raw_os_error()))
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<OnFile>());
+    error.raw_os_error().or_else(|| inner.and_then(|inner| inner.source.raw_os_error()))
 }
 
 /// The same error once more, for another who waits for it.
 #[must_use]
 pub fn again(error: &io::Error) -> io::Error {
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<OnFile>())
-    {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<OnFile>()) {
         Some(inner) => on_file(inner.operation, &inner.path, again(&inner.source)),
         None => match error.raw_os_error() {
             Some(errno) => io::Error::from_raw_os_error(errno),

@@ -77,10 +77,7 @@ pub trait Disk: Send + Sync + 'static {
 /// An open file. All offsets and lengths are bytes. Operations may run side by side.
 ///
 /// Every operation either does all that it was asked, or fails: short reads and writes and `EINTR` are the implementation's to continue.
-#[expect(
-    clippy::len_without_is_empty,
-    reason = "nobody asks whether a file is empty"
-)]
+#[expect(clippy::len_without_is_empty, reason = "nobody asks whether a file is empty")]
 pub trait File: Send + Sync + 'static {
     /// The file's present length.
     fn len(&self) -> Io<u64>;

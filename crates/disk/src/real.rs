@@ -57,17 +57,11 @@ impl Pool {
         })
     }
 
-    fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> Io<T> {
+    fn read<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Io<T> {
         self.run(&self.reads, work)
     }
 
-    fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> Io<T> {
+    fn write<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Io<T> {
         self.run(&self.writes, work)
     }
 }
@@ -84,10 +78,7 @@ impl RealDisk {
             reads: Arc::new(Semaphore::new(READS)),
             writes: Arc::new(Semaphore::new(WRITES)),
         };
-        RealDisk {
-            root: root.to_owned(),
-            pool: Arc::new(pool),
-        }
+        RealDisk { root: root.to_owned(), pool: Arc::new(pool) }
     }
 
     /// Runs a change of names, telling its path if it fails.
@@ -97,30 +88,15 @@ impl RealDisk {
         path: &str,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
     ) -> Io<T> {
-        let full = if path.is_empty() {
-            self.root.clone()
-        } else {
-            self.root.join(path)
-        };
-        self.pool.write(move || {
-            work(&full).map_err(|error| on_file(operation, &full.to_string_lossy(), error))
-        })
+        let full = if path.is_empty() { self.root.clone() } else { self.root.join(path) };
+        self.pool.write(move || work(&full).map_err(|error| on_file(operation, &full.to_string_lossy(), error)))
     }
 
-    fn opened(
-        &self,
-        operation: &'static str,
-        path: &str,
-        options: OpenOptions,
-    ) -> Io<Arc<dyn File>> {
+    fn opened(&self, operation: &'static str, path: &str, options: OpenOptions) -> Io<Arc<dyn File>> {
         let pool = Arc::clone(&self.pool);
         self.named(operation, path, move |full| {
             let file = Arc::new(options.open(full)?);
-            Ok(Arc::new(RealFile {
-                file: Some(file),
-                path: full.to_string_lossy().into(),
-                pool,
-            }) as Arc<dyn File>)
+            Ok(Arc::new(RealFile { file: Some(file), path: full.to_string_lossy().into(), pool }) as Arc<dyn File>)
         })
     }
 }
@@ -128,13 +104,8 @@ impl RealDisk {
 impl Disk for RealDisk {
     fn lock(&self, path: &str) -> Io<Box<dyn Lock>> {
         self.named("lock", path, |full| {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .read(true)
-                .write(true)
-                .mode(0o600)
-                .open(full)?;
+            let mut file =
+                OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(full)?;
             rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
             file.set_len(0)?;
             write!(file, "{}", std::process::id())?;
@@ -143,18 +114,11 @@ impl Disk for RealDisk {
     }
 
     fn lock_holder(&self, path: &str) -> Io<Option<u32>> {
-        self.named("read", path, |full| {
-            Ok(std::fs::read_to_string(full)?.trim().parse().ok())
-        })
+        self.named("read", path, |full| Ok(std::fs::read_to_string(full)?.trim().parse().ok()))
     }
 
     fn create_directory(&self, path: &str) -> Io<()> {
-        self.named("create directory", path, |full| {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(full)
-        })
+        self.named("create directory", path, |full| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(full))
     }
 
     fn list(&self, directory: &str) -> Io<Vec<DirEntry>> {
@@ -206,10 +170,7 @@ impl Disk for RealDisk {
     fn space(&self) -> Io<Space> {
         self.named("statvfs", "", |full| {
             let stat = rustix::fs::statvfs(full)?;
-            Ok(Space {
-                total: stat.f_blocks * stat.f_frsize,
-                available: stat.f_bavail * stat.f_frsize,
-            })
+            Ok(Space { total: stat.f_blocks * stat.f_frsize, available: stat.f_bavail * stat.f_frsize })
         })
     }
 }
@@ -240,9 +201,7 @@ impl RealFile {
         work: impl FnOnce(&StdFile) -> io::Result<T> + Send + 'static,
     ) -> Io<T> {
         let (file, path) = (Arc::clone(self.file()), Arc::clone(&self.path));
-        self.pool.run(class, move || {
-            work(&file).map_err(|error| on_file(operation, &path, error))
-        })
+        self.pool.run(class, move || work(&file).map_err(|error| on_file(operation, &path, error)))
     }
 
     fn writing<T: Send + 'static>(
@@ -279,11 +238,10 @@ impl File for RealFile {
 
     fn read_at(&self, offset: u64, mut buffer: Buffer) -> Io<Buffer> {
         let (file, path) = (Arc::clone(self.file()), Arc::clone(&self.path));
-        self.pool
-            .read(move || match file.read_exact_at(&mut buffer, offset) {
-                Ok(()) => Ok(buffer),
-                Err(error) => Err(on_file("read", &path, error)),
-            })
+        self.pool.read(move || match file.read_exact_at(&mut buffer, offset) {
+            Ok(()) => Ok(buffer),
+            Err(error) => Err(on_file("read", &path, error)),
+        })
     }
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
@@ -291,12 +249,7 @@ impl File for RealFile {
         while done < buffer.len() {
             let at = offset + done as u64;
             let target = &mut [io::IoSliceMut::new(&mut buffer[done..])];
-            let read = match rustix::io::preadv2(
-                self.file().as_fd(),
-                target,
-                at,
-                ReadWriteFlags::NOWAIT,
-            ) {
+            let read = match rustix::io::preadv2(self.file().as_fd(), target, at, ReadWriteFlags::NOWAIT) {
                 Err(Errno::AGAIN) => return Ok(false),
                 Err(Errno::INTR) => continue,
                 // A filesystem in memory refuses the flag, and never blocks.
@@ -304,11 +257,7 @@ impl File for RealFile {
                 other => other?,
             };
             if read == 0 {
-                return Err(on_file(
-                    "read",
-                    &self.path,
-                    io::ErrorKind::UnexpectedEof.into(),
-                ));
+                return Err(on_file("read", &self.path, io::ErrorKind::UnexpectedEof.into()));
             }
             done += read;
         }
@@ -329,9 +278,7 @@ impl File for RealFile {
     }
 
     fn forget_cached(&self) -> Io<()> {
-        self.writing("forget cached pages of", |file| {
-            Ok(rustix::fs::fadvise(file, 0, None, Advice::DontNeed)?)
-        })
+        self.writing("forget cached pages of", |file| Ok(rustix::fs::fadvise(file, 0, None, Advice::DontNeed)?))
     }
 
     fn close(self: Arc<Self>) -> Io<()> {

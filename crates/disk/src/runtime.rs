@@ -44,15 +44,9 @@ impl TokioRuntime {
     /// # Panics
     /// Outside a Tokio runtime.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is where the clock comes from"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
     pub fn current() -> TokioRuntime {
-        TokioRuntime {
-            handle: tokio::runtime::Handle::current(),
-            start: Instant::now(),
-        }
+        TokioRuntime { handle: tokio::runtime::Handle::current(), start: Instant::now() }
     }
 }
 
@@ -61,25 +55,16 @@ impl Runtime for TokioRuntime {
         self.start.elapsed()
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is where the clock comes from"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
     fn unix_millis(&self) -> u64 {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn random(&self) -> u64 {
         let mut bytes = [0; 8];
         let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-        assert_eq!(
-            filled,
-            Ok(bytes.len()),
-            "the kernel gives up to 256 random bytes at once"
-        );
+        assert_eq!(filled, Ok(bytes.len()), "the kernel gives up to 256 random bytes at once");
         u64::from_ne_bytes(bytes)
     }
 

@@ -43,10 +43,7 @@ struct Blocks {
 impl Body {
     pub(crate) fn whole(bytes: Bytes) -> Body {
         let left = 0..bytes.len() as u64;
-        Body {
-            source: Source::Whole(bytes),
-            left,
-        }
+        Body { source: Source::Whole(bytes), left }
     }
 
     pub(crate) fn streamed(
@@ -65,10 +62,7 @@ impl Body {
             layout: *layout,
             trailer,
         };
-        Body {
-            source: Source::Blocks(Box::new(blocks)),
-            left: 0..layout.stored_len,
-        }
+        Body { source: Source::Blocks(Box::new(blocks)), left: 0..layout.stored_len }
     }
 
     /// Restricts what is given to `range` of the stored bytes; what lies past the end is cut off.
@@ -132,25 +126,17 @@ impl Blocks {
         let at = self.entry.offset.0 + self.layout.body + from;
         let bytes = self.inner.fetch(&self.handle, at, to - from).await?;
         let first = index(from / u64::from(self.segment.block));
-        self.trailer()
-            .check_blocks(&bytes, first, self.segment.block)
-            .map_err(|damage| {
-                let error = Error::Corrupt {
-                    segment: self.segment.number(),
-                    offset: self.entry.offset,
-                    what: damage.0,
-                };
-                self.inner.drop_damaged(&self.entry, &error);
-                error
-            })?;
+        self.trailer().check_blocks(&bytes, first, self.segment.block).map_err(|damage| {
+            let error = Error::Corrupt { segment: self.segment.number(), offset: self.entry.offset, what: damage.0 };
+            self.inner.drop_damaged(&self.entry, &error);
+            error
+        })?;
         Ok(bytes)
     }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body")
-            .field("left", &self.left)
-            .finish_non_exhaustive()
+        f.debug_struct("Body").field("left", &self.left).finish_non_exhaustive()
     }
 }

@@ -33,13 +33,8 @@ pub enum Category {
 
 impl Category {
     /// All of them.
-    pub const ALL: [Category; 5] = [
-        Category::Shared,
-        Category::Solo,
-        Category::Control,
-        Category::Foreign,
-        Category::Unlinked,
-    ];
+    pub const ALL: [Category; 5] =
+        [Category::Shared, Category::Solo, Category::Control, Category::Foreign, Category::Unlinked];
 
     /// For metrics.
     #[must_use]
@@ -88,17 +83,8 @@ impl Budget {
     /// An empty ledger.
     #[must_use]
     pub fn new(limit: u64) -> Budget {
-        let books = Books {
-            limit,
-            used: [0; Category::ALL.len()],
-            admitted: 0,
-        };
-        Budget {
-            ledger: Arc::new(Ledger {
-                books: Mutex::new(books),
-                freed: Event::new(),
-            }),
-        }
+        let books = Books { limit, used: [0; Category::ALL.len()], admitted: 0 };
+        Budget { ledger: Arc::new(Ledger { books: Mutex::new(books), freed: Event::new() }) }
     }
 
     /// Takes bytes.
@@ -109,26 +95,16 @@ impl Budget {
         let mut books = self.ledger.books.lock();
         let free = books.limit.saturating_sub(books.total());
         if bytes > free {
-            return Err(Shortage {
-                lacking: bytes - free,
-            });
+            return Err(Shortage { lacking: bytes - free });
         }
         books.used[category as usize] += bytes;
-        Ok(Reservation {
-            ledger: Arc::clone(&self.ledger),
-            category,
-            bytes,
-        })
+        Ok(Reservation { ledger: Arc::clone(&self.ledger), category, bytes })
     }
 
     /// Takes bytes that are occupied already, whatever the limit: what recovery finds is there.
     pub fn force_reserve(&self, category: Category, bytes: u64) -> Reservation {
         self.ledger.books.lock().used[category as usize] += bytes;
-        Reservation {
-            ledger: Arc::clone(&self.ledger),
-            category,
-            bytes,
-        }
+        Reservation { ledger: Arc::clone(&self.ledger), category, bytes }
     }
 
     /// Admits bytes that are on their way in: together at most half the limit.
@@ -139,15 +115,10 @@ impl Budget {
         let mut books = self.ledger.books.lock();
         let free = (books.limit / ADMITTED_DENOMINATOR).saturating_sub(books.admitted);
         if bytes > free {
-            return Err(Shortage {
-                lacking: bytes - free,
-            });
+            return Err(Shortage { lacking: bytes - free });
         }
         books.admitted += bytes;
-        Ok(Admission {
-            ledger: Arc::clone(&self.ledger),
-            bytes,
-        })
+        Ok(Admission { ledger: Arc::clone(&self.ledger), bytes })
     }
 
     /// The most that may be used.
@@ -299,18 +270,12 @@ mod tests {
     fn what_is_reserved_comes_back_and_the_limit_holds() {
         let budget = Budget::new(100);
         let mut first = budget.try_reserve(Category::Solo, 60).unwrap();
-        assert_eq!(
-            budget.try_reserve(Category::Shared, 50).err(),
-            Some(Shortage { lacking: 10 })
-        );
+        assert_eq!(budget.try_reserve(Category::Shared, 50).err(), Some(Shortage { lacking: 10 }));
         first.absorb(budget.try_reserve(Category::Shared, 40).unwrap());
         assert_eq!((budget.used_by(Category::Solo), budget.free()), (100, 0));
         first.shrink_to(30);
         first.move_to(Category::Unlinked);
-        assert_eq!(
-            (budget.used_by(Category::Unlinked), budget.free()),
-            (30, 70)
-        );
+        assert_eq!((budget.used_by(Category::Unlinked), budget.free()), (30, 70));
         drop(first);
         assert_eq!(budget.used(), 0);
     }

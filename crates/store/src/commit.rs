@@ -61,12 +61,7 @@ impl Record {
         }
     }
 
-    pub(crate) fn footer_entry(
-        &self,
-        offset: Offset,
-        namespace: u32,
-        version: Version,
-    ) -> FooterEntry {
+    pub(crate) fn footer_entry(&self, offset: Offset, namespace: u32, version: Version) -> FooterEntry {
         FooterEntry {
             fingerprint: self.fingerprint,
             offset,
@@ -113,10 +108,7 @@ impl Inner {
     async fn commit_queue(self: &Arc<Self>, segment: &Arc<Segment>) {
         loop {
             let batch = segment.with_writing(|writing| {
-                let batch: Vec<Pending> = writing
-                    .queue
-                    .drain(..writing.queue.len().min(MAX_BATCH))
-                    .collect();
+                let batch: Vec<Pending> = writing.queue.drain(..writing.queue.len().min(MAX_BATCH)).collect();
                 writing.committing = !batch.is_empty();
                 batch
             });
@@ -135,45 +127,30 @@ impl Inner {
             Ok(()) => self.publish_batch(segment, batch),
             Err(error) => self.fail_batch(segment, batch, &error),
         }
-        self.counters
-            .commit_latency
-            .record(self.runtime.monotonic() - began);
+        self.counters.commit_latency.record(self.runtime.monotonic() - began);
     }
 
     fn give_versions(&self, segment: &Segment, batch: Vec<Pending>) -> Vec<Versioned> {
-        let first = segment
-            .with_writing(|writing| writing.entries.len())
-            .unwrap_or(0);
+        let first = segment.with_writing(|writing| writing.entries.len()).unwrap_or(0);
         let give = |(position, pending): (usize, Pending)| {
             let record = &pending.record;
+            self.under_way.enter(record.fingerprint);
             let version = match (record.copy_of, record.record_type) {
                 (Some(from), _) => from.version,
                 (None, RecordType::Artifact) => self.versions.next_version(),
-                (None, _) => self
-                    .tombstones
-                    .take_version(record.fingerprint, &self.versions),
+                (None, _) => self.tombstones.take_version(record.fingerprint, &self.versions),
             };
-            let ordinal = Ordinal(
-                u32::try_from(first + position).expect("a segment holds fewer records than 2^32"),
-            );
-            Versioned {
-                pending,
-                version,
-                ordinal,
-            }
+            let ordinal = Ordinal(u32::try_from(first + position).expect("a segment holds fewer records than 2^32"));
+            Versioned { pending, version, ordinal }
         };
         batch.into_iter().enumerate().map(give).collect()
     }
 
     async fn write_and_sync(&self, segment: &Segment, batch: &[Versioned]) -> Result<(), Error> {
-        let handle = segment
-            .with_writing(|writing| Arc::clone(&writing.handle))
-            .ok_or(Error::Evicted)?;
+        let handle = segment.with_writing(|writing| Arc::clone(&writing.handle)).ok_or(Error::Evicted)?;
         let file = handle.file()?;
         for (offset, bytes) in self.runs(batch) {
-            file.write_at(offset, bytes)
-                .await
-                .during("writing records")?;
+            file.write_at(offset, bytes).await.during("writing records")?;
         }
         segment.with_writing(|writing| writing.written += 1);
         if self.settings.durability == Durability::Always {
@@ -184,10 +161,7 @@ impl Inner {
 
     /// What has to be written, adjacent pieces joined.
     fn runs(&self, batch: &[Versioned]) -> Vec<(u64, Vec<Bytes>)> {
-        let mut pieces: Vec<(u64, Vec<Bytes>, u64)> = batch
-            .iter()
-            .map(|versioned| self.piece(versioned))
-            .collect();
+        let mut pieces: Vec<(u64, Vec<Bytes>, u64)> = batch.iter().map(|versioned| self.piece(versioned)).collect();
         pieces.sort_by_key(|(offset, ..)| *offset);
         let mut runs: Vec<(u64, Vec<Bytes>)> = Vec::new();
         let mut end = None;
@@ -206,23 +180,16 @@ impl Inner {
         let record = &versioned.pending.record;
         let layout = &record.layout;
         let start = versioned.pending.ticket.at.offset.0;
-        let trailer = record
-            .trailer(versioned.version, versioned.ordinal)
-            .encode(record.head_hash, &self.identity.secret);
+        let trailer =
+            record.trailer(versioned.version, versioned.ordinal).encode(record.head_hash, &self.identity.secret);
         let mut tail = Vec::new();
         let from = match &versioned.pending.gathered {
             Some(_) => layout.body + layout.stored_len,
             None => layout.trailer,
         };
-        tail.resize(
-            usize::try_from(layout.trailer - from).expect("padding is small"),
-            0,
-        );
+        tail.resize(usize::try_from(layout.trailer - from).expect("padding is small"), 0);
         tail.extend_from_slice(&trailer);
-        tail.resize(
-            usize::try_from(layout.total - from).expect("a trailer fits memory"),
-            0,
-        );
+        tail.resize(usize::try_from(layout.total - from).expect("a trailer fits memory"), 0);
         match &versioned.pending.gathered {
             Some(gathered) => {
                 let mut bytes = gathered.clone();
@@ -237,34 +204,20 @@ impl Inner {
         segment.with_writing(|writing| {
             for versioned in &batch {
                 let at = versioned.pending.ticket.at;
-                writing.entries.push(versioned.pending.record.footer_entry(
-                    at.offset,
-                    at.namespace,
-                    versioned.version,
-                ));
+                writing.entries.push(versioned.pending.record.footer_entry(at.offset, at.namespace, versioned.version));
             }
         });
-        for Versioned {
-            pending,
-            version,
-            ordinal,
-        } in batch
-        {
-            let Pending {
-                ticket,
-                record,
-                answer,
-                ..
-            } = pending;
-            let entry = record
-                .footer_entry(ticket.at.offset, ticket.at.namespace, version)
-                .index_entry(segment.slot, ordinal);
+        for Versioned { pending, version, ordinal } in batch {
+            let Pending { ticket, record, answer, .. } = pending;
+            let entry =
+                record.footer_entry(ticket.at.offset, ticket.at.namespace, version).index_entry(segment.slot, ordinal);
             match record.copy_of {
                 Some(from) => {
                     self.publish_copy(from, entry, segment);
                 }
                 None => self.publish_new(entry, segment, record.namespace),
             }
+            self.under_way.leave(entry.fingerprint);
             // Whoever asked may be gone: the record stays.
             let _ = answer.send(Ok(version));
         }
@@ -283,12 +236,10 @@ impl Inner {
 
     fn fail_batch(&self, segment: &Segment, batch: Vec<Versioned>, error: &Error) {
         for Versioned { pending, .. } in batch {
+            self.under_way.leave(pending.record.fingerprint);
             // A tombstone stays pending: it may be on the disk, so what it would end is not carried past it.
             if pending.record.copy_of.is_some() {
-                self.lose_copy(
-                    &pending.record.fingerprint,
-                    segment.place(pending.ticket.at.offset),
-                );
+                self.lose_copy(&pending.record.fingerprint, segment.place(pending.ticket.at.offset));
             }
             let _ = pending.answer.send(Err(error.again()));
         }
@@ -299,8 +250,7 @@ impl Inner {
     /// # Errors
     /// `Io`: the segment is closed for good.
     pub(crate) async fn sync_segment(&self, segment: &Segment) -> Result<(), Error> {
-        let state = segment
-            .with_writing(|writing| (Arc::clone(&writing.handle), writing.written, writing.mode));
+        let state = segment.with_writing(|writing| (Arc::clone(&writing.handle), writing.written, writing.mode));
         let Some((handle, written, mode)) = state else {
             return Ok(());
         };
@@ -310,12 +260,7 @@ impl Inner {
                 source: std::io::Error::other("an earlier sync of the segment failed"),
             });
         }
-        match handle
-            .file()?
-            .sync("records of a commit")
-            .await
-            .during("syncing records")
-        {
+        match handle.file()?.sync("records of a commit").await.during("syncing records") {
             Ok(()) => {
                 segment.with_writing(|writing| writing.synced = writing.synced.max(written));
                 self.log.succeeded();

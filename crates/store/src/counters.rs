@@ -8,9 +8,8 @@ use crate::index::Entry;
 use crate::store::Store;
 
 /// Upper bounds of the buckets of a latency histogram, in microseconds.
-pub const LATENCY_BUCKETS_MICROS: [u64; 12] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000,
-];
+pub const LATENCY_BUCKETS_MICROS: [u64; 12] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
 
 #[derive(Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -160,10 +159,7 @@ impl Store {
             solo_segments: segments.iter().filter(|segment| segment.is_solo()).count() as u64,
             live_bytes: segments.iter().map(|segment| segment.live()).sum(),
             budget: inner.budget.limit(),
-            used: Category::ALL
-                .iter()
-                .map(|category| (category.name(), inner.budget.used_by(*category)))
-                .collect(),
+            used: Category::ALL.iter().map(|category| (category.name(), inner.budget.used_by(*category))).collect(),
             evictions: counters.evictions.get(),
             shed_records: counters.shed_records.get(),
             shed_bytes: counters.shed_bytes.get(),

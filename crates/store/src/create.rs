@@ -26,10 +26,7 @@ pub(crate) fn segment_path(number: SegmentNumber) -> String {
 }
 
 fn temporary_path(number: SegmentNumber) -> String {
-    format!(
-        "{SEGMENTS_DIRECTORY}/{TEMPORARY_PREFIX}{}",
-        file_name(number)
-    )
+    format!("{SEGMENTS_DIRECTORY}/{TEMPORARY_PREFIX}{}", file_name(number))
 }
 
 impl Inner {
@@ -61,37 +58,21 @@ impl Inner {
         let number = self.versions.next_number();
         let space: Space = Arc::new(Mutex::new(reservation));
         let temporary = temporary_path(number);
-        let file = self
-            .disk
-            .create(&temporary)
-            .await
-            .during("creating a segment")?;
+        let file = self.disk.create(&temporary).await.during("creating a segment")?;
         let prepared = self.prepare(&file, &temporary, number, kind, length).await;
         let handle = Handle::new(file, Arc::clone(&space), Arc::clone(&self.graveyard));
         if let Err(error) = prepared {
-            self.remove_stray([temporary, segment_path(number)], space)
-                .await;
+            self.remove_stray([temporary, segment_path(number)], space).await;
             return Err(error);
         }
-        let shape = Shape {
-            birth: number,
-            number,
-            kind,
-            block: self.geometry().block(),
-            length,
-        };
+        self.log.made(length);
+        let shape = Shape { birth: number, number, kind, block: self.geometry().block(), length };
         let writing = Writing::new(handle, SEGMENT_HEADER_LEN);
-        let segment = self
-            .ring
-            .add(|slot| Segment::new(slot, shape, Arc::clone(&space), Some(writing)));
+        let segment = self.ring.add(|slot| Segment::new(slot, shape, Arc::clone(&space), Some(writing)));
         match segment {
-            Some(segment) => Ok(Created {
-                inner: Arc::clone(self),
-                segment: Some(segment),
-            }),
+            Some(segment) => Ok(Created { inner: Arc::clone(self), segment: Some(segment) }),
             None => {
-                self.remove_stray([temporary, segment_path(number)], space)
-                    .await;
+                self.remove_stray([temporary, segment_path(number)], space).await;
                 Err(Error::Full("too many segments"))
             }
         }
@@ -115,20 +96,10 @@ impl Inner {
             block: self.geometry().block(),
             created_unix_millis: self.runtime.unix_millis(),
         };
-        file.write_at(0, vec![Bytes::from(header.encode())])
-            .await
-            .during("writing a segment header")?;
-        file.sync("header of a new segment")
-            .await
-            .during("syncing a segment header")?;
-        self.disk
-            .rename(temporary, &segment_path(number))
-            .await
-            .during("naming a segment")?;
-        self.disk
-            .sync_directory(SEGMENTS_DIRECTORY, "name of a new segment")
-            .await
-            .during("syncing a segment's name")
+        file.write_at(0, vec![Bytes::from(header.encode())]).await.during("writing a segment header")?;
+        file.sync("header of a new segment").await.during("syncing a segment header")?;
+        self.disk.rename(temporary, &segment_path(number)).await.during("naming a segment")?;
+        self.disk.sync_directory(SEGMENTS_DIRECTORY, "name of a new segment").await.during("syncing a segment's name")
     }
 
     /// Makes the file `length` bytes long with blocks of its own, by writing them where the filesystem cannot do better.
@@ -139,12 +110,8 @@ impl Inner {
                 let mut from = file.len().await.during("measuring a segment")?;
                 let zeros = Bytes::from(vec![0; ZEROS]);
                 while from < length {
-                    let piece = zeros
-                        .len()
-                        .min(usize::try_from(length - from).unwrap_or(usize::MAX));
-                    file.write_at(from, vec![zeros.slice(..piece)])
-                        .await
-                        .during("writing out a segment")?;
+                    let piece = zeros.len().min(usize::try_from(length - from).unwrap_or(usize::MAX));
+                    file.write_at(from, vec![zeros.slice(..piece)]).await.during("writing out a segment")?;
                     from += piece as u64;
                     self.runtime.yield_now().await;
                 }

@@ -100,20 +100,14 @@ pub enum Error {
 }
 
 fn holder(pid: &Option<u32>) -> String {
-    pid.map_or_else(
-        || "another process".to_owned(),
-        |pid| format!("process {pid}"),
-    )
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
 impl Error {
     /// The same once more, for another who waits for the same sync.
     pub(crate) fn again(&self) -> Error {
         match self {
-            Error::Io { operation, source } => Error::Io {
-                operation,
-                source: kura_disk::again(source),
-            },
+            Error::Io { operation, source } => Error::Io { operation, source: kura_disk::again(source) },
             _ => Error::Evicted,
         }
     }

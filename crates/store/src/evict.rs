@@ -30,10 +30,7 @@ impl Inner {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             other => other.during("unlinking a segment")?,
         }
-        self.disk
-            .sync_directory(SEGMENTS_DIRECTORY, "unlink of a segment")
-            .await
-            .during("syncing an unlink")?;
+        self.disk.sync_directory(SEGMENTS_DIRECTORY, "unlink of a segment").await.during("syncing an unlink")?;
         self.ring.remove(segment);
         let Some(space) = segment.take_space() else {
             return Ok(0);
@@ -81,9 +78,7 @@ impl Inner {
     pub(crate) async fn sync_active(&self) -> Result<(), Error> {
         for segment in self.ring.in_order() {
             let dirty = segment.with_writing(|writing| {
-                writing.written > writing.synced
-                    && writing.mode != Mode::Failed
-                    && !segment.is_condemned()
+                writing.written > writing.synced && writing.mode != Mode::Failed && !segment.is_condemned()
             });
             if dirty == Some(true) {
                 self.sync_segment(&segment).await?;
@@ -97,9 +92,7 @@ impl Inner {
         let strays = std::mem::take(&mut *self.strays.lock());
         for (name, space) in strays {
             match self.disk.unlink(&name).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    self.strays.lock().push((name, space))
-                }
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => self.strays.lock().push((name, space)),
                 _ => drop(space),
             }
         }

@@ -28,12 +28,7 @@ pub(crate) struct Handle {
 
 impl Handle {
     pub(crate) fn new(file: Arc<dyn File>, space: Space, graveyard: Arc<Graveyard>) -> Arc<Handle> {
-        Arc::new(Handle {
-            file: Mutex::new(Some(file)),
-            space,
-            graveyard,
-            used: AtomicBool::new(true),
-        })
+        Arc::new(Handle { file: Mutex::new(Some(file)), space, graveyard, used: AtomicBool::new(true) })
     }
 
     /// The file, unless the answers that hold it were broken off.
@@ -74,10 +69,7 @@ pub(crate) struct Graveyard {
 
 impl Graveyard {
     pub(crate) fn new(wake: Arc<Event>) -> Arc<Graveyard> {
-        Arc::new(Graveyard {
-            buried: Mutex::new(Vec::new()),
-            wake,
-        })
+        Arc::new(Graveyard { buried: Mutex::new(Vec::new()), wake })
     }
 
     fn bury(&self, file: Arc<dyn File>, space: Space) {
@@ -104,10 +96,7 @@ pub(crate) struct OpenFiles {
 
 impl OpenFiles {
     pub(crate) fn new(limit: usize) -> OpenFiles {
-        OpenFiles {
-            limit: limit.max(1),
-            open: Mutex::new(VecDeque::new()),
-        }
+        OpenFiles { limit: limit.max(1), open: Mutex::new(VecDeque::new()) }
     }
 
     pub(crate) fn keep(&self, handle: &Arc<Handle>) {
@@ -148,9 +137,7 @@ impl Unlinked {
     /// The segment of `handle` was unlinked. Its bytes count as unlinked from here on.
     pub(crate) fn add(&self, handle: &Arc<Handle>) {
         handle.space.lock().move_to(Category::Unlinked);
-        self.held
-            .lock()
-            .push_back((Arc::downgrade(handle), Arc::clone(&handle.space)));
+        self.held.lock().push_back((Arc::downgrade(handle), Arc::clone(&handle.space)));
     }
 
     /// Breaks off the slowest answers (those of the segments unlinked first) until at most `limit` bytes are held. Returns how many.

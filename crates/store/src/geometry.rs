@@ -78,10 +78,7 @@ impl Geometry {
 
     fn checked(self) -> Geometry {
         assert!(self.segment.is_multiple_of(PAGE) && self.solo_step_min.is_multiple_of(PAGE));
-        assert!(
-            self.gather_known <= self.solo_above(),
-            "a gathered body fits the active segment"
-        );
+        assert!(self.gather_known <= self.solo_above(), "a gathered body fits the active segment");
         assert!(
             self.gather_unknown < self.copy_below && self.copy_below <= self.solo_above(),
             "a short solo fits the active segment"

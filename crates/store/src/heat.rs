@@ -32,37 +32,19 @@ impl Heat {
     pub(crate) async fn load(disk: &Arc<dyn Disk>, store_id: [u8; 16], limit: u64) -> Heat {
         match read(disk, limit).await {
             Some(file) if file.store_id == store_id => {
-                let found = file
-                    .segments
-                    .into_iter()
-                    .map(|segment| (segment.birth, segment.entries))
-                    .collect();
-                Heat {
-                    found: Mutex::new(found),
-                    was_complete: file.clean,
-                }
+                let found = file.segments.into_iter().map(|segment| (segment.birth, segment.entries)).collect();
+                Heat { found: Mutex::new(found), was_complete: file.clean }
             }
             _ => Heat::default(),
         }
     }
 
     /// What is known of a record, from the start: its uses, and when it was vouched for.
-    pub(crate) fn of(
-        &self,
-        birth: SegmentNumber,
-        ordinal: Ordinal,
-        now: Minutes,
-    ) -> (u8, Option<Minutes>) {
+    pub(crate) fn of(&self, birth: SegmentNumber, ordinal: Ordinal, now: Minutes) -> (u8, Option<Minutes>) {
         let found = self.found.lock();
-        let entry = found
-            .get(&birth)
-            .and_then(|entries| entries.get(ordinal.0 as usize));
+        let entry = found.get(&birth).and_then(|entries| entries.get(ordinal.0 as usize));
         let uses = entry.map_or(0, |entry| entry.uses);
-        let vouched = if self.was_complete {
-            entry.and_then(|entry| entry.vouched)
-        } else {
-            Some(now)
-        };
+        let vouched = if self.was_complete { entry.and_then(|entry| entry.vouched) } else { Some(now) };
         (uses, vouched)
     }
 
@@ -76,10 +58,7 @@ impl Heat {
 async fn read(disk: &Arc<dyn Disk>, limit: u64) -> Option<HeatFile> {
     let file = disk.open(HEAT).await.ok()?;
     let length = file.len().await.ok().filter(|length| *length <= limit)?;
-    let bytes = file
-        .read_at(0, kura_disk::Buffer::unpooled(index(length)))
-        .await
-        .ok()?;
+    let bytes = file.read_at(0, kura_disk::Buffer::unpooled(index(length))).await.ok()?;
     HeatFile::decode(&bytes).ok()
 }
 
@@ -89,11 +68,7 @@ impl Inner {
     /// # Errors
     /// `Io`: nothing may be written yet.
     pub(crate) async fn unmark_heat(&self) -> Result<(), Error> {
-        if self.heat.was_complete {
-            self.write_heat(false).await
-        } else {
-            Ok(())
-        }
+        if self.heat.was_complete { self.write_heat(false).await } else { Ok(()) }
     }
 
     /// Writes `heat` anew, `clean` only as the last act of a clean stop.
@@ -115,18 +90,10 @@ impl Inner {
             _ => {}
         }
         let file = self.disk.create(&temporary).await.during("creating heat")?;
-        file.write_at(0, vec![Bytes::from(bytes)])
-            .await
-            .during("writing heat")?;
+        file.write_at(0, vec![Bytes::from(bytes)]).await.during("writing heat")?;
         file.sync("use counters").await.during("syncing heat")?;
-        self.disk
-            .rename(&temporary, HEAT)
-            .await
-            .during("naming heat")?;
-        self.disk
-            .sync_directory("", "name of the use counters")
-            .await
-            .during("syncing heat's name")
+        self.disk.rename(&temporary, HEAT).await.during("naming heat")?;
+        self.disk.sync_directory("", "name of the use counters").await.during("syncing heat's name")
     }
 
     async fn remove_heat(&self) -> Result<(), Error> {
@@ -136,10 +103,7 @@ impl Inner {
             }
             _ => {}
         }
-        self.disk
-            .sync_directory("", "removal of the use counters")
-            .await
-            .during("syncing heat's removal")
+        self.disk.sync_directory("", "removal of the use counters").await.during("syncing heat's removal")
     }
 
     fn gather_heat(&self, clean: bool) -> HeatFile {
@@ -158,25 +122,14 @@ impl Inner {
             if entries.len() <= at {
                 entries.resize(at + 1, HeatEntry::default());
             }
-            entries[at] = HeatEntry {
-                uses: entry.uses,
-                vouched: entry.vouched,
-            };
+            entries[at] = HeatEntry { uses: entry.uses, vouched: entry.vouched };
         });
         let segments = by_slot
             .into_values()
             .filter(|(_, entries)| !entries.is_empty())
-            .map(|(segment, entries)| HeatSegment {
-                birth: segment.birth,
-                entries,
-            })
+            .map(|(segment, entries)| HeatSegment { birth: segment.birth, entries })
             .collect();
         let now = Minutes::from_unix_millis(self.runtime.unix_millis());
-        HeatFile {
-            store_id: self.identity.store_id,
-            clean,
-            now,
-            segments,
-        }
+        HeatFile { store_id: self.identity.store_id, clean, now, segments }
     }
 }

@@ -67,13 +67,8 @@ impl Index {
     #[must_use]
     pub fn new(shards: usize) -> Index {
         assert!(shards.is_power_of_two());
-        let shards: Box<[Mutex<Shard>]> =
-            (0..shards).map(|_| Mutex::new(Shard::default())).collect();
-        Index {
-            shards,
-            len: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-        }
+        let shards: Box<[Mutex<Shard>]> = (0..shards).map(|_| Mutex::new(Shard::default())).collect();
+        Index { shards, len: AtomicU64::new(0), bytes: AtomicU64::new(0) }
     }
 
     /// Locks the shard of a fingerprint.
@@ -81,10 +76,7 @@ impl Index {
         // The lowest bits choose the shard, the highest the position in it.
         let mask = self.shards.len() - 1;
         let at = usize::try_from(fingerprint.0 & mask as u128).unwrap_or(0);
-        ShardGuard {
-            shard: self.shards[at].lock(),
-            index: self,
-        }
+        ShardGuard { shard: self.shards[at].lock(), index: self }
     }
 
     /// Entries.
@@ -143,13 +135,8 @@ impl ShardGuard<'_> {
     fn changing(&mut self, change: impl FnOnce(&mut Shard) -> Option<Entry>) -> Option<Entry> {
         let (len, bytes) = (self.shard.len(), self.shard.bytes());
         let before = change(&mut self.shard);
-        self.index.len.fetch_add(
-            (self.shard.len() as u64).wrapping_sub(len as u64),
-            Ordering::Relaxed,
-        );
-        self.index
-            .bytes
-            .fetch_add(self.shard.bytes().wrapping_sub(bytes), Ordering::Relaxed);
+        self.index.len.fetch_add((self.shard.len() as u64).wrapping_sub(len as u64), Ordering::Relaxed);
+        self.index.bytes.fetch_add(self.shard.bytes().wrapping_sub(bytes), Ordering::Relaxed);
         before
     }
 }

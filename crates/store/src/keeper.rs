@@ -9,7 +9,9 @@ use std::time::Duration;
 use futures_util::future::select;
 
 use crate::budget::{Category, required_free};
+use crate::create::segment_path;
 use crate::error::{During, Error};
+use crate::format::SEGMENTS_DIRECTORY;
 use crate::format::segment::SegmentKind;
 use crate::log::Lacking;
 use crate::segment::Segment;
@@ -71,6 +73,7 @@ impl Inner {
         self.break_off_slowest();
         self.provide_spare(next_look).await?;
         self.serve_demand(next_look).await?;
+        self.refresh_spare(false).await?;
         if self.runtime.monotonic() >= *next_look {
             self.give_way(self.settings.min_free, next_look).await?;
         }
@@ -119,9 +122,7 @@ impl Inner {
                             self.log.set_successor(reservation);
                             break;
                         }
-                        let created = self
-                            .create_segment(SegmentKind::Shared, size, reservation)
-                            .await?;
+                        let created = self.create_segment(SegmentKind::Shared, size, reservation).await?;
                         self.log.set_spare(created.take());
                     }
                     self.room.notify(usize::MAX);
@@ -137,45 +138,34 @@ impl Inner {
         if largest == 0 {
             return Ok(());
         }
-        self.give_way(required_free(self.geometry().segment(), largest), next_look)
-            .await?;
-        self.free_budget(self.pressure.total().min(self.budget.limit() / 2))
-            .await?;
+        self.give_way(required_free(self.geometry().segment(), largest), next_look).await?;
+        self.free_budget(self.pressure.total().min(self.budget.limit() / 2)).await?;
         self.room.notify(usize::MAX);
         Ok(())
     }
 
-    /// Reclaims until the ledger has `bytes` free. Once round the ring without success, leases give way.
+    /// Reclaims until the ledger has `bytes` free. Once round the ring without success, leases give way; twice, and it gives up for now.
     async fn free_budget(self: &Arc<Self>, bytes: u64) -> Result<(), Error> {
-        let mut laps = self.ring.len();
-        while self.budget.free() < bytes && !self.is_closed() {
-            let manner = if laps == 0 {
-                Manner::Force
-            } else {
-                Manner::Rescue
-            };
-            laps = laps.saturating_sub(1);
-            if self.evict_condemned().await == 0 && !self.reclaim_oldest(manner).await? {
-                break;
-            }
+        let lap = self.ring.len() + 1;
+        for step in 0..2 * lap {
             self.break_off_slowest();
+            self.evict_condemned().await;
             self.graveyard.clear().await;
+            if self.budget.free() >= bytes || self.is_closed() {
+                return Ok(());
+            }
+            let manner = if step < lap { Manner::Rescue } else { Manner::Force };
+            if !self.reclaim_oldest(manner).await? {
+                return Ok(());
+            }
         }
         Ok(())
     }
 
     /// Evicts until the filesystem has `wanted` bytes free again; what was unlinked counts as free, and the filesystem is looked
     /// at again after a while. Stops where the cache is down to its floor.
-    async fn give_way(
-        self: &Arc<Self>,
-        wanted: u64,
-        next_look: &mut Duration,
-    ) -> Result<(), Error> {
-        let space = self
-            .disk
-            .space()
-            .await
-            .during("asking the filesystem for its free space")?;
+    async fn give_way(self: &Arc<Self>, wanted: u64, next_look: &mut Duration) -> Result<(), Error> {
+        let space = self.disk.space().await.during("asking the filesystem for its free space")?;
         let lacking = wanted.saturating_sub(space.available);
         if lacking == 0 {
             if self.pressure.set_stuck(false) {
@@ -190,15 +180,8 @@ impl Inner {
         let floor = FLOOR_SEGMENTS * self.geometry().segment();
         let before = self.held();
         let mut laps = self.ring.len();
-        while before.saturating_sub(self.held()) < lacking
-            && self.held() > floor
-            && !self.is_closed()
-        {
-            let manner = if laps == 0 {
-                Manner::Force
-            } else {
-                Manner::Rescue
-            };
+        while before.saturating_sub(self.held()) < lacking && self.held() > floor && !self.is_closed() {
+            let manner = if laps == 0 { Manner::Force } else { Manner::Rescue };
             laps = laps.saturating_sub(1);
             if !self.reclaim_oldest(manner).await? {
                 break;
@@ -221,16 +204,43 @@ impl Inner {
 
     /// Reclaims the oldest segment. Returns false if there is none.
     pub(crate) async fn reclaim_oldest(self: &Arc<Self>, manner: Manner) -> Result<bool, Error> {
-        let oldest = self
-            .ring
-            .oldest(|segment| !segment.is_condemned() && !self.log.owns(segment));
-        let Some(victim) = oldest else {
+        self.retire_active_if_oldest().await?;
+        let owned = self.log.owned();
+        let is_owned = |segment: &Segment| owned.iter().flatten().any(|own| own.slot == segment.slot);
+        let Some(victim) = self.ring.oldest(|segment| !segment.is_condemned() && !is_owned(segment)) else {
             return Ok(false);
         };
         let bytes = self.reclaim(&victim, manner).await?;
         tracing::debug!(segment = %victim.number(), ?manner, bytes, "reclaimed");
         self.room.notify(usize::MAX);
         Ok(true)
+    }
+
+    /// One ring, one order: where large artifacts have made the active segment the oldest, it is retired to be the next victim.
+    async fn retire_active_if_oldest(self: &Arc<Self>) -> Result<(), Error> {
+        let [Some(active), Some(spare)] = self.log.owned() else { return Ok(()) };
+        let oldest = self.ring.oldest(|segment| !segment.is_condemned() && segment.slot != spare.slot);
+        if active.is_untouched() || oldest.is_none_or(|oldest| oldest.slot != active.slot) || self.ring.len() <= 2 {
+            return Ok(());
+        }
+        self.refresh_spare(true).await?;
+        if let Some(retired) = self.log.retire_active() {
+            self.drain(&retired);
+        }
+        Ok(())
+    }
+
+    /// Gives the spare a new number where the ring has moved on since it was made: what will be written to it is newer.
+    async fn refresh_spare(self: &Arc<Self>, always: bool) -> Result<(), Error> {
+        let mut names = None;
+        self.log.refresh_spare(always, |spare| {
+            let (old, new) = (spare.number(), self.versions.next_number());
+            self.ring.renumber(spare, new);
+            names = Some((old, new));
+        });
+        let Some((old, new)) = names else { return Ok(()) };
+        self.disk.rename(&segment_path(old), &segment_path(new)).await.during("renaming the spare segment")?;
+        self.disk.sync_directory(SEGMENTS_DIRECTORY, "new name of the spare").await.during("syncing the spare's name")
     }
 
     /// Moves what little is live out of segments that are mostly dead.

@@ -46,18 +46,8 @@ pub struct RecordKey {
 impl RecordKey {
     /// # Errors
     /// When a part is empty or too long.
-    pub fn new(
-        kind: Kind,
-        tenant: &str,
-        namespace: &str,
-        key: &[u8],
-    ) -> Result<RecordKey, KeyError> {
-        let name_len = |name: &str| {
-            u8::try_from(name.len())
-                .ok()
-                .filter(|len| *len > 0)
-                .ok_or(KeyError::NameLength)
-        };
+    pub fn new(kind: Kind, tenant: &str, namespace: &str, key: &[u8]) -> Result<RecordKey, KeyError> {
+        let name_len = |name: &str| u8::try_from(name.len()).ok().filter(|len| *len > 0).ok_or(KeyError::NameLength);
         if key.is_empty() || key.len() > MAX_KEY_LEN {
             return Err(KeyError::KeyLength);
         }
@@ -68,9 +58,7 @@ impl RecordKey {
         bytes.extend(tenant.as_bytes());
         bytes.extend(namespace.as_bytes());
         bytes.extend(key);
-        Ok(RecordKey {
-            bytes: bytes.into(),
-        })
+        Ok(RecordKey { bytes: bytes.into() })
     }
 
     /// # Errors
@@ -79,12 +67,8 @@ impl RecordKey {
         let [kind, tenant_len, namespace_len, low, high, rest @ ..] = bytes else {
             return Err(KeyError::Malformed);
         };
-        let (tenant, rest) = rest
-            .split_at_checked(usize::from(*tenant_len))
-            .ok_or(KeyError::Malformed)?;
-        let (namespace, key) = rest
-            .split_at_checked(usize::from(*namespace_len))
-            .ok_or(KeyError::Malformed)?;
+        let (tenant, rest) = rest.split_at_checked(usize::from(*tenant_len)).ok_or(KeyError::Malformed)?;
+        let (namespace, key) = rest.split_at_checked(usize::from(*namespace_len)).ok_or(KeyError::Malformed)?;
         if key.len() != usize::from(u16::from_le_bytes([*low, *high])) {
             return Err(KeyError::Malformed);
         }
@@ -125,10 +109,7 @@ impl RecordKey {
     /// The tenant and namespace together.
     #[must_use]
     pub fn namespace_id(&self) -> NamespaceId {
-        NamespaceId {
-            tenant: self.tenant().into(),
-            namespace: self.namespace().into(),
-        }
+        NamespaceId { tenant: self.tenant().into(), namespace: self.namespace().into() }
     }
 
     fn tenant_len(&self) -> usize {
@@ -147,14 +128,7 @@ impl RecordKey {
 
 impl fmt::Debug for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}/{}/{}",
-            self.tenant(),
-            self.namespace(),
-            self.kind().0,
-            self.key().escape_ascii()
-        )
+        write!(f, "{}/{}/{}/{}", self.tenant(), self.namespace(), self.kind().0, self.key().escape_ascii())
     }
 }
 
@@ -169,16 +143,10 @@ impl NamespaceId {
     /// # Errors
     /// When a name is empty or too long.
     pub fn new(tenant: &str, namespace: &str) -> Result<NamespaceId, KeyError> {
-        if [tenant, namespace]
-            .iter()
-            .any(|name| name.is_empty() || name.len() > MAX_NAME_LEN)
-        {
+        if [tenant, namespace].iter().any(|name| name.is_empty() || name.len() > MAX_NAME_LEN) {
             return Err(KeyError::NameLength);
         }
-        Ok(NamespaceId {
-            tenant: tenant.into(),
-            namespace: namespace.into(),
-        })
+        Ok(NamespaceId { tenant: tenant.into(), namespace: namespace.into() })
     }
 
     /// Whose it is.
@@ -225,8 +193,7 @@ impl Attributes {
     pub fn get(&self, name: AttributeName) -> Option<&[u8]> {
         let mut rest = &self.bytes[..];
         while let [at, low, high, tail @ ..] = rest {
-            let (value, next) =
-                tail.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
+            let (value, next) = tail.split_at_checked(usize::from(u16::from_le_bytes([*low, *high])))?;
             if *at == name.0 {
                 return Some(value);
             }
@@ -243,9 +210,7 @@ impl Attributes {
 
     /// Takes encoded attributes; what is malformed in them is not found by [`Attributes::get`].
     pub(crate) fn from_encoded(bytes: &[u8]) -> Attributes {
-        Attributes {
-            bytes: bytes.to_vec(),
-        }
+        Attributes { bytes: bytes.to_vec() }
     }
 }
 
@@ -324,37 +289,20 @@ mod tests {
     #[test]
     fn parts_that_are_empty_or_too_long_are_refused() {
         let long = "x".repeat(256);
-        assert_eq!(
-            RecordKey::new(Kind(1), "", "n", b"k"),
-            Err(KeyError::NameLength)
-        );
-        assert_eq!(
-            RecordKey::new(Kind(1), "t", &long, b"k"),
-            Err(KeyError::NameLength)
-        );
-        assert_eq!(
-            RecordKey::new(Kind(1), "t", "n", b""),
-            Err(KeyError::KeyLength)
-        );
-        assert_eq!(
-            RecordKey::new(Kind(1), "t", "n", &[0; 1025]),
-            Err(KeyError::KeyLength)
-        );
+        assert_eq!(RecordKey::new(Kind(1), "", "n", b"k"), Err(KeyError::NameLength));
+        assert_eq!(RecordKey::new(Kind(1), "t", &long, b"k"), Err(KeyError::NameLength));
+        assert_eq!(RecordKey::new(Kind(1), "t", "n", b""), Err(KeyError::KeyLength));
+        assert_eq!(RecordKey::new(Kind(1), "t", "n", &[0; 1025]), Err(KeyError::KeyLength));
     }
 
     #[test]
     fn attributes_are_found_by_name_and_bounded() {
-        let attributes = Attributes::default()
-            .with(AttributeName(1), b"text/plain")
-            .unwrap();
+        let attributes = Attributes::default().with(AttributeName(1), b"text/plain").unwrap();
         let attributes = attributes.with(AttributeName(2), b"").unwrap();
         assert_eq!(attributes.get(AttributeName(1)), Some(&b"text/plain"[..]));
         assert_eq!(attributes.get(AttributeName(2)), Some(&b""[..]));
         assert_eq!(attributes.get(AttributeName(3)), None);
-        assert_eq!(
-            attributes.with(AttributeName(4), &[0; 1024]),
-            Err(KeyError::AttributesLength)
-        );
+        assert_eq!(attributes.with(AttributeName(4), &[0; 1024]), Err(KeyError::AttributesLength));
     }
 
     #[test]

@@ -47,6 +47,7 @@ mod store;
 mod sweep;
 mod tombstone;
 pub mod types;
+mod under_way;
 mod upload;
 mod version;
 mod victim;

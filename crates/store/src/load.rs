@@ -38,54 +38,29 @@ impl Inner {
     /// # Errors
     /// `Io` when it cannot be read, `NewerFormat`.
     pub(crate) async fn load(&self, number: SegmentNumber, length: u64) -> Result<Loaded, Error> {
-        let file = self
-            .disk
-            .open(&segment_path(number))
-            .await
-            .during("opening a segment")?;
+        let file = self.disk.open(&segment_path(number)).await.during("opening a segment")?;
         let header = match self.read_header(&file, length).await? {
             Ok(header) => Some(header),
             Err(FormatError::NewerVersion { found, known }) => {
-                return Err(Error::NewerFormat {
-                    path: segment_path(number),
-                    found,
-                    known,
-                });
+                return Err(Error::NewerFormat { path: segment_path(number), found, known });
             }
             Err(_) => None,
         };
-        if header
-            .as_ref()
-            .is_some_and(|header| header.store_id != self.identity.store_id)
-        {
+        if header.as_ref().is_some_and(|header| header.store_id != self.identity.store_id) {
             return Ok(Loaded::Foreign("a segment of another store"));
         }
         if let Some(footer) = self.valid_footer(&file, length).await? {
             if footer.store_id != self.identity.store_id {
                 return Ok(Loaded::Foreign("a segment of another store"));
             }
-            if header
-                .as_ref()
-                .is_none_or(|header| header.birth == footer.birth)
-            {
-                let (kind, block) = header
-                    .map_or_else(|| self.guess(&footer), |header| (header.kind, header.block));
-                return Ok(Loaded::Segment(Box::new(Opened {
-                    file,
-                    kind,
-                    block,
-                    length,
-                    footer,
-                    tail: None,
-                })));
+            if header.as_ref().is_none_or(|header| header.birth == footer.birth) {
+                let (kind, block) = header.map_or_else(|| self.guess(&footer), |header| (header.kind, header.block));
+                return Ok(Loaded::Segment(Box::new(Opened { file, kind, block, length, footer, tail: None })));
             }
         }
         let birth = header.as_ref().map_or(number, |header| header.birth);
-        let block = header
-            .as_ref()
-            .map_or(self.geometry().block(), |header| header.block);
-        self.load_unsealed(file, length, birth, block, header.map(|header| header.kind))
-            .await
+        let block = header.as_ref().map_or(self.geometry().block(), |header| header.block);
+        self.load_unsealed(file, length, birth, block, header.map(|header| header.kind)).await
     }
 
     async fn read_header(
@@ -100,19 +75,12 @@ impl Inner {
         Ok(SegmentHeader::decode(&bytes))
     }
 
-    async fn valid_footer(
-        &self,
-        file: &Arc<dyn File>,
-        length: u64,
-    ) -> Result<Option<Footer>, Error> {
+    async fn valid_footer(&self, file: &Arc<dyn File>, length: u64) -> Result<Option<Footer>, Error> {
         if length < SEGMENT_HEADER_LEN + LOCATOR_LEN {
             return Ok(None);
         }
         let locator = Buffer::unpooled(index(LOCATOR_LEN));
-        let locator = file
-            .read_at(length - LOCATOR_LEN, locator)
-            .await
-            .during("reading a footer's locator")?;
+        let locator = file.read_at(length - LOCATOR_LEN, locator).await.during("reading a footer's locator")?;
         let Ok(locator) = Locator::decode(&locator) else {
             return Ok(None);
         };
@@ -128,11 +96,7 @@ impl Inner {
 
     /// What a segment was whose header is lost: one record is as good as solo.
     fn guess(&self, footer: &Footer) -> (SegmentKind, u32) {
-        let kind = if footer.entries.len() == 1 {
-            SegmentKind::Solo
-        } else {
-            SegmentKind::Shared
-        };
+        let kind = if footer.entries.len() == 1 { SegmentKind::Solo } else { SegmentKind::Shared };
         (kind, self.geometry().block())
     }
 
@@ -144,12 +108,8 @@ impl Inner {
         block: u32,
         kind: Option<SegmentKind>,
     ) -> Result<Loaded, Error> {
-        file.sync("an unsealed segment before it is scanned")
-            .await
-            .during("syncing an unsealed segment")?;
-        file.forget_cached()
-            .await
-            .during("letting go of cached pages")?;
+        file.sync("an unsealed segment before it is scanned").await.during("syncing an unsealed segment")?;
+        file.forget_cached().await.during("letting go of cached pages")?;
         let scanner = Scanner {
             file: Arc::clone(&file),
             length,
@@ -169,20 +129,8 @@ impl Inner {
             record.entry.namespace = names.intern(&record.namespace);
             entries.push(record.entry);
         }
-        let footer = Footer {
-            store_id: self.identity.store_id,
-            birth,
-            entries,
-            namespaces: names.names(),
-        };
+        let footer = Footer { store_id: self.identity.store_id, birth, entries, namespaces: names.names() };
         let (kind, block) = kind.map_or_else(|| self.guess(&footer), |kind| (kind, block));
-        Ok(Loaded::Segment(Box::new(Opened {
-            file,
-            kind,
-            block,
-            length,
-            footer,
-            tail: Some(found.tail),
-        })))
+        Ok(Loaded::Segment(Box::new(Opened { file, kind, block, length, footer, tail: Some(found.tail) })))
     }
 }

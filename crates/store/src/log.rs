@@ -4,6 +4,7 @@
 //! Locks: its own, and under it the active segment's; never across disk work.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -16,9 +17,13 @@ use crate::store::Inner;
 /// After this many segments in a row whose sync failed, the store only reads.
 const FAILED_SEGMENTS_BEFORE_READ_ONLY: u32 = 2;
 
-#[derive(Default)]
 pub(crate) struct Log {
     state: Mutex<State>,
+    /// Bytes of all segments made so far: how far the ring has moved.
+    made: AtomicU64,
+    /// The active segment rotates, full or not, when the ring has moved on by this much: its newest records must not share
+    /// the fate of its oldest.
+    stale_after: u64,
 }
 
 #[derive(Default)]
@@ -28,6 +33,17 @@ struct State {
     successor: Option<Reservation>,
     /// Segments in a row whose sync failed.
     failures: u32,
+    /// What had been made when the active segment and the spare got their numbers.
+    active_at: u64,
+    spare_at: u64,
+}
+
+impl State {
+    /// The spare takes over; returns the segment that was active.
+    fn rotate(&mut self) -> Option<Arc<Segment>> {
+        self.active_at = self.spare_at;
+        std::mem::replace(&mut self.active, self.spare.take())
+    }
 }
 
 /// Who asks for a place.
@@ -66,6 +82,41 @@ impl Drop for Ticket {
 }
 
 impl Log {
+    pub(crate) fn new(stale_after: u64) -> Log {
+        Log { state: Mutex::default(), made: AtomicU64::new(0), stale_after }
+    }
+
+    /// A segment of so many bytes was made.
+    pub(crate) fn made(&self, bytes: u64) {
+        self.made.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The active segment and the spare: neither is reclaimed as it is.
+    pub(crate) fn owned(&self) -> [Option<Arc<Segment>>; 2] {
+        let state = self.state.lock();
+        [state.active.clone(), state.spare.clone()]
+    }
+
+    /// Makes the spare active and returns the segment that was, if there is a spare.
+    pub(crate) fn retire_active(&self) -> Option<Arc<Segment>> {
+        let mut state = self.state.lock();
+        state.spare.as_ref()?;
+        state.rotate()
+    }
+
+    /// Lets `renumber` give the spare a new number, while nothing can be placed in it: if `always`, or if the ring has moved on
+    /// by a quarter of what makes a segment stale.
+    pub(crate) fn refresh_spare(&self, always: bool, renumber: impl FnOnce(&Arc<Segment>)) {
+        let mut state = self.state.lock();
+        let made = self.made.load(Ordering::Relaxed);
+        if !always && made - state.spare_at < self.stale_after / 4 {
+            return;
+        }
+        let Some(spare) = state.spare.clone() else { return };
+        state.spare_at = made;
+        renumber(&spare);
+    }
+
     pub(crate) fn lacking(&self) -> Lacking {
         let state = self.state.lock();
         match (&state.spare, &state.successor) {
@@ -85,20 +136,17 @@ impl Log {
     }
 
     pub(crate) fn set_spare(&self, spare: Arc<Segment>) {
-        self.state.lock().spare = Some(spare);
+        let mut state = self.state.lock();
+        state.spare = Some(spare);
+        state.spare_at = self.made.load(Ordering::Relaxed);
     }
 
     pub(crate) fn set_active(&self, active: Arc<Segment>) {
         self.state.lock().active = Some(active);
     }
 
-    /// Whether `segment` is the one appended to, or the spare.
-    pub(crate) fn owns(&self, segment: &Segment) -> bool {
-        let state = self.state.lock();
-        [&state.active, &state.spare]
-            .into_iter()
-            .flatten()
-            .any(|own| own.slot == segment.slot)
+    pub(crate) fn active(&self) -> Option<Arc<Segment>> {
+        self.state.lock().active.clone()
     }
 
     /// A commit in `segment` was synced.
@@ -109,11 +157,7 @@ impl Log {
     /// A sync of `segment` failed: it takes nothing more. Returns whether the store must stop writing.
     pub(crate) fn failed(&self, segment: &Segment) -> bool {
         let mut state = self.state.lock();
-        if state
-            .active
-            .as_ref()
-            .is_some_and(|active| active.slot == segment.slot)
-        {
+        if state.active.as_ref().is_some_and(|active| active.slot == segment.slot) {
             state.active = None;
         }
         state.failures += 1;
@@ -123,21 +167,15 @@ impl Log {
     /// A place in the active segment, rotating if it is full and rotation is allowed.
     fn allot(&self, total: u64, namespace: &NamespaceId, purpose: Purpose) -> Allotment {
         let mut state = self.state.lock();
-        let placed = state
-            .active
-            .as_ref()
-            .and_then(|active| place_in(active, total, namespace));
-        let may_rotate =
-            state.spare.is_some() && (purpose == Purpose::Rescue || state.successor.is_some());
+        let may_rotate = state.spare.is_some() && (purpose == Purpose::Rescue || state.successor.is_some());
+        let stale = self.made.load(Ordering::Relaxed) - state.active_at > self.stale_after;
+        let active = state.active.as_ref().filter(|_| !(stale && may_rotate));
+        let placed = active.and_then(|active| place_in(active, total, namespace));
         if placed.is_some() || !may_rotate {
             return Allotment { placed, full: None };
         }
-        let full = std::mem::replace(&mut state.active, None);
-        state.active = state.spare.take();
-        let placed = state
-            .active
-            .as_ref()
-            .and_then(|active| place_in(active, total, namespace));
+        let full = state.rotate();
+        let placed = state.active.as_ref().and_then(|active| place_in(active, total, namespace));
         Allotment { placed, full }
     }
 }
@@ -148,48 +186,34 @@ struct Allotment {
     full: Option<Arc<Segment>>,
 }
 
-fn place_in(
-    segment: &Arc<Segment>,
-    total: u64,
-    namespace: &NamespaceId,
-) -> Option<(Arc<Segment>, Allotted)> {
-    segment
-        .allot(total, namespace)
-        .map(|at| (Arc::clone(segment), at))
+fn place_in(segment: &Arc<Segment>, total: u64, namespace: &NamespaceId) -> Option<(Arc<Segment>, Allotted)> {
+    segment.allot(total, namespace).map(|at| (Arc::clone(segment), at))
 }
 
 impl Inner {
     /// A place for `total` bytes in the active segment, or `None` if there is no spare to rotate into.
-    pub(crate) fn allot(
-        self: &Arc<Self>,
-        total: u64,
-        namespace: &NamespaceId,
-        purpose: Purpose,
-    ) -> Option<Ticket> {
+    pub(crate) fn allot(self: &Arc<Self>, total: u64, namespace: &NamespaceId, purpose: Purpose) -> Option<Ticket> {
         let Allotment { placed, full } = self.log.allot(total, namespace, purpose);
         if let Some(full) = full {
-            self.counters.rotations.add(1);
-            self.wake_keeper();
-            if full.begin_draining() {
-                self.seal_in_background(&full);
-            }
+            self.drain(&full);
         }
-        placed.map(|(segment, at)| Ticket {
-            inner: Arc::clone(self),
-            segment,
-            at,
-        })
+        placed.map(|(segment, at)| Ticket { inner: Arc::clone(self), segment, at })
+    }
+
+    /// The segment is active no more: it is sealed once its last upload has ended.
+    pub(crate) fn drain(self: &Arc<Self>, full: &Arc<Segment>) {
+        self.counters.rotations.add(1);
+        self.wake_keeper();
+        if full.begin_draining() {
+            self.seal_in_background(full);
+        }
     }
 
     /// As [`Inner::allot`] for a writer: waits a bounded time for the keeper to make room.
     ///
     /// # Errors
     /// `Busy` or `Full` when no room came in time; `ReadOnly`, `Closed`.
-    pub(crate) async fn place(
-        self: &Arc<Self>,
-        total: u64,
-        namespace: &NamespaceId,
-    ) -> Result<Ticket, Error> {
+    pub(crate) async fn place(self: &Arc<Self>, total: u64, namespace: &NamespaceId) -> Result<Ticket, Error> {
         let mut wait = self.wait_for_room();
         loop {
             let listener = self.room.listen();

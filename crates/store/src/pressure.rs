@@ -33,10 +33,7 @@ impl Drop for Demand {
 impl Pressure {
     pub(crate) fn demand(&self, bytes: u64) -> Demand {
         self.demands.lock().push(bytes);
-        Demand {
-            demands: Arc::clone(&self.demands),
-            bytes,
-        }
+        Demand { demands: Arc::clone(&self.demands), bytes }
     }
 
     /// Bytes that all waiting writers need together.

@@ -23,11 +23,7 @@ pub(crate) struct Spot {
 
 impl Spot {
     pub(crate) fn of(entry: &Entry) -> Spot {
-        Spot {
-            slot: entry.slot,
-            offset: entry.offset,
-            version: entry.version,
-        }
+        Spot { slot: entry.slot, offset: entry.offset, version: entry.version }
     }
 }
 
@@ -35,6 +31,7 @@ impl Inner {
     /// Lets a committed record of `segment` meet what the index has of its key. `namespace` is what a clean may have ended.
     pub(crate) fn publish(&self, mut entry: Entry, segment: &Arc<Segment>, namespace: Fingerprint) {
         let place = segment.place(entry.offset);
+        tracing::trace!(key = %entry.fingerprint, version = %entry.version, %place, "publish");
         let mut shard = self.index.lock(&entry.fingerprint);
         let known = shard.get(&entry.fingerprint);
         let displaced = match known {
@@ -62,6 +59,7 @@ impl Inner {
     /// Lets a copy of the record at `from`, now durable in `segment`, take its place in the index, if that record is still the live one.
     pub(crate) fn publish_copy(&self, from: Spot, copy: Entry, segment: &Arc<Segment>) -> bool {
         let place = segment.place(copy.offset);
+        tracing::trace!(key = %copy.fingerprint, version = %copy.version, %place, "publish copy");
         let mut shard = self.index.lock(&copy.fingerprint);
         let Some(old) = shard.get(&copy.fingerprint) else {
             return false;
@@ -72,12 +70,7 @@ impl Inner {
         }
         let shadowing = old.shadowing && self.ring.any_record_above(place.segment);
         segment.add_live(record_bytes(&copy, segment.block));
-        shard.insert(Entry {
-            shadowing,
-            uses: 0,
-            vouched: old.vouched,
-            ..copy
-        });
+        shard.insert(Entry { shadowing, uses: 0, vouched: old.vouched, ..copy });
         let emptied = self.forget_bytes(&old);
         drop(shard);
         self.condemn_if_solo(emptied);
@@ -112,9 +105,7 @@ impl Inner {
     }
 
     fn place_of(&self, entry: &Entry) -> Option<Place> {
-        self.ring
-            .get(entry.slot)
-            .map(|segment| segment.place(entry.offset))
+        self.ring.get(entry.slot).map(|segment| segment.place(entry.offset))
     }
 
     /// Counts a record as dead; returns its segment if that holds nothing live any more.

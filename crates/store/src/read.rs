@@ -62,10 +62,7 @@ impl Store {
     #[must_use]
     pub fn contains(&self, key: &RecordKey) -> Option<Presence> {
         let found = self.inner.find(key, false)?;
-        Some(Presence {
-            logical_len: found.entry.logical_len.0,
-            version: found.entry.version,
-        })
+        Some(Presence { logical_len: found.entry.logical_len.0, version: found.entry.version })
     }
 
     /// The artifact, if it is there and sound. Counts as a use, and vouches for it.
@@ -107,10 +104,7 @@ impl Inner {
     }
 
     fn is_cleaned(&self, key: &RecordKey, version: Version) -> bool {
-        self.tombstones.any_cleans()
-            && self
-                .tombstones
-                .ends(self.namespace_fingerprint(key), version)
+        self.tombstones.any_cleans() && self.tombstones.ends(self.namespace_fingerprint(key), version)
     }
 
     /// The segment's open file.
@@ -123,11 +117,7 @@ impl Inner {
             return Ok(handle);
         }
         let space = segment.space().ok_or(Error::Evicted)?;
-        let file = match self
-            .disk
-            .open(&crate::create::segment_path(segment.number()))
-            .await
-        {
+        let file = match self.disk.open(&crate::create::segment_path(segment.number())).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::Evicted);
             }
@@ -142,32 +132,14 @@ impl Inner {
         Ok(handle)
     }
 
-    async fn read(
-        self: &Arc<Self>,
-        found: &Found,
-        key: &RecordKey,
-    ) -> Result<Option<Artifact>, Error> {
+    async fn read(self: &Arc<Self>, found: &Found, key: &RecordKey) -> Result<Option<Artifact>, Error> {
         let Found { entry, segment } = found;
         let handle = self.open(segment).await?;
         let layout = Layout::new(entry.head_len, entry.stored_len.0, segment.block);
-        let corrupt = |Damage(what)| Error::Corrupt {
-            segment: segment.number(),
-            offset: entry.offset,
-            what,
-        };
-        let seal = Seal {
-            secret: &self.identity.secret,
-            birth: segment.birth,
-            offset: entry.offset,
-        };
+        let corrupt = |Damage(what)| Error::Corrupt { segment: segment.number(), offset: entry.offset, what };
+        let seal = Seal { secret: &self.identity.secret, birth: segment.birth, offset: entry.offset };
         let whole = layout.stored_len <= self.geometry().whole_read();
-        let record = self
-            .fetch(
-                &handle,
-                entry.offset.0,
-                if whole { layout.total } else { entry.head_len },
-            )
-            .await?;
+        let record = self.fetch(&handle, entry.offset.0, if whole { layout.total } else { entry.head_len }).await?;
         let (head, head_hash) = Head::decode(&record, &seal).map_err(corrupt)?;
         if head.key != *key {
             // Another key of the same fingerprint.
@@ -176,18 +148,13 @@ impl Inner {
         let trailer_bytes = if whole {
             record.slice(index(layout.trailer)..)
         } else {
-            self.fetch(&handle, entry.offset.0 + layout.trailer, layout.trailer_len)
-                .await?
+            self.fetch(&handle, entry.offset.0 + layout.trailer, layout.trailer_len).await?
         };
-        let trailer = self
-            .checked_trailer(&trailer_bytes, head_hash, entry, &layout)
-            .map_err(corrupt)?;
+        let trailer = self.checked_trailer(&trailer_bytes, head_hash, entry, &layout).map_err(corrupt)?;
         let (version, sha256) = (trailer.version, trailer.sha256);
         let body = if whole {
             let body = record.slice(index(layout.body)..index(layout.body + layout.stored_len));
-            trailer
-                .check_blocks(&body, 0, segment.block)
-                .map_err(corrupt)?;
+            trailer.check_blocks(&body, 0, segment.block).map_err(corrupt)?;
             Body::whole(body)
         } else {
             Body::streamed(self, segment, handle, entry, &layout, trailer_bytes)
@@ -219,20 +186,12 @@ impl Inner {
     }
 
     /// Bytes of a segment: on the spot if the page cache has them, else through the read pool.
-    pub(crate) async fn fetch(
-        &self,
-        handle: &Handle,
-        offset: u64,
-        length: u64,
-    ) -> Result<Bytes, Error> {
+    pub(crate) async fn fetch(&self, handle: &Handle, offset: u64, length: u64) -> Result<Bytes, Error> {
         let file = handle.file()?;
         let mut buffer = self.buffers.take(index(length));
         let cached = file.read_cached(offset, &mut buffer);
         if !matches!(cached, Ok(true)) {
-            buffer = file
-                .read_at(offset, buffer)
-                .await
-                .during("reading a segment")?;
+            buffer = file.read_at(offset, buffer).await.during("reading a segment")?;
         }
         Ok(buffer.into_bytes())
     }

@@ -11,7 +11,7 @@ use crate::format::SEGMENTS_DIRECTORY;
 use crate::index::{Entry, Minutes};
 use crate::publish::{Spot, record_bytes};
 use crate::residents::Resident;
-use crate::segment::Segment;
+use crate::segment::{Segment, Writing};
 use crate::store::Inner;
 use crate::types::{Fingerprint, RecordType};
 use crate::victim::{Candidate, Manner, choose};
@@ -37,14 +37,8 @@ impl Inner {
     ///
     /// # Errors
     /// `Io`, or `Full` where what must be kept found no place: the segment stays as it is.
-    pub(crate) async fn reclaim(
-        self: &Arc<Self>,
-        victim: &Arc<Segment>,
-        manner: Manner,
-    ) -> Result<u64, Error> {
-        let unfinished = victim
-            .with_writing(|writing| writing.outstanding > 0)
-            .unwrap_or(false);
+    pub(crate) async fn reclaim(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
+        let unfinished = victim.with_writing(|writing| writing.outstanding > 0).unwrap_or(false);
         if victim.is_solo() && !unfinished {
             return self.reclaim_solo(victim, manner).await;
         }
@@ -60,9 +54,7 @@ impl Inner {
             victim.pardon();
         }
         result?;
-        self.evict_segment(victim)
-            .await
-            .inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
+        self.evict_segment(victim).await.inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
     }
 
     /// Waits until no commit runs in a condemned segment: none starts any more.
@@ -83,9 +75,7 @@ impl Inner {
         self.rescue(victim, &chosen).await?;
         for round in 0..=RESCUE_ROUNDS {
             let last = round == RESCUE_ROUNDS;
-            residents = self
-                .drop_all(victim, residents, if last { force(manner) } else { manner })
-                .await;
+            residents = self.drop_all(victim, residents, if last { force(manner) } else { manner }).await;
             if residents.is_empty() {
                 break;
             }
@@ -97,29 +87,18 @@ impl Inner {
         self.sync_active().await
     }
 
-    async fn choose_residents(
-        &self,
-        victim: &Segment,
-        residents: &[Resident],
-        manner: Manner,
-    ) -> Vec<Resident> {
+    async fn choose_residents(&self, victim: &Segment, residents: &[Resident], manner: Manner) -> Vec<Resident> {
         let mut live = Vec::new();
         let mut candidates = Vec::new();
         for (count, resident) in residents.iter().enumerate() {
             if count % RECORDS_BETWEEN_YIELDS == 0 {
                 self.runtime.yield_now().await;
             }
-            let entry = self
-                .index
-                .lock(&resident.fingerprint)
-                .get(&resident.fingerprint);
+            let entry = self.index.lock(&resident.fingerprint).get(&resident.fingerprint);
             let Some(entry) = entry.filter(|entry| Spot::of(entry) == resident.spot) else {
                 continue;
             };
-            if resident
-                .namespace
-                .is_some_and(|namespace| self.tombstones.ends(namespace, entry.version))
-            {
+            if resident.namespace.is_some_and(|namespace| self.tombstones.ends(namespace, entry.version)) {
                 continue;
             }
             candidates.push(Candidate {
@@ -130,37 +109,33 @@ impl Inner {
             });
             live.push(*resident);
         }
-        choose(&candidates, victim.payload(), manner)
-            .into_iter()
-            .map(|at| live[at])
-            .collect()
+        choose(&candidates, victim.payload(), manner).into_iter().map(|at| live[at]).collect()
     }
 
-    /// Whether dropping the record could let a restart show what it ended or replaced.
+    /// Whether dropping the record could let what it ended or replaced show again, now or after a restart.
     fn is_binding(&self, victim: &Segment, entry: &Entry) -> bool {
-        let needed = || {
-            self.ring
-                .lowest_beside(victim)
-                .is_some_and(|lowest| !lowest.is_above(entry.version))
-        };
-        entry.shadowing || (entry.record_type != RecordType::Artifact && needed())
+        let needed = || self.ring.lowest_beside(victim).is_some_and(|lowest| !lowest.is_above(entry.version));
+        entry.shadowing
+            || (entry.record_type != RecordType::Artifact && needed())
+            || self.under_way.contains(entry.fingerprint)
+            || self.covers_something_active(victim, entry)
+    }
+
+    /// Whether the active segment, which is no victim though it may be the older one, holds an earlier record of the key.
+    fn covers_something_active(&self, victim: &Segment, entry: &Entry) -> bool {
+        let Some(active) = self.log.active().filter(|active| active.number() < victim.number()) else { return false };
+        let holds = |writing: &mut Writing| writing.entries.iter().any(|other| other.fingerprint == entry.fingerprint);
+        active.with_writing(holds).unwrap_or(false)
     }
 
     fn is_leased(&self, entry: &Entry) -> bool {
         let now = Minutes::from_unix_millis(self.runtime.unix_millis());
         let lease = self.settings.lease.as_secs().div_ceil(60);
-        entry
-            .vouched
-            .is_some_and(|at| u64::from(at.age(now)) <= lease)
+        entry.vouched.is_some_and(|at| u64::from(at.age(now)) <= lease)
     }
 
     /// Takes the records out of the index, but for those that must be kept, which are returned.
-    async fn drop_all(
-        &self,
-        victim: &Segment,
-        residents: Vec<Resident>,
-        manner: Manner,
-    ) -> Vec<Resident> {
+    async fn drop_all(&self, victim: &Segment, residents: Vec<Resident>, manner: Manner) -> Vec<Resident> {
         let mut kept = Vec::new();
         for (count, resident) in residents.into_iter().enumerate() {
             if count % RECORDS_BETWEEN_YIELDS == 0 {
@@ -175,29 +150,24 @@ impl Inner {
 
     fn drop_resident(&self, victim: &Segment, resident: &Resident, manner: Manner) -> Dropped {
         let mut shard = self.index.lock(&resident.fingerprint);
-        let entry = shard
-            .get(&resident.fingerprint)
-            .filter(|entry| Spot::of(entry) == resident.spot);
+        let entry = shard.get(&resident.fingerprint).filter(|entry| Spot::of(entry) == resident.spot);
         let Some(entry) = entry else {
             return Dropped::Gone;
         };
-        let ended = resident
-            .namespace
-            .is_some_and(|namespace| self.tombstones.ends(namespace, entry.version));
+        let ended = resident.namespace.is_some_and(|namespace| self.tombstones.ends(namespace, entry.version));
         let leased = !ended && self.is_leased(&entry);
         if !ended && self.is_protected(victim, &entry, leased, manner) {
             return Dropped::Protected;
         }
         shard.remove(&resident.fingerprint);
         self.forget_bytes(&entry);
+        tracing::trace!(key = %entry.fingerprint, version = %entry.version, place = %victim.place(entry.offset), "drop");
         drop(shard);
         if entry.record_type == RecordType::NamespaceTombstone {
-            self.tombstones
-                .forget_clean(entry.fingerprint, entry.version);
+            self.tombstones.forget_clean(entry.fingerprint, entry.version);
         }
         if !ended && entry.record_type == RecordType::Artifact {
-            self.counters
-                .shed(&entry, self.runtime.unix_millis(), leased);
+            self.counters.shed(&entry, self.runtime.unix_millis(), leased);
         }
         Dropped::Yes
     }
@@ -210,11 +180,7 @@ impl Inner {
         }
     }
 
-    async fn reclaim_solo(
-        self: &Arc<Self>,
-        victim: &Arc<Segment>,
-        manner: Manner,
-    ) -> Result<u64, Error> {
+    async fn reclaim_solo(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
         for resident in self.residents(victim).await {
             let used = matches!(manner, Manner::Rescue | Manner::Force) && self.uses(&resident) > 0;
             if used || self.drop_resident(victim, &resident, manner) == Dropped::Protected {
@@ -231,27 +197,16 @@ impl Inner {
             // Overwritten in this moment: it is in the keeper's hands already.
             return Ok(0);
         }
-        self.evict_segment(victim)
-            .await
-            .inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
+        self.evict_segment(victim).await.inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
     }
 
     fn uses(&self, resident: &Resident) -> u8 {
-        let entry = self
-            .index
-            .lock(&resident.fingerprint)
-            .get(&resident.fingerprint);
-        entry
-            .filter(|entry| Spot::of(entry) == resident.spot)
-            .map_or(0, |entry| entry.uses)
+        let entry = self.index.lock(&resident.fingerprint).get(&resident.fingerprint);
+        entry.filter(|entry| Spot::of(entry) == resident.spot).map_or(0, |entry| entry.uses)
     }
 
     /// Gives a solo segment the newest place in the ring: no bytes move. Returns false if its record is not the live one any more.
-    async fn promote(
-        self: &Arc<Self>,
-        victim: &Arc<Segment>,
-        resident: &Resident,
-    ) -> Result<bool, Error> {
+    async fn promote(self: &Arc<Self>, victim: &Arc<Segment>, resident: &Resident) -> Result<bool, Error> {
         // Open while it has two names, so that readers need none.
         let handle = self.open(victim).await?;
         let old = victim.number();
@@ -259,18 +214,12 @@ impl Inner {
         if !self.renumber_if_live(victim, resident, new) {
             return Ok(false);
         }
-        let renamed = self
-            .disk
-            .rename(&segment_path(old), &segment_path(new))
-            .await;
+        let renamed = self.disk.rename(&segment_path(old), &segment_path(new)).await;
         if let Err(error) = renamed.during("promoting a segment") {
             self.ring.renumber(victim, old);
             return Err(error);
         }
-        self.disk
-            .sync_directory(SEGMENTS_DIRECTORY, "promotion of a segment")
-            .await
-            .during("syncing a promotion")?;
+        self.disk.sync_directory(SEGMENTS_DIRECTORY, "promotion of a segment").await.during("syncing a promotion")?;
         self.files.keep(&handle);
         self.counters.promotions.add(1);
         Ok(true)
@@ -284,15 +233,10 @@ impl Inner {
         number: crate::types::SegmentNumber,
     ) -> bool {
         let mut shard = self.index.lock(&resident.fingerprint);
-        let entry = shard
-            .get(&resident.fingerprint)
-            .filter(|entry| Spot::of(entry) == resident.spot);
+        let entry = shard.get(&resident.fingerprint).filter(|entry| Spot::of(entry) == resident.spot);
         let Some(entry) = entry else { return false };
         let namespace = resident.namespace.unwrap_or(Fingerprint(0));
-        if self
-            .tombstones
-            .will_end(resident.fingerprint, namespace, entry.version)
-        {
+        if self.tombstones.will_end(resident.fingerprint, namespace, entry.version) {
             return false;
         }
         self.ring.renumber(victim, number);

@@ -45,16 +45,11 @@ impl Store {
         settings: Settings,
         progress: Arc<Progress>,
     ) -> Result<Store, Error> {
-        let (found, minimum) = (
-            settings.geometry.budget(),
-            settings.geometry.minimum_budget(),
-        );
+        let (found, minimum) = (settings.geometry.budget(), settings.geometry.minimum_budget());
         if found < minimum {
             return Err(Error::CapacityTooSmall { found, minimum });
         }
-        disk.create_directory("")
-            .await
-            .during("creating the data directory")?;
+        disk.create_directory("").await.during("creating the data directory")?;
         let lock = take_lock(&disk).await?;
         let identity = identify(&disk, &runtime, &settings).await?;
         let heat = Heat::load(&disk, identity.store_id, settings.geometry.overhead()).await;
@@ -68,19 +63,15 @@ impl Store {
 
 async fn take_lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>, Error> {
     match disk.lock(LOCK).await {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::Locked {
-            pid: disk.lock_holder(LOCK).await.ok().flatten(),
-        }),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(Error::Locked { pid: disk.lock_holder(LOCK).await.ok().flatten() })
+        }
         other => other.during("locking the data directory"),
     }
 }
 
 /// Reads `STORE`, or writes the first one.
-async fn identify(
-    disk: &Arc<dyn Disk>,
-    runtime: &Arc<dyn Runtime>,
-    settings: &Settings,
-) -> Result<StoreFile, Error> {
+async fn identify(disk: &Arc<dyn Disk>, runtime: &Arc<dyn Runtime>, settings: &Settings) -> Result<StoreFile, Error> {
     let file = match disk.open(STORE).await {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let segments = count_segments(disk).await?;
@@ -91,22 +82,14 @@ async fn identify(
         }
         other => other.during("opening STORE")?,
     };
-    let length = file
-        .len()
-        .await
-        .during("reading STORE")?
-        .min(StoreFile::ENCODED_LEN);
-    let bytes = file
-        .read_at(0, kura_disk::Buffer::unpooled(crate::read::index(length)))
-        .await
-        .during("reading STORE")?;
+    let length = file.len().await.during("reading STORE")?.min(StoreFile::ENCODED_LEN);
+    let bytes =
+        file.read_at(0, kura_disk::Buffer::unpooled(crate::read::index(length))).await.during("reading STORE")?;
     match StoreFile::decode(&bytes) {
         Ok(identity) => Ok(identity),
-        Err(FormatError::NewerVersion { found, known }) => Err(Error::NewerFormat {
-            path: STORE.to_owned(),
-            found,
-            known,
-        }),
+        Err(FormatError::NewerVersion { found, known }) => {
+            Err(Error::NewerFormat { path: STORE.to_owned(), found, known })
+        }
         Err(_) => match count_segments(disk).await? {
             0 => create_store(disk, runtime, settings).await,
             segments => Err(Error::StoreDamaged { segments }),
@@ -123,11 +106,7 @@ async fn count_segments(disk: &Arc<dyn Disk>) -> Result<usize, Error> {
 
 fn segments_of(entries: &[DirEntry]) -> Vec<(SegmentNumber, u64, u64)> {
     let number = |entry: &DirEntry| {
-        let number = entry
-            .name
-            .as_deref()
-            .and_then(parse_file_name)
-            .filter(|_| entry.is_file)?;
+        let number = entry.name.as_deref().and_then(parse_file_name).filter(|_| entry.is_file)?;
         Some((number, entry.length, entry.allocated))
     };
     entries.iter().filter_map(number).collect()
@@ -149,9 +128,7 @@ async fn create_store(
         secret: Secret(random()),
         seed: FingerprintSeed(settings.fingerprint_seed.unwrap_or_else(random)),
     };
-    disk.create_directory(SEGMENTS_DIRECTORY)
-        .await
-        .during("creating the segments directory")?;
+    disk.create_directory(SEGMENTS_DIRECTORY).await.during("creating the segments directory")?;
     let temporary = format!("{TEMPORARY_PREFIX}{STORE}");
     match disk.unlink(&temporary).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -160,42 +137,22 @@ async fn create_store(
         _ => {}
     }
     let file = disk.create(&temporary).await.during("creating STORE")?;
-    file.write_at(0, vec![Bytes::from(identity.encode())])
-        .await
-        .during("writing STORE")?;
-    file.sync("identity of a new store")
-        .await
-        .during("syncing STORE")?;
-    disk.rename(&temporary, STORE)
-        .await
-        .during("naming STORE")?;
-    disk.sync_directory("", "name of STORE")
-        .await
-        .during("syncing STORE's name")?;
+    file.write_at(0, vec![Bytes::from(identity.encode())]).await.during("writing STORE")?;
+    file.sync("identity of a new store").await.during("syncing STORE")?;
+    disk.rename(&temporary, STORE).await.during("naming STORE")?;
+    disk.sync_directory("", "name of STORE").await.during("syncing STORE's name")?;
     Ok(identity)
 }
 
 impl Inner {
     async fn recover(self: &Arc<Self>, progress: &Arc<Progress>) -> Result<(), Error> {
         progress.enter(Phase::Loading);
-        self.disk
-            .create_directory(SEGMENTS_DIRECTORY)
-            .await
-            .during("creating the segments directory")?;
-        self.disk
-            .sync_directory("", "name of the segments directory")
-            .await
-            .during("syncing the data directory")?;
-        let overhead = self
-            .budget
-            .force_reserve(Category::Control, self.geometry().overhead());
+        self.disk.create_directory(SEGMENTS_DIRECTORY).await.during("creating the segments directory")?;
+        self.disk.sync_directory("", "name of the segments directory").await.during("syncing the data directory")?;
+        let overhead = self.budget.force_reserve(Category::Control, self.geometry().overhead());
         *self.overhead.lock() = Some(overhead);
         self.sweep().await;
-        let entries = self
-            .disk
-            .list(SEGMENTS_DIRECTORY)
-            .await
-            .during("listing the segments")?;
+        let entries = self.disk.list(SEGMENTS_DIRECTORY).await.during("listing the segments")?;
         self.count_foreign(&entries);
         let segments = segments_of(&entries);
         progress.found(segments.len());
@@ -217,12 +174,10 @@ impl Inner {
                 crate::sweep::Swept::default()
             }
         };
-        let segments = sweep_orphaned_segments(&self.disk)
-            .await
-            .unwrap_or_else(|error| {
-                tracing::warn!(%error, "the sweep could not list the segments");
-                crate::sweep::Swept::default()
-            });
+        let segments = sweep_orphaned_segments(&self.disk).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the sweep could not list the segments");
+            crate::sweep::Swept::default()
+        });
         self.counters.swept.add(root.removed + segments.removed);
         self.keep_on_ledger(root.foreign_bytes + segments.foreign_bytes);
     }
@@ -232,10 +187,7 @@ impl Inner {
         for entry in entries {
             let name = entry.name.as_deref().unwrap_or("(not UTF-8)");
             if parse_file_name(name).is_none() && !name.starts_with(TEMPORARY_PREFIX) {
-                tracing::warn!(
-                    name,
-                    "not a segment: left alone, and counted against the budget"
-                );
+                tracing::warn!(name, "not a segment: left alone, and counted against the budget");
                 self.keep_on_ledger(allocated(entry.length.max(entry.allocated)));
             }
         }
@@ -259,8 +211,7 @@ impl Inner {
         let mut results = Vec::new();
         for _ in 0..self.runtime.parallelism() * LOADS_PER_CORE {
             let (answer, result) = oneshot::channel();
-            let (inner, queue, progress) =
-                (Arc::clone(self), Arc::clone(&queue), Arc::clone(progress));
+            let (inner, queue, progress) = (Arc::clone(self), Arc::clone(&queue), Arc::clone(progress));
             self.spawn("load segments", async move {
                 let _ = answer.send(inner.load_from(&queue, &progress).await);
             });
@@ -287,9 +238,7 @@ impl Inner {
             };
             let space = allocated(length.max(blocks));
             match self.load(number, length).await {
-                Ok(Loaded::Segment(opened)) => {
-                    unsealed.extend(self.take_in(number, space, *opened))
-                }
+                Ok(Loaded::Segment(opened)) => unsealed.extend(self.take_in(number, space, *opened)),
                 Ok(Loaded::Orphan) => self.remove_orphan(number, length, space).await,
                 Ok(Loaded::Foreign(why)) => {
                     tracing::warn!(segment = %segment_path(number), why, "left alone, and counted against the budget");
@@ -306,18 +255,9 @@ impl Inner {
     }
 
     /// Puts a loaded segment into the ring and its records into the index. Returns it if it is not sealed.
-    fn take_in(
-        self: &Arc<Self>,
-        number: SegmentNumber,
-        space: u64,
-        opened: Opened,
-    ) -> Option<Arc<Segment>> {
+    fn take_in(self: &Arc<Self>, number: SegmentNumber, space: u64, opened: Opened) -> Option<Arc<Segment>> {
         let kind = opened.kind;
-        let category = if kind == SegmentKind::Solo {
-            Category::Solo
-        } else {
-            Category::Shared
-        };
+        let category = if kind == SegmentKind::Solo { Category::Solo } else { Category::Shared };
         let space = Arc::new(Mutex::new(self.budget.force_reserve(category, space)));
         let handle = Handle::new(opened.file, Arc::clone(&space), Arc::clone(&self.graveyard));
         let writing = opened.tail.map(|tail| {
@@ -328,32 +268,18 @@ impl Inner {
             }
             writing
         });
-        let shape = Shape {
-            birth: opened.footer.birth,
-            number,
-            kind,
-            block: opened.block,
-            length: opened.length,
-        };
-        let segment = self
-            .ring
-            .add(|slot| Segment::new(slot, shape, space, writing))?;
+        let shape = Shape { birth: opened.footer.birth, number, kind, block: opened.block, length: opened.length };
+        let segment = self.ring.add(|slot| Segment::new(slot, shape, space, writing))?;
         let now = crate::index::Minutes::from_unix_millis(self.runtime.unix_millis());
         let names = &opened.footer.namespaces;
-        let namespaces: Vec<_> = names
-            .iter()
-            .map(|name| self.identity.seed.of_namespace_id(name))
-            .collect();
+        let namespaces: Vec<_> = names.iter().map(|name| self.identity.seed.of_namespace_id(name)).collect();
         let mut newest = segment.birth.0;
         for (position, record) in opened.footer.entries.iter().enumerate() {
             let ordinal = crate::types::Ordinal(u32::try_from(position).unwrap_or(u32::MAX));
             let mut entry = record.index_entry(segment.slot, ordinal);
             (entry.uses, entry.vouched) = self.heat.of(segment.birth, ordinal, now);
             newest = newest.max(record.version.0);
-            let namespace = namespaces
-                .get(record.namespace as usize)
-                .copied()
-                .unwrap_or(record.fingerprint);
+            let namespace = namespaces.get(record.namespace as usize).copied().unwrap_or(record.fingerprint);
             self.publish_new(entry, &segment, namespace);
         }
         self.versions.start_above(newest);
@@ -362,13 +288,7 @@ impl Inner {
 
     /// Removes what a crash left of a segment that never was one.
     async fn remove_orphan(self: &Arc<Self>, number: SegmentNumber, length: u64, space: u64) {
-        let shape = Shape {
-            birth: number,
-            number,
-            kind: SegmentKind::Solo,
-            block: self.geometry().block(),
-            length,
-        };
+        let shape = Shape { birth: number, number, kind: SegmentKind::Solo, block: self.geometry().block(), length };
         let space = Arc::new(Mutex::new(self.budget.force_reserve(Category::Solo, space)));
         let Some(orphan) = self.ring.add(|slot| Segment::new(slot, shape, space, None)) else {
             return;
@@ -384,11 +304,7 @@ impl Inner {
         self.evict_condemned().await;
         let mut shared: Vec<Arc<Segment>> = Vec::new();
         for segment in unsealed {
-            if segment.is_solo() {
-                self.seal_found(&segment)
-            } else {
-                shared.push(segment)
-            }
+            if segment.is_solo() { self.seal_found(&segment) } else { shared.push(segment) }
         }
         let continued = shared.iter().rposition(|segment| !segment.is_untouched());
         for (position, segment) in shared.into_iter().enumerate() {
@@ -418,9 +334,7 @@ impl Inner {
             if self.log.lacking() == Lacking::Spare {
                 let size = self.geometry().segment();
                 let reservation = self.budget.force_reserve(Category::Shared, size);
-                let spare = self
-                    .create_segment(SegmentKind::Shared, size, reservation)
-                    .await?;
+                let spare = self.create_segment(SegmentKind::Shared, size, reservation).await?;
                 self.log.set_spare(spare.take());
             }
             self.evict_condemned().await;

@@ -34,11 +34,7 @@ impl Inner {
     ///
     /// # Errors
     /// `Io` when copies could not be written.
-    pub(crate) async fn rescue(
-        self: &Arc<Self>,
-        victim: &Arc<Segment>,
-        residents: &[Resident],
-    ) -> Result<(), Error> {
+    pub(crate) async fn rescue(self: &Arc<Self>, victim: &Arc<Segment>, residents: &[Resident]) -> Result<(), Error> {
         if residents.is_empty() {
             return Ok(());
         }
@@ -78,39 +74,23 @@ impl Inner {
         handle: &Handle,
         resident: &Resident,
     ) -> Result<Option<Answer>, Error> {
-        let corrupt = |Damage(what)| Error::Corrupt {
-            segment: victim.number(),
-            offset: resident.spot.offset,
-            what,
-        };
+        let corrupt = |Damage(what)| Error::Corrupt { segment: victim.number(), offset: resident.spot.offset, what };
         let layout = Layout::new(resident.head_len, resident.stored_len, victim.block);
-        let seal = Seal {
-            secret: &self.identity.secret,
-            birth: victim.birth,
-            offset: resident.spot.offset,
-        };
+        let seal = Seal { secret: &self.identity.secret, birth: victim.birth, offset: resident.spot.offset };
         let at = resident.spot.offset.0;
         let head_bytes = self.fetch(handle, at, resident.head_len).await?;
         let (head, old_hash) = Head::decode(&head_bytes, &seal).map_err(corrupt)?;
-        let trailer_bytes = self
-            .fetch(handle, at + layout.trailer, layout.trailer_len)
-            .await?;
-        let trailer = TrailerView::decode(&trailer_bytes, &layout, old_hash, &self.identity.secret)
-            .map_err(corrupt)?;
+        let trailer_bytes = self.fetch(handle, at + layout.trailer, layout.trailer_len).await?;
+        let trailer = TrailerView::decode(&trailer_bytes, &layout, old_hash, &self.identity.secret).map_err(corrupt)?;
 
-        let Some(ticket) = self.allot(layout.total, &head.key.namespace_id(), Purpose::Rescue)
-        else {
+        let Some(ticket) = self.allot(layout.total, &head.key.namespace_id(), Purpose::Rescue) else {
             return Ok(None);
         };
         let namespace = self.namespace_fingerprint(&head.key);
         if !self.is_live(resident.spot, &head, namespace) {
             return Ok(None);
         }
-        let seal = Seal {
-            secret: &self.identity.secret,
-            birth: ticket.segment.birth,
-            offset: ticket.at.offset,
-        };
+        let seal = Seal { secret: &self.identity.secret, birth: ticket.segment.birth, offset: ticket.at.offset };
         let (bytes, head_hash) = head.encode(&seal);
         let mut record = Record {
             fingerprint: head.fingerprint,
@@ -126,17 +106,11 @@ impl Inner {
         };
         let blocks = index(layout.stored_len.div_ceil(u64::from(victim.block)));
         let (crcs, gathered) = if layout.stored_len <= PIECE {
-            let body = self
-                .fetch(handle, at + layout.body, layout.stored_len)
-                .await?;
-            trailer
-                .check_blocks(&body, 0, victim.block)
-                .map_err(corrupt)?;
+            let body = self.fetch(handle, at + layout.body, layout.stored_len).await?;
+            trailer.check_blocks(&body, 0, victim.block).map_err(corrupt)?;
             (trailer.crcs(blocks), Some(vec![Bytes::from(bytes), body]))
         } else {
-            let crcs = self
-                .stream_copy(handle, at + layout.body, &layout, &ticket, bytes.into())
-                .await?;
+            let crcs = self.stream_copy(handle, at + layout.body, &layout, &ticket, bytes.into()).await?;
             if crcs != trailer.crcs(blocks) {
                 return Err(corrupt(Damage("a block's checksum")));
             }
@@ -144,24 +118,15 @@ impl Inner {
         };
         record.crcs = crcs;
         let (answer, committed) = oneshot::channel();
-        self.enqueue(Pending {
-            ticket,
-            record,
-            gathered,
-            answer,
-        });
+        self.enqueue(Pending { ticket, record, gathered, answer });
         Ok(Some(committed))
     }
 
     /// Whether the record may be carried on, now that its copy's place is fixed.
     fn is_live(&self, spot: Spot, head: &Head, namespace: crate::types::Fingerprint) -> bool {
         let shard = self.index.lock(&head.fingerprint);
-        let live = shard
-            .get(&head.fingerprint)
-            .is_some_and(|entry| Spot::of(&entry) == spot);
-        live && !self
-            .tombstones
-            .will_end(head.fingerprint, namespace, spot.version)
+        let live = shard.get(&head.fingerprint).is_some_and(|entry| Spot::of(&entry) == spot);
+        live && !self.tombstones.will_end(head.fingerprint, namespace, spot.version)
     }
 
     /// Copies a long body to the place of `ticket`. Returns the checksums of what was read.
@@ -173,10 +138,7 @@ impl Inner {
         ticket: &Ticket,
         head: Bytes,
     ) -> Result<Vec<u32>, Error> {
-        let to = ticket
-            .segment
-            .with_writing(|writing| Arc::clone(&writing.handle))
-            .ok_or(Error::Evicted)?;
+        let to = ticket.segment.with_writing(|writing| Arc::clone(&writing.handle)).ok_or(Error::Evicted)?;
         let mut sums = BlockSums::new(ticket.segment.block);
         let mut done = 0;
         let mut place = ticket.at.offset.0;
@@ -187,17 +149,11 @@ impl Inner {
             sums.update(&piece);
             pieces.push(piece);
             let written: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-            to.file()?
-                .write_at(place, std::mem::take(&mut pieces))
-                .await
-                .during("copying a body")?;
+            to.file()?.write_at(place, std::mem::take(&mut pieces)).await.during("copying a body")?;
             place += written;
             done += length;
         }
-        debug_assert_eq!(
-            index(place - ticket.at.offset.0),
-            index(layout.body + layout.stored_len)
-        );
+        debug_assert_eq!(index(place - ticket.at.offset.0), index(layout.body + layout.stored_len));
         Ok(sums.finish())
     }
 }

@@ -24,8 +24,7 @@ pub(crate) struct Resident {
 
 impl Inner {
     pub(crate) async fn residents(&self, segment: &Arc<Segment>) -> Vec<Resident> {
-        let in_memory =
-            segment.with_writing(|writing| (writing.entries.clone(), writing.namespaces.names()));
+        let in_memory = segment.with_writing(|writing| (writing.entries.clone(), writing.namespaces.names()));
         if let Some((entries, names)) = in_memory {
             return self.as_residents(segment, &entries, &names);
         }
@@ -38,24 +37,12 @@ impl Inner {
         }
     }
 
-    fn as_residents(
-        &self,
-        segment: &Segment,
-        entries: &[FooterEntry],
-        names: &[NamespaceId],
-    ) -> Vec<Resident> {
-        let namespaces: Vec<Fingerprint> = names
-            .iter()
-            .map(|name| self.identity.seed.of_namespace_id(name))
-            .collect();
+    fn as_residents(&self, segment: &Segment, entries: &[FooterEntry], names: &[NamespaceId]) -> Vec<Resident> {
+        let namespaces: Vec<Fingerprint> = names.iter().map(|name| self.identity.seed.of_namespace_id(name)).collect();
         let resident = |entry: &FooterEntry| Resident {
             fingerprint: entry.fingerprint,
             namespace: namespaces.get(entry.namespace as usize).copied(),
-            spot: Spot {
-                slot: segment.slot,
-                offset: entry.offset,
-                version: entry.version,
-            },
+            spot: Spot { slot: segment.slot, offset: entry.offset, version: entry.version },
             head_len: entry.head_len,
             stored_len: entry.stored_len,
         };
@@ -63,23 +50,16 @@ impl Inner {
     }
 
     async fn read_footer(&self, segment: &Arc<Segment>) -> Result<Footer, Error> {
-        let damaged = |what| Error::Corrupt {
-            segment: segment.number(),
-            offset: crate::types::Offset(segment.length()),
-            what,
-        };
+        let damaged =
+            |what| Error::Corrupt { segment: segment.number(), offset: crate::types::Offset(segment.length()), what };
         let handle = self.open(segment).await?;
         let length = segment.length();
-        let locator = self
-            .fetch(&handle, length - LOCATOR_LEN, LOCATOR_LEN)
-            .await?;
+        let locator = self.fetch(&handle, length - LOCATOR_LEN, LOCATOR_LEN).await?;
         let locator = Locator::decode(&locator).map_err(|damage| damaged(damage.0))?;
         if locator.len > length {
             return Err(damaged("a footer longer than its segment"));
         }
-        let footer = self
-            .fetch(&handle, length - locator.len, locator.len)
-            .await?;
+        let footer = self.fetch(&handle, length - locator.len, locator.len).await?;
         Footer::decode(&footer).map_err(|damage| damaged(damage.0))
     }
 

@@ -23,8 +23,7 @@ impl Store {
             return Ok(false);
         }
         let fingerprint = self.inner.identity.seed.of(key);
-        self.bury(RecordType::KeyTombstone, key.clone(), fingerprint)
-            .await?;
+        self.bury(RecordType::KeyTombstone, key.clone(), fingerprint).await?;
         Ok(true)
     }
 
@@ -34,24 +33,13 @@ impl Store {
     /// As [`Store::delete`].
     pub async fn clean(&self, namespace: &NamespaceId) -> Result<(), Error> {
         self.inner.check_writable()?;
-        let key = RecordKey::new(
-            Kind(0),
-            namespace.tenant(),
-            namespace.namespace(),
-            EVERY_KEY,
-        )
-        .map_err(|_| Error::Invalid("a namespace's name is too long"))?;
+        let key = RecordKey::new(Kind(0), namespace.tenant(), namespace.namespace(), EVERY_KEY)
+            .map_err(|_| Error::Invalid("a namespace's name is too long"))?;
         let fingerprint = self.inner.identity.seed.of_namespace_id(namespace);
-        self.bury(RecordType::NamespaceTombstone, key, fingerprint)
-            .await
+        self.bury(RecordType::NamespaceTombstone, key, fingerprint).await
     }
 
-    async fn bury(
-        &self,
-        record_type: RecordType,
-        key: RecordKey,
-        fingerprint: Fingerprint,
-    ) -> Result<(), Error> {
+    async fn bury(&self, record_type: RecordType, key: RecordKey, fingerprint: Fingerprint) -> Result<(), Error> {
         let head = Head {
             record_type,
             encoding: Encoding::Identity,
@@ -60,9 +48,7 @@ impl Store {
             stored_len: Some(0),
             fingerprint,
         };
-        self.inner
-            .commit_whole(&head, Vec::<Bytes>::new(), Vec::new(), &Commit::default())
-            .await?;
+        self.inner.commit_whole(&head, Vec::<Bytes>::new(), Vec::new(), &Commit::default()).await?;
         Ok(())
     }
 }

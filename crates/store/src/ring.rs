@@ -40,20 +40,13 @@ impl Ring {
         };
         let segment = Arc::new(make(SegmentSlot(slot)));
         inner.slots[slot as usize] = Some(Arc::clone(&segment));
-        let displaced = inner
-            .by_number
-            .insert(segment.number(), Arc::clone(&segment));
+        let displaced = inner.by_number.insert(segment.number(), Arc::clone(&segment));
         assert!(displaced.is_none(), "two segments of one number");
         Some(segment)
     }
 
     pub(crate) fn get(&self, slot: SegmentSlot) -> Option<Arc<Segment>> {
-        self.inner
-            .read()
-            .slots
-            .get(slot.0 as usize)
-            .cloned()
-            .flatten()
+        self.inner.read().slots.get(slot.0 as usize).cloned().flatten()
     }
 
     /// Takes the segment out: its unlink is durable and no index entry names its slot.
@@ -83,30 +76,17 @@ impl Ring {
 
     /// The oldest segment that `wanted` accepts.
     pub(crate) fn oldest(&self, wanted: impl Fn(&Segment) -> bool) -> Option<Arc<Segment>> {
-        self.inner
-            .read()
-            .by_number
-            .values()
-            .find(|segment| wanted(segment))
-            .cloned()
+        self.inner.read().by_number.values().find(|segment| wanted(segment)).cloned()
     }
 
     /// The lowest number of all segments but `segment`.
     pub(crate) fn lowest_beside(&self, segment: &Segment) -> Option<SegmentNumber> {
-        self.inner
-            .read()
-            .by_number
-            .values()
-            .find(|other| other.slot != segment.slot)
-            .map(|other| other.number())
+        self.inner.read().by_number.values().find(|other| other.slot != segment.slot).map(|other| other.number())
     }
 
     /// Whether a segment that holds records, or may soon, has a number above `number`.
     pub(crate) fn any_record_above(&self, number: SegmentNumber) -> bool {
         let inner = self.inner.read();
-        inner
-            .by_number
-            .range(number..)
-            .any(|(at, segment)| *at > number && !segment.is_untouched())
+        inner.by_number.range(number..).any(|(at, segment)| *at > number && !segment.is_untouched())
     }
 }

@@ -39,19 +39,14 @@ impl Wait<'_> {
 
 impl Inner {
     pub(crate) fn wait_for_room(&self) -> Wait<'_> {
-        Wait {
-            inner: self,
-            deadline: self.runtime.monotonic() + self.settings.room_wait,
-        }
+        Wait { inner: self, deadline: self.runtime.monotonic() + self.settings.room_wait }
     }
 
     pub(crate) fn no_room(&self) -> Error {
         if self.pressure.is_stuck() {
             Error::Full("others use it up: free space on it, or lower --capacity")
         } else {
-            Error::Busy {
-                retry_after: RETRY_AFTER,
-            }
+            Error::Busy { retry_after: RETRY_AFTER }
         }
     }
 
@@ -81,11 +76,7 @@ impl Inner {
     /// # Errors
     /// `Io` when the filesystem cannot be asked.
     pub(crate) async fn filesystem_has(&self, incoming: u64) -> Result<bool, Error> {
-        let space = self
-            .disk
-            .space()
-            .await
-            .during("asking the filesystem for its free space")?;
+        let space = self.disk.space().await.during("asking the filesystem for its free space")?;
         Ok(space.available >= required_free(self.geometry().segment(), incoming))
     }
 

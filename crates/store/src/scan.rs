@@ -57,19 +57,12 @@ impl Scanner<'_> {
     /// # Errors
     /// `Io` when the segment cannot be read.
     pub(crate) async fn scan(&self) -> Result<Scanned, Error> {
-        let mut found = Scanned {
-            records: Vec::new(),
-            tail: SEGMENT_HEADER_LEN,
-        };
-        let mut window = Window {
-            start: 0,
-            bytes: Bytes::new(),
-        };
+        let mut found = Scanned { records: Vec::new(), tail: SEGMENT_HEADER_LEN };
+        let mut window = Window { start: 0, bytes: Bytes::new() };
         let mut at = SEGMENT_HEADER_LEN;
         while at + FIXED_HEAD_LEN <= self.length {
             let fixed = self.bytes(&mut window, at, FIXED_HEAD_LEN).await?;
-            let Some((head_len, total, record)) = self.record_at(&mut window, at, &fixed).await?
-            else {
+            let Some((head_len, total, record)) = self.record_at(&mut window, at, &fixed).await? else {
                 at = self.next_candidate(&window, at, &fixed, &mut found.tail);
                 continue;
             };
@@ -78,9 +71,7 @@ impl Scanner<'_> {
             found.tail = at.min(self.length);
             self.runtime.yield_now().await;
         }
-        found
-            .records
-            .sort_by_key(|record| (record.ordinal, record.entry.offset));
+        found.records.sort_by_key(|record| (record.ordinal, record.entry.offset));
         Ok(found)
     }
 
@@ -92,10 +83,7 @@ impl Scanner<'_> {
         }
         // Zeros, most likely to the end: pass over as many as the window holds.
         let rest = &window.bytes[index(at - window.start)..];
-        let zeros = rest
-            .iter()
-            .position(|byte| *byte != 0)
-            .unwrap_or(rest.len()) as u64;
+        let zeros = rest.iter().position(|byte| *byte != 0).unwrap_or(rest.len()) as u64;
         at + (zeros / ALIGNMENT * ALIGNMENT).max(ALIGNMENT)
     }
 
@@ -106,16 +94,11 @@ impl Scanner<'_> {
         at: u64,
         fixed: &[u8],
     ) -> Result<Option<(u64, u64, Option<ScannedRecord>)>, Error> {
-        let Some(head_len) = Head::peek_len(fixed).filter(|length| at + length <= self.length)
-        else {
+        let Some(head_len) = Head::peek_len(fixed).filter(|length| at + length <= self.length) else {
             return Ok(None);
         };
         let head_bytes = self.bytes(window, at, head_len).await?;
-        let seal = Seal {
-            secret: self.secret,
-            birth: self.birth,
-            offset: Offset(at),
-        };
+        let seal = Seal { secret: self.secret, birth: self.birth, offset: Offset(at) };
         let Ok((head, head_hash)) = Head::decode(&head_bytes, &seal) else {
             return Ok(None);
         };
@@ -126,11 +109,8 @@ impl Scanner<'_> {
         if at + layout.total > self.length {
             return Ok(Some((head_len, self.length - at, None)));
         }
-        let trailer_bytes = self
-            .bytes(window, at + layout.trailer, layout.trailer_len)
-            .await?;
-        let Ok(trailer) = TrailerView::decode(&trailer_bytes, &layout, head_hash, self.secret)
-        else {
+        let trailer_bytes = self.bytes(window, at + layout.trailer, layout.trailer_len).await?;
+        let Ok(trailer) = TrailerView::decode(&trailer_bytes, &layout, head_hash, self.secret) else {
             return Ok(Some((head_len, layout.total, None)));
         };
         let blocks = index(stored_len.div_ceil(u64::from(self.block)));
@@ -149,11 +129,7 @@ impl Scanner<'_> {
             copy: trailer.copy,
             encoding: head.encoding,
         };
-        let record = ScannedRecord {
-            ordinal: trailer.ordinal,
-            namespace: head.key.namespace_id(),
-            entry,
-        };
+        let record = ScannedRecord { ordinal: trailer.ordinal, namespace: head.key.namespace_id(), entry };
         Ok(Some((head_len, layout.total, Some(record))))
     }
 
@@ -174,15 +150,8 @@ impl Scanner<'_> {
         if at < window.start || at + length > end {
             let size = length.max(WINDOW).min(self.length - at);
             let buffer = self.buffers.take(index(size));
-            let buffer = self
-                .file
-                .read_at(at, buffer)
-                .await
-                .during("scanning a segment")?;
-            *window = Window {
-                start: at,
-                bytes: buffer.into_bytes(),
-            };
+            let buffer = self.file.read_at(at, buffer).await.during("scanning a segment")?;
+            *window = Window { start: at, bytes: buffer.into_bytes() };
         }
         let from = index(at - window.start);
         Ok(window.bytes.slice(from..from + index(length)))

@@ -51,10 +51,6 @@ impl Inner {
         };
         let bytes = footer.encode();
         let at = segment.length() - bytes.len() as u64;
-        handle
-            .file()?
-            .write_at(at, vec![Bytes::from(bytes)])
-            .await
-            .during("writing a footer")
+        handle.file()?.write_at(at, vec![Bytes::from(bytes)]).await.during("writing a footer")
     }
 }

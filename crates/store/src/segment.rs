@@ -100,23 +100,13 @@ impl Writing {
         let offset = Offset(self.tail);
         self.tail += total;
         self.outstanding += 1;
-        Some(Allotted {
-            offset,
-            namespace: self.namespaces.intern(namespace),
-        })
+        Some(Allotted { offset, namespace: self.namespaces.intern(namespace) })
     }
 }
 
 impl Segment {
-    pub(crate) fn new(
-        slot: SegmentSlot,
-        shape: Shape,
-        space: Space,
-        writing: Option<Writing>,
-    ) -> Segment {
-        let handle = writing
-            .as_ref()
-            .map_or_else(Weak::new, |writing| Arc::downgrade(&writing.handle));
+    pub(crate) fn new(slot: SegmentSlot, shape: Shape, space: Space, writing: Option<Writing>) -> Segment {
+        let handle = writing.as_ref().map_or_else(Weak::new, |writing| Arc::downgrade(&writing.handle));
         Segment {
             slot,
             birth: shape.birth,
@@ -142,10 +132,7 @@ impl Segment {
     }
 
     pub(crate) fn place(&self, offset: Offset) -> Place {
-        Place {
-            segment: self.number(),
-            offset,
-        }
+        Place { segment: self.number(), offset }
     }
 
     pub(crate) fn is_solo(&self) -> bool {
@@ -171,11 +158,7 @@ impl Segment {
     /// Counts bytes as dead; returns what is still live.
     pub(crate) fn subtract_live(&self, bytes: u64) -> u64 {
         let before = self.live.fetch_sub(bytes, Ordering::SeqCst);
-        assert!(
-            before >= bytes,
-            "segment {} has less than nothing live",
-            self.number()
-        );
+        assert!(before >= bytes, "segment {} has less than nothing live", self.number());
         before - bytes
     }
 
@@ -226,10 +209,7 @@ impl Segment {
         if self.is_condemned() {
             return None;
         }
-        self.writing
-            .lock()
-            .as_mut()?
-            .allot(total, namespace, self.length())
+        self.writing.lock().as_mut()?.allot(total, namespace, self.length())
     }
 
     /// Looks at, or changes, what an unsealed segment keeps; `None` once it is sealed.
@@ -243,12 +223,7 @@ impl Segment {
 
     /// A spare: nothing was ever given a place in it.
     pub(crate) fn is_untouched(&self) -> bool {
-        !self.is_solo()
-            && self
-                .writing
-                .lock()
-                .as_ref()
-                .is_some_and(|writing| writing.tail == SEGMENT_HEADER_LEN)
+        !self.is_solo() && self.writing.lock().as_ref().is_some_and(|writing| writing.tail == SEGMENT_HEADER_LEN)
     }
 
     /// The footer is written: what was kept for it goes.

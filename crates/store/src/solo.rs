@@ -39,10 +39,7 @@ pub(crate) struct Solo {
 }
 
 fn footer_len(head: &Head) -> u64 {
-    Footer::encoded_len(
-        1,
-        NamespaceTable::default().encoded_len_with(&head.key.namespace_id()),
-    )
+    Footer::encoded_len(1, NamespaceTable::default().encoded_len_with(&head.key.namespace_id()))
 }
 
 /// Bytes of the blocks of a file of `length`.
@@ -52,11 +49,7 @@ pub(crate) fn allocated(length: u64) -> u64 {
 
 impl Solo {
     /// One for a record of exactly this layout.
-    pub(crate) async fn of_size(
-        inner: &Arc<Inner>,
-        head: &Head,
-        layout: Layout,
-    ) -> Result<Solo, Error> {
+    pub(crate) async fn of_size(inner: &Arc<Inner>, head: &Head, layout: Layout) -> Result<Solo, Error> {
         let footer = footer_len(head);
         let length = SEGMENT_HEADER_LEN + layout.total + footer;
         let reservation = inner.reserve_solo(allocated(length)).await?;
@@ -77,17 +70,9 @@ impl Solo {
         growing: bool,
         footer: u64,
     ) -> Result<Solo, Error> {
-        let created = inner
-            .create_segment(SegmentKind::Solo, length, reservation)
-            .await?;
-        created
-            .segment()
-            .with_writing(|writing| writing.outstanding = 1);
-        Ok(Solo {
-            created,
-            growing,
-            footer,
-        })
+        let created = inner.create_segment(SegmentKind::Solo, length, reservation).await?;
+        created.segment().with_writing(|writing| writing.outstanding = 1);
+        Ok(Solo { created, growing, footer })
     }
 
     fn segment(&self) -> &Arc<Segment> {
@@ -95,22 +80,13 @@ impl Solo {
     }
 
     fn handle(&self) -> Result<Arc<Handle>, Error> {
-        self.segment()
-            .with_writing(|writing| Arc::clone(&writing.handle))
-            .ok_or(Error::Evicted)
+        self.segment().with_writing(|writing| Arc::clone(&writing.handle)).ok_or(Error::Evicted)
     }
 
     /// The stream that fills it.
     pub(crate) fn stream(self, inner: &Inner, head: &Head) -> Result<Stream<Solo>, Error> {
         let (birth, handle) = (self.segment().birth, self.handle()?);
-        Ok(Stream::new(
-            inner,
-            head,
-            self,
-            birth,
-            Offset(SEGMENT_HEADER_LEN),
-            handle,
-        ))
+        Ok(Stream::new(inner, head, self, birth, Offset(SEGMENT_HEADER_LEN), handle))
     }
 
     /// Whether a body that ended with `written` bytes stays here, rather than going to the active segment.
@@ -119,11 +95,7 @@ impl Solo {
     }
 
     /// Makes room for a record whose body ends `end` bytes behind its start, with its trailer and the footer behind it.
-    pub(crate) async fn grow_to(
-        &mut self,
-        inner: &Arc<Inner>,
-        end: u64,
-    ) -> Result<Option<Admission>, Error> {
+    pub(crate) async fn grow_to(&mut self, inner: &Arc<Inner>, end: u64) -> Result<Option<Admission>, Error> {
         if self.segment().is_condemned() {
             return Err(Error::Evicted);
         }
@@ -135,10 +107,7 @@ impl Solo {
         let length = self.segment().length();
         let mut wanted = length;
         while wanted < needed {
-            wanted += wanted.clamp(
-                inner.geometry().solo_step_min(),
-                inner.geometry().solo_step_max(),
-            );
+            wanted += wanted.clamp(inner.geometry().solo_step_min(), inner.geometry().solo_step_max());
         }
         if wanted == length {
             return Ok(None);
@@ -170,7 +139,12 @@ impl Inner {
                 writing.committing
             });
             let result = match began {
-                Some(true) => inner.finish_solo(stream, &head, &commit).await,
+                Some(true) => {
+                    inner.under_way.enter(head.fingerprint);
+                    let result = inner.finish_solo(stream, &head, &commit).await;
+                    inner.under_way.leave(head.fingerprint);
+                    result
+                }
                 _ => Err(Error::Evicted),
             };
             segment.with_writing(|writing| writing.committing = false);
@@ -190,23 +164,14 @@ impl Inner {
         let segment = Arc::clone(solo.segment());
         let version = self.versions.next_version();
         let layout = record.layout;
-        let mut tail =
-            vec![0; usize::try_from(layout.trailer - layout.body - layout.stored_len).unwrap_or(0)];
-        tail.extend(
-            record
-                .trailer(version, ORDINAL)
-                .encode(record.head_hash, &self.identity.secret),
-        );
+        let mut tail = vec![0; usize::try_from(layout.trailer - layout.body - layout.stored_len).unwrap_or(0)];
+        tail.extend(record.trailer(version, ORDINAL).encode(record.head_hash, &self.identity.secret));
         let file = handle.file()?;
         let at = offset.0 + layout.body + layout.stored_len;
-        file.write_at(at, vec![Bytes::from(tail)])
-            .await
-            .during("writing a trailer")?;
+        file.write_at(at, vec![Bytes::from(tail)]).await.during("writing a trailer")?;
         segment.with_writing(|writing| {
             let namespace = writing.namespaces.intern(&head.key.namespace_id());
-            writing
-                .entries
-                .push(record.footer_entry(offset, namespace, version));
+            writing.entries.push(record.footer_entry(offset, namespace, version));
             writing.written += 1;
             writing.mode = Mode::Draining;
         });
@@ -215,12 +180,8 @@ impl Inner {
             let end = align_up(offset.0 + layout.total) + solo.footer;
             segment.set_length(end);
             self.write_footer(&segment).await?;
-            file.truncate(end)
-                .await
-                .during("cutting a segment behind its footer")?;
-            file.sync("a cut segment")
-                .await
-                .during("syncing a cut segment")?;
+            file.truncate(end).await.during("cutting a segment behind its footer")?;
+            file.sync("a cut segment").await.during("syncing a cut segment")?;
             if let Some(space) = segment.space() {
                 space.lock().shrink_to(allocated(end));
             }
@@ -243,9 +204,7 @@ impl Inner {
         let segment = solo.created.take();
         self.files.keep(handle);
         segment.with_writing(|writing| writing.outstanding = 0);
-        let entry = record
-            .footer_entry(offset, 0, version)
-            .index_entry(segment.slot, ORDINAL);
+        let entry = record.footer_entry(offset, 0, version).index_entry(segment.slot, ORDINAL);
         self.publish(entry, &segment, record.namespace);
         if segment.live() == 0 {
             // Lost against a later version at once.

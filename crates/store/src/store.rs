@@ -25,7 +25,11 @@ use crate::segment::Segment;
 use crate::settings::Settings;
 use crate::tombstone::Tombstones;
 use crate::types::Fingerprint;
+use crate::under_way::UnderWay;
 use crate::version::VersionClock;
+
+/// The active segment spans at most this share of the budget, so that what was just written is never next to be reclaimed.
+const STALE_DENOMINATOR: u64 = 4;
 
 /// An open store. Clones share it.
 #[derive(Clone)]
@@ -44,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) log: Log,
     pub(crate) versions: VersionClock,
     pub(crate) tombstones: Tombstones,
+    pub(crate) under_way: UnderWay,
     pub(crate) files: OpenFiles,
     pub(crate) graveyard: Arc<Graveyard>,
     pub(crate) unlinked: Unlinked,
@@ -90,9 +95,10 @@ impl Inner {
             index: Index::new(settings.geometry.index_shards()),
             budget: Budget::new(settings.geometry.budget()),
             ring: Ring::default(),
-            log: Log::default(),
+            log: Log::new(settings.geometry.budget() / STALE_DENOMINATOR),
             versions: VersionClock::new(Arc::clone(&runtime)),
             tombstones: Tombstones::default(),
+            under_way: UnderWay::default(),
             files: OpenFiles::new(settings.open_files),
             graveyard: Graveyard::new(Arc::clone(&wake)),
             unlinked: Unlinked::default(),
@@ -131,9 +137,7 @@ impl Inner {
     }
 
     pub(crate) fn namespace_fingerprint(&self, key: &RecordKey) -> Fingerprint {
-        self.identity
-            .seed
-            .of_namespace(key.tenant(), key.namespace())
+        self.identity.seed.of_namespace(key.tenant(), key.namespace())
     }
 
     /// # Errors
@@ -174,11 +178,7 @@ impl Inner {
     }
 
     /// Runs a task that a clean stop waits for.
-    pub(crate) fn spawn(
-        self: &Arc<Self>,
-        name: &'static str,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
+    pub(crate) fn spawn(self: &Arc<Self>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.fetch_add(1, Ordering::SeqCst);
         let guard = TaskGuard(Arc::clone(self));
         self.runtime.spawn(

@@ -32,25 +32,13 @@ pub(crate) async fn sweep_orphaned_segments(disk: &Arc<dyn Disk>) -> Result<Swep
 }
 
 /// Removes what is under a temporary name in `directory`, one durable unlink after another.
-pub(crate) async fn sweep_temporary(
-    disk: &Arc<dyn Disk>,
-    directory: &str,
-    entries: &[DirEntry],
-) -> Swept {
+pub(crate) async fn sweep_temporary(disk: &Arc<dyn Disk>, directory: &str, entries: &[DirEntry]) -> Swept {
     let mut swept = Swept::default();
     for entry in entries.iter().filter(|entry| entry.is_file) {
-        let Some(name) = entry
-            .name
-            .as_ref()
-            .filter(|name| name.starts_with(TEMPORARY_PREFIX))
-        else {
+        let Some(name) = entry.name.as_ref().filter(|name| name.starts_with(TEMPORARY_PREFIX)) else {
             continue;
         };
-        let path = if directory.is_empty() {
-            name.clone()
-        } else {
-            format!("{directory}/{name}")
-        };
+        let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
         match remove(disk, directory, &path).await {
             Ok(()) => {
                 swept.removed += 1;
@@ -67,6 +55,5 @@ pub(crate) async fn sweep_temporary(
 
 async fn remove(disk: &Arc<dyn Disk>, directory: &str, path: &str) -> std::io::Result<()> {
     disk.unlink(path).await?;
-    disk.sync_directory(directory, "removal of a leftover")
-        .await
+    disk.sync_directory(directory, "removal of a leftover").await
 }

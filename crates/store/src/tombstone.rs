@@ -62,12 +62,7 @@ impl Tombstones {
     }
 
     /// As [`Tombstones::ends`], also for tombstones that are not committed yet.
-    pub(crate) fn will_end(
-        &self,
-        key: Fingerprint,
-        namespace: Fingerprint,
-        version: Version,
-    ) -> bool {
+    pub(crate) fn will_end(&self, key: Fingerprint, namespace: Fingerprint, version: Version) -> bool {
         let pending = self.pending.lock();
         let bound = |ended| pending.get(&ended).is_some_and(|at| version < *at);
         bound(key) || bound(namespace) || self.ends(namespace, version)

@@ -87,6 +87,18 @@ pub struct Place {
     pub offset: Offset,
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.segment, self.offset)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 /// How a body is encoded on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
@@ -116,8 +128,7 @@ impl Minutes {
     #[must_use]
     pub fn from_unix_millis(millis: u64) -> Minutes {
         let [low, high, ..] = (millis / 60_000).to_le_bytes();
-        Minutes::from_bits(u16::from_le_bytes([low, high]))
-            .unwrap_or(Minutes(std::num::NonZeroU16::MIN))
+        Minutes::from_bits(u16::from_le_bytes([low, high])).unwrap_or(Minutes(std::num::NonZeroU16::MIN))
     }
 
     /// From two bytes, of which zero means none.
@@ -141,7 +152,6 @@ impl Minutes {
     /// The time `minutes` before this one.
     #[must_use]
     pub fn before(self, minutes: u16) -> Minutes {
-        Minutes::from_bits(self.bits().wrapping_sub(minutes))
-            .unwrap_or(Minutes(std::num::NonZeroU16::MIN))
+        Minutes::from_bits(self.bits().wrapping_sub(minutes)).unwrap_or(Minutes(std::num::NonZeroU16::MIN))
     }
 }

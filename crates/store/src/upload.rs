@@ -92,11 +92,7 @@ impl<Target> Stream<Target> {
         offset: Offset,
         handle: Arc<Handle>,
     ) -> Stream<Target> {
-        let (bytes, head_hash) = head.encode(&Seal {
-            secret: &inner.identity.secret,
-            birth,
-            offset,
-        });
+        let (bytes, head_hash) = head.encode(&Seal { secret: &inner.identity.secret, birth, offset });
         Stream {
             target,
             handle,
@@ -121,11 +117,7 @@ impl<Target> Stream<Target> {
             at = self.offset.0;
             data.insert(0, head);
         }
-        self.handle
-            .file()?
-            .write_at(at, data)
-            .await
-            .during("writing a body")
+        self.handle.file()?.write_at(at, data).await.during("writing a body")
     }
 
     /// What the record's trailer and index entry say.
@@ -136,14 +128,7 @@ impl<Target> Stream<Target> {
         commit: &Commit,
     ) -> (Target, Arc<Handle>, Offset, Record) {
         let layout = Layout::new(self.head_len, self.written, inner.geometry().block());
-        let record = record_of(
-            inner,
-            head,
-            layout,
-            self.head_hash,
-            self.sums.finish(),
-            commit,
-        );
+        let record = record_of(inner, head, layout, self.head_hash, self.sums.finish(), commit);
         (self.target, self.handle, self.offset, record)
     }
 }
@@ -226,23 +211,11 @@ impl Upload {
     }
 
     async fn shared(&self, total: u64) -> Result<Stream<Ticket>, Error> {
-        let ticket = self
-            .inner
-            .place(total, &self.head.key.namespace_id())
-            .await?;
+        let ticket = self.inner.place(total, &self.head.key.namespace_id()).await?;
         let segment = Arc::clone(&ticket.segment);
-        let handle = segment
-            .with_writing(|writing| Arc::clone(&writing.handle))
-            .ok_or(Error::Evicted)?;
+        let handle = segment.with_writing(|writing| Arc::clone(&writing.handle)).ok_or(Error::Evicted)?;
         let offset = ticket.at.offset;
-        Ok(Stream::new(
-            &self.inner,
-            &self.head,
-            ticket,
-            segment.birth,
-            offset,
-            handle,
-        ))
+        Ok(Stream::new(&self.inner, &self.head, ticket, segment.birth, offset, handle))
     }
 
     /// Takes the next piece of the body.
@@ -252,10 +225,7 @@ impl Upload {
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
         self.received += piece.len() as u64;
         if let Some(declared) = self.declared.filter(|declared| self.received > *declared) {
-            return Err(Error::LengthMismatch {
-                declared,
-                received: self.received,
-            });
+            return Err(Error::LengthMismatch { declared, received: self.received });
         }
         let limit = self.inner.max_artifact_size();
         if self.received > limit {
@@ -265,9 +235,7 @@ impl Upload {
         self.buffered.push(piece);
         let geometry = self.inner.geometry();
         match &self.body {
-            Body::Gathering
-                if self.declared.is_none() && self.received > geometry.gather_unknown() =>
-            {
+            Body::Gathering if self.declared.is_none() && self.received > geometry.gather_unknown() => {
                 let mut head = self.head.clone();
                 head.stored_len = None;
                 let solo = Solo::growing(&self.inner, &head).await?;
@@ -294,8 +262,7 @@ impl Upload {
             Body::Solo(stream) => {
                 let coming: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
                 let end = stream.head_len + stream.written + coming;
-                self.admissions
-                    .extend(stream.target.grow_to(&self.inner, end).await?);
+                self.admissions.extend(stream.target.grow_to(&self.inner, end).await?);
                 stream.append(pieces).await
             }
         }
@@ -307,10 +274,7 @@ impl Upload {
     /// `LengthMismatch` if the body is shorter than declared; `Evicted`, `Busy`, `Full`, `Io`. Nothing is kept then.
     pub async fn commit(mut self, commit: Commit) -> Result<Version, Error> {
         if let Some(declared) = self.declared.filter(|declared| self.received != *declared) {
-            return Err(Error::LengthMismatch {
-                declared,
-                received: self.received,
-            });
+            return Err(Error::LengthMismatch { declared, received: self.received });
         }
         if !self.buffered.is_empty() {
             self.flush().await?;
@@ -319,9 +283,7 @@ impl Upload {
             Body::Gathering => self.commit_gathered(&commit).await?,
             Body::Shared(stream) => self.commit_shared(stream, &commit).await?,
             Body::Solo(stream) if stream.target.is_worth_keeping(&self.inner, stream.written) => {
-                self.inner
-                    .commit_solo(stream, self.head.clone(), commit)
-                    .await?
+                self.inner.commit_solo(stream, self.head.clone(), commit).await?
             }
             Body::Solo(stream) => self.move_short_solo(stream, &commit).await?,
         };
@@ -334,46 +296,25 @@ impl Upload {
         let pieces = std::mem::take(&mut self.buffered);
         let mut sums = BlockSums::new(self.inner.geometry().block());
         pieces.iter().for_each(|piece| sums.update(piece));
-        self.inner
-            .commit_whole(&self.head, pieces, sums.finish(), commit)
-            .await
+        self.inner.commit_whole(&self.head, pieces, sums.finish(), commit).await
     }
 
-    async fn commit_shared(
-        &self,
-        stream: Stream<Ticket>,
-        commit: &Commit,
-    ) -> Result<Version, Error> {
+    async fn commit_shared(&self, stream: Stream<Ticket>, commit: &Commit) -> Result<Version, Error> {
         let (ticket, _, _, record) = stream.into_record(&self.inner, &self.head, commit);
         self.inner.commit_at(ticket, record, None).await
     }
 
     /// A body of unknown length that ended short goes to the active segment after all; its solo segment is unlinked.
-    async fn move_short_solo(
-        &mut self,
-        solo: Stream<Solo>,
-        commit: &Commit,
-    ) -> Result<Version, Error> {
+    async fn move_short_solo(&mut self, solo: Stream<Solo>, commit: &Commit) -> Result<Version, Error> {
         self.head.stored_len = Some(solo.written);
-        let layout = Layout::new(
-            self.head.encoded_len(),
-            solo.written,
-            self.inner.geometry().block(),
-        );
+        let layout = Layout::new(self.head.encoded_len(), solo.written, self.inner.geometry().block());
         let mut stream = self.shared(layout.total).await?;
         let mut from = solo.offset.0 + solo.head_len;
         let end = from + solo.written;
         while from < end {
-            let length = usize::try_from(end - from)
-                .unwrap_or(WRITE_SIZE)
-                .min(WRITE_SIZE);
+            let length = usize::try_from(end - from).unwrap_or(WRITE_SIZE).min(WRITE_SIZE);
             let buffer = self.inner.buffers.take(length);
-            let piece = solo
-                .handle
-                .file()?
-                .read_at(from, buffer)
-                .await
-                .during("reading back a body")?;
+            let piece = solo.handle.file()?.read_at(from, buffer).await.during("reading back a body")?;
             stream.append(vec![piece.into_bytes()]).await?;
             from += length as u64;
         }
@@ -402,11 +343,7 @@ impl Inner {
         let stored_len = head.stored_len.unwrap_or(0);
         let layout = Layout::new(head.encoded_len(), stored_len, self.geometry().block());
         let ticket = self.place(layout.total, &head.key.namespace_id()).await?;
-        let seal = Seal {
-            secret: &self.identity.secret,
-            birth: ticket.segment.birth,
-            offset: ticket.at.offset,
-        };
+        let seal = Seal { secret: &self.identity.secret, birth: ticket.segment.birth, offset: ticket.at.offset };
         let (bytes, head_hash) = head.encode(&seal);
         let mut gathered = Vec::with_capacity(body.len() + 2);
         gathered.push(Bytes::from(bytes));
@@ -423,12 +360,7 @@ impl Inner {
         gathered: Option<Vec<Bytes>>,
     ) -> Result<Version, Error> {
         let (answer, committed) = oneshot::channel();
-        self.enqueue(Pending {
-            ticket,
-            record,
-            gathered,
-            answer,
-        });
+        self.enqueue(Pending { ticket, record, gathered, answer });
         committed.await.unwrap_or(Err(Error::Closed))
     }
 }

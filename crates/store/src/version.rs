@@ -15,10 +15,7 @@ pub(crate) struct VersionClock {
 
 impl VersionClock {
     pub(crate) fn new(runtime: Arc<dyn Runtime>) -> VersionClock {
-        VersionClock {
-            runtime,
-            last: AtomicU64::new(0),
-        }
+        VersionClock { runtime, last: AtomicU64::new(0) }
     }
 
     /// Everything taken from now on is above `seen`.
@@ -37,10 +34,7 @@ impl VersionClock {
     fn next(&self) -> u64 {
         let now = self.runtime.unix_millis() << 16;
         let step = |last: u64| Some(now.max(last + 1));
-        match self
-            .last
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, step)
-        {
+        match self.last.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step) {
             Ok(last) | Err(last) => now.max(last + 1),
         }
     }

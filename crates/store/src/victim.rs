@@ -40,16 +40,13 @@ pub(crate) fn choose(candidates: &[Candidate], payload: u64, manner: Manner) -> 
         Manner::Rescue => candidate.binding || candidate.leased,
         Manner::Force | Manner::Shrink => candidate.binding,
     };
-    let mut chosen: Vec<usize> = (0..candidates.len())
-        .filter(|&at| must(&candidates[at]))
-        .collect();
+    let mut chosen: Vec<usize> = (0..candidates.len()).filter(|&at| must(&candidates[at])).collect();
     if !matches!(manner, Manner::Rescue | Manner::Force) {
         return chosen;
     }
     let mut kept: u64 = chosen.iter().map(|&at| candidates[at].bytes).sum();
-    let mut used: Vec<usize> = (0..candidates.len())
-        .filter(|&at| !must(&candidates[at]) && candidates[at].uses > 0)
-        .collect();
+    let mut used: Vec<usize> =
+        (0..candidates.len()).filter(|&at| !must(&candidates[at]) && candidates[at].uses > 0).collect();
     used.sort_by_key(|&at| std::cmp::Reverse(candidates[at].uses));
     let limit = payload / KEEP_DENOMINATOR * KEEP_NUMERATOR;
     for at in used {
@@ -72,57 +69,33 @@ mod tests {
     use super::*;
 
     fn candidate(bytes: u64, uses: u8) -> Candidate {
-        Candidate {
-            bytes,
-            binding: false,
-            leased: false,
-            uses,
-        }
+        Candidate { bytes, binding: false, leased: false, uses }
     }
 
     #[test]
     fn used_records_move_up_to_three_quarters_most_used_first() {
-        let candidates = [
-            candidate(40, 1),
-            candidate(40, 3),
-            candidate(30, 2),
-            candidate(5, 0),
-        ];
+        let candidates = [candidate(40, 1), candidate(40, 3), candidate(30, 2), candidate(5, 0)];
         assert_eq!(choose(&candidates, 100, Manner::Rescue), vec![1, 2]);
     }
 
     #[test]
     fn leased_records_move_all_of_them_unless_forced() {
-        let leased = Candidate {
-            leased: true,
-            ..candidate(60, 0)
-        };
+        let leased = Candidate { leased: true, ..candidate(60, 0) };
         assert_eq!(choose(&[leased, leased], 100, Manner::Rescue), vec![0, 1]);
         assert!(choose(&[leased, leased], 100, Manner::Force).is_empty());
     }
 
     #[test]
     fn binding_records_always_move() {
-        let binding = Candidate {
-            binding: true,
-            ..candidate(60, 0)
-        };
-        for manner in [
-            Manner::Rescue,
-            Manner::Force,
-            Manner::Compact,
-            Manner::Shrink,
-        ] {
+        let binding = Candidate { binding: true, ..candidate(60, 0) };
+        for manner in [Manner::Rescue, Manner::Force, Manner::Compact, Manner::Shrink] {
             assert_eq!(choose(&[binding, binding], 100, manner), vec![0, 1]);
         }
     }
 
     #[test]
     fn compaction_drops_nothing() {
-        assert_eq!(
-            choose(&[candidate(90, 0), candidate(90, 0)], 100, Manner::Compact),
-            vec![0, 1]
-        );
+        assert_eq!(choose(&[candidate(90, 0), candidate(90, 0)], 100, Manner::Compact), vec![0, 1]);
     }
 
     #[test]

@@ -21,13 +21,7 @@ fn settings() -> Settings {
 
 async fn open(directory: &Path, settings: Settings) -> Result<Store, Error> {
     let disk = Arc::new(RealDisk::new(directory));
-    Store::open(
-        disk,
-        Arc::new(TokioRuntime::current()),
-        settings,
-        Arc::new(Progress::default()),
-    )
-    .await
+    Store::open(disk, Arc::new(TokioRuntime::current()), settings, Arc::new(Progress::default())).await
 }
 
 fn key(name: &str) -> RecordKey {
@@ -35,24 +29,15 @@ fn key(name: &str) -> RecordKey {
 }
 
 fn body(length: usize, seed: u8) -> Bytes {
-    (0..length)
-        .map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ seed)
-        .collect()
+    (0..length).map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ seed).collect()
 }
 
 fn request(name: &str, length: Option<u64>) -> PutRequest {
-    PutRequest {
-        key: key(name),
-        attributes: Attributes::default(),
-        encoding: Encoding::Identity,
-        length,
-    }
+    PutRequest { key: key(name), attributes: Attributes::default(), encoding: Encoding::Identity, length }
 }
 
 async fn put(store: &Store, name: &str, body: &Bytes, known: bool) -> Result<(), Error> {
-    let mut upload = store
-        .put(request(name, known.then_some(body.len() as u64)))
-        .await?;
+    let mut upload = store.put(request(name, known.then_some(body.len() as u64))).await?;
     for piece in body.chunks(1000) {
         upload.write(body.slice_ref(piece)).await?;
     }
@@ -88,10 +73,7 @@ fn du(directory: &Path) -> u64 {
         let metadata = path.metadata().unwrap();
         metadata.blocks() * 512 + if metadata.is_dir() { du(&path) } else { 0 }
     };
-    std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| of(entry.unwrap().path()))
-        .sum()
+    std::fs::read_dir(directory).unwrap().map(|entry| of(entry.unwrap().path())).sum()
 }
 
 const SIZES: [usize; 9] = [0, 1, 100, 2048, 5000, 12_288, 16_384, 70_000, 300_000];
@@ -106,11 +88,7 @@ async fn what_was_put_is_got_before_and_after_a_restart_whatever_its_size() {
             put(&store, &name, &body(size, 7), known).await.unwrap();
             assert_eq!(get(&store, &name).await, Some(body(size, 7)), "{name}");
         }
-        let left = if clean {
-            directory.path().to_owned()
-        } else {
-            copy(directory.path())
-        };
+        let left = if clean { directory.path().to_owned() } else { copy(directory.path()) };
         store.shutdown().await.unwrap();
         drop(store);
         let again = open(&left, settings()).await.unwrap();
@@ -127,9 +105,7 @@ async fn the_last_put_wins_and_a_delete_or_a_clean_ends_it_also_after_a_restart(
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path(), settings()).await.unwrap();
     for size in [100, 40_000, 10] {
-        put(&store, "overwritten", &body(size, 1), true)
-            .await
-            .unwrap();
+        put(&store, "overwritten", &body(size, 1), true).await.unwrap();
         assert_eq!(get(&store, "overwritten").await, Some(body(size, 1)));
     }
     put(&store, "deleted", &body(500, 2), true).await.unwrap();
@@ -142,10 +118,7 @@ async fn the_last_put_wins_and_a_delete_or_a_clean_ends_it_also_after_a_restart(
     let store = open(directory.path(), settings()).await.unwrap();
     assert_eq!(get(&store, "overwritten").await, Some(body(10, 1)));
     assert_eq!(get(&store, "deleted").await, None);
-    store
-        .clean(&NamespaceId::new("tenant", "namespace").unwrap())
-        .await
-        .unwrap();
+    store.clean(&NamespaceId::new("tenant", "namespace").unwrap()).await.unwrap();
     assert_eq!(get(&store, "overwritten").await, None);
     put(&store, "after", &body(10, 3), true).await.unwrap();
     store.shutdown().await.unwrap();
@@ -160,23 +133,13 @@ async fn the_last_put_wins_and_a_delete_or_a_clean_ends_it_also_after_a_restart(
 async fn five_times_the_capacity_fits_and_the_newest_are_there() {
     for durability in [Durability::Always, Durability::None] {
         let directory = tempfile::tempdir().unwrap();
-        let store = open(
-            directory.path(),
-            Settings {
-                durability,
-                ..settings()
-            },
-        )
-        .await
-        .unwrap();
+        let store = open(directory.path(), Settings { durability, ..settings() }).await.unwrap();
         let sizes = [10, 3000, 900, 14_000, 50_000, 200, 1500, 7000];
         let mut written = 0;
         let mut count = 0;
         while written < 5 * BUDGET {
             let size = sizes[count % sizes.len()];
-            put(&store, &count.to_string(), &body(size, count as u8), true)
-                .await
-                .unwrap();
+            put(&store, &count.to_string(), &body(size, count as u8), true).await.unwrap();
             written += size as u64;
             count += 1;
         }
@@ -187,11 +150,7 @@ async fn five_times_the_capacity_fits_and_the_newest_are_there() {
             if newest > BUDGET / 4 {
                 break;
             }
-            assert_eq!(
-                get(&store, &at.to_string()).await,
-                Some(body(size, at as u8)),
-                "{at} of {count}"
-            );
+            assert_eq!(get(&store, &at.to_string()).await, Some(body(size, at as u8)), "{at} of {count}");
         }
         assert!(store.stats().evictions > 0);
         assert!(du(directory.path()) <= BUDGET);
@@ -206,22 +165,13 @@ async fn a_body_of_another_length_than_declared_leaves_nothing() {
     for length in [100, 10_000, 100_000] {
         let mut upload = store.put(request("short", Some(length))).await.unwrap();
         upload.write(body(length as usize - 1, 0)).await.unwrap();
-        assert!(matches!(
-            upload.commit(Commit::default()).await,
-            Err(Error::LengthMismatch { .. })
-        ));
+        assert!(matches!(upload.commit(Commit::default()).await, Err(Error::LengthMismatch { .. })));
         let mut upload = store.put(request("short", Some(length))).await.unwrap();
-        assert!(matches!(
-            upload.write(body(length as usize + 1, 0)).await,
-            Err(Error::LengthMismatch { .. })
-        ));
+        assert!(matches!(upload.write(body(length as usize + 1, 0)).await, Err(Error::LengthMismatch { .. })));
         drop(upload);
         assert_eq!(get(&store, "short").await, None);
     }
-    assert!(matches!(
-        store.put(request("large", Some(BUDGET))).await.map(drop),
-        Err(Error::TooLarge { .. })
-    ));
+    assert!(matches!(store.put(request("large", Some(BUDGET))).await.map(drop), Err(Error::TooLarge { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,10 +179,7 @@ async fn a_second_process_is_refused_while_the_lock_is_held() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path(), settings()).await.unwrap();
     let refused = open(directory.path(), settings()).await.map(drop);
-    assert!(
-        matches!(refused, Err(Error::Locked { pid: Some(pid) }) if pid == std::process::id()),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(Error::Locked { pid: Some(pid) }) if pid == std::process::id()), "{refused:?}");
     store.shutdown().await.unwrap();
     drop(store);
     open(directory.path(), settings()).await.unwrap();

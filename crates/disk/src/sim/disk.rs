@@ -33,8 +33,7 @@ struct Shared {
 impl Shared {
     fn check(&self, operation: Operation, path: &str) -> io::Result<()> {
         self.core.count_operation(operation as u64 + 1);
-        self.core
-            .random(|random| self.faults.lock().check(operation, path, random))
+        self.core.random(|random| self.faults.lock().check(operation, path, random))
     }
 
     fn operate<T: Send + 'static>(
@@ -65,17 +64,13 @@ impl SimDisk {
             life: AtomicU64::new(0),
             syncs: Mutex::default(),
         };
-        Arc::new(SimDisk {
-            shared: Arc::new(shared),
-        })
+        Arc::new(SimDisk { shared: Arc::new(shared) })
     }
 
     pub(super) fn crash(&self, crash: &Crash) {
         self.shared.life.fetch_add(1, Ordering::Relaxed);
         *self.shared.locked.lock() = None;
-        self.shared
-            .core
-            .random(|random| self.shared.files.lock().crash(crash, random));
+        self.shared.core.random(|random| self.shared.files.lock().crash(crash, random));
     }
 
     /// Changes what goes wrong.
@@ -161,13 +156,8 @@ impl SimDisk {
         self.shared.operate(operation, path, move |shared, path| {
             let inode = open(&mut shared.files.lock(), path)?;
             let life = shared.life.load(Ordering::Relaxed);
-            let file = SimFile {
-                shared: Arc::clone(shared),
-                inode,
-                path: path.to_owned(),
-                life,
-                closed: Mutex::new(false),
-            };
+            let file =
+                SimFile { shared: Arc::clone(shared), inode, path: path.to_owned(), life, closed: Mutex::new(false) };
             Ok(Arc::new(file) as Arc<dyn File>)
         })
     }
@@ -187,41 +177,35 @@ impl Disk for SimDisk {
                 files.close(inode);
             }
             *locked = Some(life);
-            Ok(Box::new(SimLock {
-                shared: Arc::clone(shared),
-                life,
-            }) as Box<dyn Lock>)
+            Ok(Box::new(SimLock { shared: Arc::clone(shared), life }) as Box<dyn Lock>)
         })
     }
 
     fn lock_holder(&self, path: &str) -> Io<Option<u32>> {
-        self.shared
-            .operate(Operation::Read, path, |_, _| Ok(Some(1)))
+        self.shared.operate(Operation::Read, path, |_, _| Ok(Some(1)))
     }
 
     fn create_directory(&self, path: &str) -> Io<()> {
         // Directories are wherever a path names one.
-        self.shared
-            .operate(Operation::CreateDirectory, path, |_, _| Ok(()))
+        self.shared.operate(Operation::CreateDirectory, path, |_, _| Ok(()))
     }
 
     fn list(&self, directory: &str) -> Io<Vec<DirEntry>> {
-        self.shared
-            .operate(Operation::List, directory, |shared, directory| {
-                let files = shared.files.lock();
-                let entry = |(path, inode): (&String, &Inode)| {
-                    let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-                    let length = files.length(*inode);
-                    let entry = DirEntry {
-                        name: Some(name.to_owned()),
-                        is_file: true,
-                        length,
-                        allocated: length.div_ceil(4096) * 4096,
-                    };
-                    (parent == directory).then_some(entry)
+        self.shared.operate(Operation::List, directory, |shared, directory| {
+            let files = shared.files.lock();
+            let entry = |(path, inode): (&String, &Inode)| {
+                let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let length = files.length(*inode);
+                let entry = DirEntry {
+                    name: Some(name.to_owned()),
+                    is_file: true,
+                    length,
+                    allocated: length.div_ceil(4096) * 4096,
                 };
-                Ok(files.names().iter().filter_map(entry).collect())
-            })
+                (parent == directory).then_some(entry)
+            };
+            Ok(files.names().iter().filter_map(entry).collect())
+        })
     }
 
     fn create(&self, path: &str) -> Io<Arc<dyn File>> {
@@ -234,38 +218,26 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> Io<()> {
         let to = to.to_owned();
-        self.shared
-            .operate(Operation::Rename, from, move |shared, from| {
-                shared.files.lock().rename(from, &to)
-            })
+        self.shared.operate(Operation::Rename, from, move |shared, from| shared.files.lock().rename(from, &to))
     }
 
     fn unlink(&self, path: &str) -> Io<()> {
-        self.shared
-            .operate(Operation::Unlink, path, |shared, path| {
-                shared.files.lock().unlink(path)
-            })
+        self.shared.operate(Operation::Unlink, path, |shared, path| shared.files.lock().unlink(path))
     }
 
     fn sync_directory(&self, directory: &str, why: SyncReason) -> Io<()> {
         self.shared.syncs.lock().insert(why);
         let before = self.shared.files.lock().moment();
-        self.shared.operate(
-            Operation::SyncDirectory,
-            directory,
-            move |shared, directory| {
-                if !shared.faults.lock().ignores(why) {
-                    shared.files.lock().sync_directory(directory, before);
-                }
-                Ok(())
-            },
-        )
+        self.shared.operate(Operation::SyncDirectory, directory, move |shared, directory| {
+            if !shared.faults.lock().ignores(why) {
+                shared.files.lock().sync_directory(directory, before);
+            }
+            Ok(())
+        })
     }
 
     fn space(&self) -> Io<Space> {
-        self.shared.operate(Operation::Space, "", |shared, _| {
-            Ok(shared.files.lock().space())
-        })
+        self.shared.operate(Operation::Space, "", |shared, _| Ok(shared.files.lock().space()))
     }
 }
 
@@ -300,19 +272,16 @@ impl SimFile {
         work: impl FnOnce(&mut Files, Inode) -> io::Result<T> + Send + 'static,
     ) -> Io<T> {
         let (inode, life) = (self.inode, self.life);
-        self.shared
-            .operate(operation, &self.path, move |shared, _| {
-                if shared.life.load(Ordering::Relaxed) != life {
-                    return Err(io::Error::other("the machine has crashed"));
-                }
-                work(&mut shared.files.lock(), inode)
-            })
+        self.shared.operate(operation, &self.path, move |shared, _| {
+            if shared.life.load(Ordering::Relaxed) != life {
+                return Err(io::Error::other("the machine has crashed"));
+            }
+            work(&mut shared.files.lock(), inode)
+        })
     }
 
     fn close_now(&self) {
-        if !std::mem::replace(&mut *self.closed.lock(), true)
-            && self.shared.life.load(Ordering::Relaxed) == self.life
-        {
+        if !std::mem::replace(&mut *self.closed.lock(), true) && self.shared.life.load(Ordering::Relaxed) == self.life {
             self.shared.files.lock().close(self.inode);
         }
     }
@@ -327,15 +296,11 @@ impl File for SimFile {
         if self.shared.faults.lock().no_allocation {
             return Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())));
         }
-        self.operate(Operation::Allocate, move |files, inode| {
-            files.set_length(inode, length)
-        })
+        self.operate(Operation::Allocate, move |files, inode| files.set_length(inode, length))
     }
 
     fn write_at(&self, offset: u64, data: Vec<Bytes>) -> Io<()> {
-        self.operate(Operation::Write, move |files, inode| {
-            files.write(inode, offset, data)
-        })
+        self.operate(Operation::Write, move |files, inode| files.write(inode, offset, data))
     }
 
     fn read_at(&self, offset: u64, mut buffer: Buffer) -> Io<Buffer> {
@@ -381,9 +346,7 @@ impl File for SimFile {
     }
 
     fn truncate(&self, length: u64) -> Io<()> {
-        self.operate(Operation::Truncate, move |files, inode| {
-            files.set_length(inode, length)
-        })
+        self.operate(Operation::Truncate, move |files, inode| files.set_length(inode, length))
     }
 
     fn forget_cached(&self) -> Io<()> {

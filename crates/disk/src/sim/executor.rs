@@ -18,7 +18,7 @@ use crate::runtime::{Runtime, Task};
 const START_UNIX_MILLIS: u64 = 1_790_000_000_000;
 
 /// A future that needs more steps than this makes no progress.
-const MAX_STEPS: u64 = 20_000_000;
+const MAX_STEPS: u64 = 2_000_000;
 
 /// The future that [`World::block_on`] was given.
 const MAIN: u64 = 0;
@@ -126,19 +126,11 @@ impl Core {
             }
         });
         let mut state = self.state.lock();
-        let micros = if state.random.bool() {
-            1
-        } else {
-            state.random.u64(1..200)
-        };
+        let micros = if state.random.bool() { 1 } else { state.random.u64(1..200) };
         let at = state.now + Duration::from_micros(micros);
         state.next_id += 1;
         let id = state.next_id;
-        state.timers.push(Reverse(Timer {
-            at,
-            id,
-            action: Action::Run(run),
-        }));
+        state.timers.push(Reverse(Timer { at, id, action: Action::Run(run) }));
         Box::pin(std::future::poll_fn(move |context| {
             let mut slot = slot.lock();
             match slot.0.take() {
@@ -164,11 +156,7 @@ impl Core {
     }
 
     fn waker(self: &Arc<Self>, id: u64) -> Waker {
-        Arc::new(TaskWaker {
-            core: Arc::downgrade(self),
-            id,
-        })
-        .into()
+        Arc::new(TaskWaker { core: Arc::downgrade(self), id }).into()
     }
 
     fn spawn(&self, task: Task) {
@@ -227,9 +215,7 @@ impl World {
             stop_at: None,
             trace: 0xcbf2_9ce4_8422_2325,
         };
-        let core = Arc::new(Core {
-            state: Mutex::new(state),
-        });
+        let core = Arc::new(Core { state: Mutex::new(state) });
         let disk = SimDisk::new(&core);
         World { core, disk }
     }
@@ -237,9 +223,7 @@ impl World {
     /// The machine's runtime.
     #[must_use]
     pub fn runtime(&self) -> Arc<dyn Runtime> {
-        Arc::new(SimRuntime {
-            core: Arc::clone(&self.core),
-        })
+        Arc::new(SimRuntime { core: Arc::clone(&self.core) })
     }
 
     /// The machine's disk.
@@ -254,16 +238,11 @@ impl World {
     /// If nothing can run any more before it ends.
     pub fn block_on<T>(&mut self, future: impl Future<Output = T>) -> T {
         self.core.state.lock().stop_at = None;
-        self.run(future)
-            .expect("a deadlock: nothing is ready and no timer runs")
+        self.run(future).expect("a deadlock: nothing is ready and no timer runs")
     }
 
     /// As [`World::block_on`], but stops dead after `operations` more disk operations: `None`.
-    pub fn block_on_for<T>(
-        &mut self,
-        operations: u64,
-        future: impl Future<Output = T>,
-    ) -> Option<T> {
+    pub fn block_on_for<T>(&mut self, operations: u64, future: impl Future<Output = T>) -> Option<T> {
         {
             let mut state = self.core.state.lock();
             state.stop_at = Some(state.operations + operations);
@@ -278,8 +257,7 @@ impl World {
         while !self.core.is_stopped() {
             let id = self.core.next()?;
             if id == MAIN {
-                if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker))
-                {
+                if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     return Some(result);
                 }
                 continue;
@@ -287,11 +265,7 @@ impl World {
             let task = self.core.state.lock().tasks.remove(&id);
             let Some(mut task) = task else { continue };
             let waker = self.core.waker(id);
-            if task
-                .as_mut()
-                .poll(&mut Context::from_waker(&waker))
-                .is_pending()
-            {
+            if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
                 self.core.state.lock().tasks.insert(id, task);
             }
         }
@@ -304,10 +278,7 @@ impl World {
             let mut state = self.core.state.lock();
             state.ready.clear();
             state.stop_at = None;
-            (
-                std::mem::take(&mut state.tasks),
-                std::mem::take(&mut state.timers),
-            )
+            (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers))
         };
         let keep_all = matches!(crash, Crash::PowerKeeping(_));
         for Reverse(timer) in timers.into_sorted_vec().into_iter().rev() {
@@ -323,10 +294,7 @@ impl World {
         let left = {
             let mut state = self.core.state.lock();
             state.ready.clear();
-            (
-                std::mem::take(&mut state.tasks),
-                std::mem::take(&mut state.timers),
-            )
+            (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers))
         };
         drop(left);
         self.disk.crash(&crash);
@@ -375,12 +343,7 @@ impl Runtime for SimRuntime {
 
     fn sleep(&self, duration: Duration) -> Task {
         let deadline = self.monotonic() + duration;
-        Box::pin(Sleep {
-            core: Arc::clone(&self.core),
-            deadline,
-            cancelled: Arc::default(),
-            registered: false,
-        })
+        Box::pin(Sleep { core: Arc::clone(&self.core), deadline, cancelled: Arc::default(), registered: false })
     }
 
     fn yield_now(&self) -> Task {
@@ -419,11 +382,7 @@ impl Future for Sleep {
             state.next_id += 1;
             let id = state.next_id;
             let action = Action::Wake(context.waker().clone(), Arc::clone(&self.cancelled));
-            state.timers.push(Reverse(Timer {
-                at: self.deadline,
-                id,
-                action,
-            }));
+            state.timers.push(Reverse(Timer { at: self.deadline, id, action }));
         }
         Poll::Pending
     }

@@ -78,16 +78,9 @@ impl Faults {
     }
 
     /// Whether this operation fails.
-    pub(super) fn check(
-        &mut self,
-        operation: Operation,
-        path: &str,
-        random: &mut fastrand::Rng,
-    ) -> io::Result<()> {
+    pub(super) fn check(&mut self, operation: Operation, path: &str, random: &mut fastrand::Rng) -> io::Result<()> {
         let matching = |rule: &&mut Rule| {
-            rule.times > 0
-                && rule.operation.is_none_or(|kind| kind == operation)
-                && path.contains(rule.path)
+            rule.times > 0 && rule.operation.is_none_or(|kind| kind == operation) && path.contains(rule.path)
         };
         for rule in self.rules.iter_mut().filter(matching) {
             if rule.after > 0 {

@@ -160,10 +160,7 @@ impl Files {
     }
 
     pub(super) fn allocated(&self) -> u64 {
-        self.files
-            .values()
-            .map(|file| pages(file.seen.length))
-            .sum()
+        self.files.values().map(|file| pages(file.seen.length)).sum()
     }
 
     /// The most that was ever allocated since the last call.
@@ -174,12 +171,7 @@ impl Files {
     }
 
     pub(super) fn space(&self) -> Space {
-        Space {
-            total: self.capacity,
-            available: self
-                .capacity
-                .saturating_sub(self.allocated() + self.neighbour),
-        }
+        Space { total: self.capacity, available: self.capacity.saturating_sub(self.allocated() + self.neighbour) }
     }
 
     pub(super) fn names(&self) -> &BTreeMap<String, Inode> {
@@ -199,14 +191,7 @@ impl Files {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let inode = self.tick();
-        self.files.insert(
-            inode,
-            FileState {
-                handles: 1,
-                named: true,
-                ..FileState::default()
-            },
-        );
+        self.files.insert(inode, FileState { handles: 1, named: true, ..FileState::default() });
         self.change_name(NameChange::Create(path.to_owned(), inode));
         Ok(inode)
     }
@@ -272,16 +257,12 @@ impl Files {
             .partition(|(order, change)| *order < before && change.directory() == directory);
         self.waiting_names = rest;
         let covered: Vec<(u64, NameChange)> = covered;
-        covered
-            .iter()
-            .for_each(|(_, change)| change.apply(&mut self.durable_names));
+        covered.iter().for_each(|(_, change)| change.apply(&mut self.durable_names));
         let gone: Vec<Inode> = self
             .files
             .iter()
             .filter(|(inode, file)| {
-                !file.named
-                    && file.handles == 0
-                    && !self.durable_names.values().any(|at| at == *inode)
+                !file.named && file.handles == 0 && !self.durable_names.values().any(|at| at == *inode)
             })
             .map(|(inode, _)| *inode)
             .collect();
@@ -316,22 +297,15 @@ impl Files {
     }
 
     pub(super) fn read(&self, inode: Inode, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.files
-            .get(&inode)
-            .ok_or(io::ErrorKind::NotFound)?
-            .seen
-            .read(offset, buffer)
+        self.files.get(&inode).ok_or(io::ErrorKind::NotFound)?.seen.read(offset, buffer)
     }
 
     pub(super) fn sync(&mut self, inode: Inode, before: u64) {
         let file = self.file(inode);
-        let (covered, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut file.waiting)
-            .into_iter()
-            .partition(|(order, _)| *order < before);
+        let (covered, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut file.waiting).into_iter().partition(|(order, _)| *order < before);
         file.waiting = rest;
-        covered
-            .iter()
-            .for_each(|(_, change)| file.durable.apply(change, &mut || true));
+        covered.iter().for_each(|(_, change)| file.durable.apply(change, &mut || true));
     }
 
     /// A sync failed: what waited looks clean and is lost.
@@ -366,12 +340,7 @@ impl Files {
 
     /// Changes that no sync has covered.
     pub(super) fn unsynced(&self) -> usize {
-        self.waiting_names.len()
-            + self
-                .files
-                .values()
-                .map(|file| file.waiting.len())
-                .sum::<usize>()
+        self.waiting_names.len() + self.files.values().map(|file| file.waiting.len()).sum::<usize>()
     }
 
     pub(super) fn crash(&mut self, crash: &Crash, random: &mut fastrand::Rng) {
@@ -388,8 +357,7 @@ impl Files {
             }
         }
         let durable: Vec<Inode> = self.durable_names.values().copied().collect();
-        self.files
-            .retain(|inode, file| file.named || durable.contains(inode));
+        self.files.retain(|inode, file| file.named || durable.contains(inode));
     }
 
     fn lose_power(&mut self, crash: &Crash, random: &mut fastrand::Rng) {
@@ -421,19 +389,13 @@ impl Files {
                 _ => None,
             });
             let length = length.last().unwrap_or(file.durable.length);
-            for (_, change) in waiting
-                .iter()
-                .filter(|(_, change)| matches!(change, Change::Write { .. }))
-            {
+            for (_, change) in waiting.iter().filter(|(_, change)| matches!(change, Change::Write { .. })) {
                 if keep(random) {
                     let whole = !tears || random.bool();
                     file.durable.apply(change, &mut || whole || random.bool());
                 }
             }
-            file.durable.apply(
-                &Change::Length(length.max(if tears { 0 } else { file.durable.length })),
-                &mut || true,
-            );
+            file.durable.apply(&Change::Length(length.max(if tears { 0 } else { file.durable.length })), &mut || true);
             file.seen = file.durable.clone();
             file.cache_lies = false;
         }

@@ -108,13 +108,7 @@ fn a_failed_sync_loses_what_waited_though_reads_show_it_until_the_cache_is_let_g
         let file = durable_file(Arc::clone(&disk), "f", 512).await;
         file.write_at(0, sectors(9, 1)).await.unwrap();
         disk.faults(|faults| {
-            faults.fail(Rule {
-                operation: Some(Operation::Sync),
-                path: "f",
-                after: 0,
-                times: 1,
-                errno: EIO,
-            })
+            faults.fail(Rule { operation: Some(Operation::Sync), path: "f", after: 0, times: 1, errno: EIO })
         });
         let error = file.sync("test: fails").await.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(EIO));
@@ -135,10 +129,7 @@ fn a_full_filesystem_refuses_to_grow_but_not_to_write_what_was_allocated() {
         disk.set_neighbour(8192);
         assert_eq!(disk.space().await.unwrap().available, 0);
         file.write_at(0, sectors(1, 16)).await.unwrap();
-        assert_eq!(
-            file.allocate(8193).await.unwrap_err().raw_os_error(),
-            Some(ENOSPC)
-        );
+        assert_eq!(file.allocate(8193).await.unwrap_err().raw_os_error(), Some(ENOSPC));
         disk.unlink("f").await.unwrap();
         assert_eq!(disk.allocated(), 8192, "open, so not given back");
         file.close().await.unwrap();

@@ -8,8 +8,8 @@ use super::{Damage, FORMAT_VERSION, Reader};
 use crate::index::{Entry, SegmentSlot};
 use crate::key::NamespaceId;
 use crate::types::{
-    ALIGNMENT, Encoding, Fingerprint, LogicalLen, Offset, Ordinal, RecordType, SegmentNumber,
-    StoredLen, Version, align_up,
+    ALIGNMENT, Encoding, Fingerprint, LogicalLen, Offset, Ordinal, RecordType, SegmentNumber, StoredLen, Version,
+    align_up,
 };
 
 const MAGIC: &[u8; 8] = b"KURAFOOT";
@@ -79,12 +79,7 @@ impl FooterEntry {
         bytes.extend(self.stored_len.to_le_bytes());
         bytes.extend(self.logical_len.to_le_bytes());
         bytes.extend(self.version.0.to_le_bytes());
-        let flags = if self.copy { FLAG_COPY } else { 0 }
-            | if self.encoding == Encoding::Zstd {
-                FLAG_ZSTD
-            } else {
-                0
-            };
+        let flags = if self.copy { FLAG_COPY } else { 0 } | if self.encoding == Encoding::Zstd { FLAG_ZSTD } else { 0 };
         let head = u8::try_from(self.head_len / ALIGNMENT).unwrap_or(u8::MAX);
         bytes.extend([head, encode_type(self.record_type), flags, 0, 0, 0, 0, 0]);
     }
@@ -107,11 +102,7 @@ impl FooterEntry {
             namespace,
             record_type: decode_type(record_type)?,
             copy: flags & FLAG_COPY != 0,
-            encoding: if flags & FLAG_ZSTD != 0 {
-                Encoding::Zstd
-            } else {
-                Encoding::Identity
-            },
+            encoding: if flags & FLAG_ZSTD != 0 { Encoding::Zstd } else { Encoding::Identity },
         })
     }
 }
@@ -140,9 +131,7 @@ impl Footer {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.entries.len() * ENTRY_LEN + 1024);
-        self.entries
-            .iter()
-            .for_each(|entry| entry.encode(&mut bytes));
+        self.entries.iter().for_each(|entry| entry.encode(&mut bytes));
         for namespace in &self.namespaces {
             for name in [namespace.tenant(), namespace.namespace()] {
                 bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
@@ -168,10 +157,7 @@ impl Footer {
     /// # Errors
     /// When the bytes are not exactly a footer.
     pub fn decode(bytes: &[u8]) -> Result<Footer, Damage> {
-        let split = bytes
-            .len()
-            .checked_sub(LOCATOR_LEN as usize)
-            .ok_or(Damage("a footer that is cut short"))?;
+        let split = bytes.len().checked_sub(LOCATOR_LEN as usize).ok_or(Damage("a footer that is cut short"))?;
         let (content, locator_bytes) = bytes.split_at(split);
         let locator = Locator::decode(locator_bytes)?;
         if locator.len != bytes.len() as u64 {
@@ -182,28 +168,17 @@ impl Footer {
         }
         let mut reader = Reader::new(content);
         let entries = reader.slice((locator.entries as usize).saturating_mul(ENTRY_LEN))?;
-        let entries = entries
-            .chunks_exact(ENTRY_LEN)
-            .map(FooterEntry::decode)
-            .collect::<Result<Vec<_>, _>>()?;
+        let entries = entries.chunks_exact(ENTRY_LEN).map(FooterEntry::decode).collect::<Result<Vec<_>, _>>()?;
         let mut namespaces = Vec::new();
         for _ in 0..locator.namespaces {
             let mut name = || {
                 let length = reader.u8()?;
-                std::str::from_utf8(reader.slice(usize::from(length))?)
-                    .map_err(|_| Damage("a namespace's name"))
+                std::str::from_utf8(reader.slice(usize::from(length))?).map_err(|_| Damage("a namespace's name"))
             };
             let (tenant, namespace) = (name()?, name()?);
-            namespaces.push(
-                NamespaceId::new(tenant, namespace).map_err(|_| Damage("a namespace's name"))?,
-            );
+            namespaces.push(NamespaceId::new(tenant, namespace).map_err(|_| Damage("a namespace's name"))?);
         }
-        Ok(Footer {
-            store_id: locator.store_id,
-            birth: locator.birth,
-            entries,
-            namespaces,
-        })
+        Ok(Footer { store_id: locator.store_id, birth: locator.birth, entries, namespaces })
     }
 }
 
@@ -236,14 +211,7 @@ impl Locator {
         if len < LOCATOR_LEN || !len.is_multiple_of(ALIGNMENT) {
             return Err(Damage("the length of a footer"));
         }
-        Ok(Locator {
-            len,
-            entries,
-            namespaces,
-            store_id,
-            birth,
-            checksum,
-        })
+        Ok(Locator { len, entries, namespaces, store_id, birth, checksum })
     }
 }
 

@@ -49,23 +49,13 @@ impl HeatFile {
         bytes.extend([u8::from(self.clean), 0]);
         bytes.extend(self.now.bits().to_le_bytes());
         bytes.extend(self.store_id);
-        bytes.extend(
-            u32::try_from(self.segments.len())
-                .unwrap_or(u32::MAX)
-                .to_le_bytes(),
-        );
+        bytes.extend(u32::try_from(self.segments.len()).unwrap_or(u32::MAX).to_le_bytes());
         for segment in &self.segments {
             bytes.extend(segment.birth.0.to_le_bytes());
-            bytes.extend(
-                u32::try_from(segment.entries.len())
-                    .unwrap_or(u32::MAX)
-                    .to_le_bytes(),
-            );
+            bytes.extend(u32::try_from(segment.entries.len()).unwrap_or(u32::MAX).to_le_bytes());
             for entry in &segment.entries {
                 let steps = entry.vouched.map(|at| at.age(self.now) / MINUTES_PER_STEP);
-                let vouched = steps
-                    .and_then(|steps| u8::try_from(steps + 1).ok())
-                    .unwrap_or(0);
+                let vouched = steps.and_then(|steps| u8::try_from(steps + 1).ok()).unwrap_or(0);
                 bytes.extend([entry.uses, vouched]);
             }
         }
@@ -76,9 +66,7 @@ impl HeatFile {
     /// # Errors
     /// When the bytes are not exactly what was written.
     pub fn decode(bytes: &[u8]) -> Result<HeatFile, Damage> {
-        let (content, checksum) = bytes
-            .split_last_chunk::<4>()
-            .ok_or(Damage("heat that is cut short"))?;
+        let (content, checksum) = bytes.split_last_chunk::<4>().ok_or(Damage("heat that is cut short"))?;
         if crc32c::crc32c(content) != u32::from_le_bytes(*checksum) {
             return Err(Damage("the checksum of heat"));
         }
@@ -97,20 +85,10 @@ impl HeatFile {
             let pairs = reader.slice(count.saturating_mul(2))?;
             let entry = |pair: &[u8]| HeatEntry {
                 uses: pair[0],
-                vouched: pair[1]
-                    .checked_sub(1)
-                    .map(|steps| now.before(u16::from(steps) * MINUTES_PER_STEP)),
+                vouched: pair[1].checked_sub(1).map(|steps| now.before(u16::from(steps) * MINUTES_PER_STEP)),
             };
-            segments.push(HeatSegment {
-                birth,
-                entries: pairs.chunks_exact(2).map(entry).collect(),
-            });
+            segments.push(HeatSegment { birth, entries: pairs.chunks_exact(2).map(entry).collect() });
         }
-        Ok(HeatFile {
-            store_id,
-            clean: clean != 0,
-            now,
-            segments,
-        })
+        Ok(HeatFile { store_id, clean: clean != 0, now, segments })
     }
 }

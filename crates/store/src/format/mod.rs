@@ -50,10 +50,7 @@ pub(crate) fn check_version(found: u32) -> Result<(), FormatError> {
     match found {
         1..=FORMAT_VERSION => Ok(()),
         0 => Err(Damage("format version zero").into()),
-        _ => Err(FormatError::NewerVersion {
-            found,
-            known: FORMAT_VERSION,
-        }),
+        _ => Err(FormatError::NewerVersion { found, known: FORMAT_VERSION }),
     }
 }
 
@@ -68,10 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn slice(&mut self, length: usize) -> Result<&'a [u8], Damage> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(length)
-            .ok_or(Damage("cut short"))?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Damage("cut short"))?;
         self.rest = rest;
         Ok(taken)
     }
@@ -99,10 +93,6 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn magic(&mut self, magic: &[u8], what: &'static str) -> Result<(), Damage> {
-        if self.slice(magic.len())? == magic {
-            Ok(())
-        } else {
-            Err(Damage(what))
-        }
+        if self.slice(magic.len())? == magic { Ok(()) } else { Err(Damage(what)) }
     }
 }

@@ -4,9 +4,7 @@
 
 use super::{Damage, Reader};
 use crate::key::{Attributes, MAX_ATTRIBUTES_LEN, RecordKey, Secret};
-use crate::types::{
-    ALIGNMENT, Encoding, Fingerprint, Offset, Ordinal, RecordType, SegmentNumber, Version, align_up,
-};
+use crate::types::{ALIGNMENT, Encoding, Fingerprint, Offset, Ordinal, RecordType, SegmentNumber, Version, align_up};
 
 const MAGIC: &[u8; 4] = b"KREC";
 
@@ -61,9 +59,7 @@ impl Head {
     /// Bytes of the encoded head: a multiple of 64.
     #[must_use]
     pub fn encoded_len(&self) -> u64 {
-        align_up(
-            FIXED_HEAD_LEN + (self.key.encoded().len() + self.attributes.encoded().len()) as u64,
-        )
+        align_up(FIXED_HEAD_LEN + (self.key.encoded().len() + self.attributes.encoded().len()) as u64)
     }
 
     /// The head's bytes at its place, and their hash.
@@ -73,19 +69,10 @@ impl Head {
     #[must_use]
     pub fn encode(&self, seal: &Seal<'_>) -> (Vec<u8>, HeadHash) {
         let (key, attributes) = (self.key.encoded(), self.attributes.encoded());
-        let short = |length: usize| {
-            u16::try_from(length)
-                .expect("bounded by its constructor")
-                .to_le_bytes()
-        };
+        let short = |length: usize| u16::try_from(length).expect("bounded by its constructor").to_le_bytes();
         let mut bytes = Vec::with_capacity(self.encoded_len() as usize);
         bytes.extend(MAGIC);
-        bytes.extend([
-            encode_type(self.record_type),
-            encode_encoding(self.encoding),
-            self.key.kind().0,
-            0,
-        ]);
+        bytes.extend([encode_type(self.record_type), encode_encoding(self.encoding), self.key.kind().0, 0]);
         bytes.extend(self.stored_len.unwrap_or(GROWING).to_le_bytes());
         bytes.extend(short(key.len()));
         bytes.extend(short(attributes.len()));
@@ -124,8 +111,7 @@ impl Head {
         reader.slice(8)?;
         let fingerprint = Fingerprint(u128::from_le_bytes(reader.array()?));
         reader.slice(24)?;
-        let key =
-            RecordKey::decode(reader.slice(key_len)?).map_err(|_| Damage("the key of a record"))?;
+        let key = RecordKey::decode(reader.slice(key_len)?).map_err(|_| Damage("the key of a record"))?;
         let attributes = Attributes::from_encoded(reader.slice(attributes_len)?);
         let head = Head {
             record_type: decode_type(record_type)?,
@@ -152,10 +138,7 @@ fn peek(bytes: &[u8]) -> Option<(usize, usize)> {
 
 fn hash_head(bytes: &[u8], seal: &Seal<'_>) -> HeadHash {
     let place = [seal.birth.0.to_le_bytes(), seal.offset.0.to_le_bytes()].concat();
-    HeadHash(
-        seal.secret
-            .hash(&[&bytes[..HASH.start], &bytes[HASH.end..], &place]),
-    )
+    HeadHash(seal.secret.hash(&[&bytes[..HASH.start], &bytes[HASH.end..], &place]))
 }
 
 /// Where the parts of a record lie, in bytes from its start.
@@ -182,19 +165,8 @@ impl Layout {
         let end = head_len.saturating_add(stored_len);
         let trailer = end.saturating_add((8 - end % 8) % 8);
         let trailer_len = Trailer::encoded_len(stored_len, block);
-        let total = trailer
-            .saturating_add(trailer_len)
-            .saturating_add(ALIGNMENT - 1)
-            / ALIGNMENT
-            * ALIGNMENT;
-        Layout {
-            head_len,
-            body: head_len,
-            stored_len,
-            trailer,
-            trailer_len,
-            total,
-        }
+        let total = trailer.saturating_add(trailer_len).saturating_add(ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        Layout { head_len, body: head_len, stored_len, trailer, trailer_len, total }
     }
 }
 
@@ -229,16 +201,9 @@ impl Trailer {
     #[must_use]
     pub fn encode(&self, head: HeadHash, secret: &Secret) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.crcs.len() * 4 + 8 + FIXED_TRAILER_LEN);
-        self.crcs
-            .iter()
-            .for_each(|crc| bytes.extend(crc.to_le_bytes()));
+        self.crcs.iter().for_each(|crc| bytes.extend(crc.to_le_bytes()));
         bytes.resize(bytes.len().next_multiple_of(8), 0);
-        let flags = if self.copy { FLAG_COPY } else { 0 }
-            | if self.sha256.is_some() {
-                FLAG_SHA256
-            } else {
-                0
-            };
+        let flags = if self.copy { FLAG_COPY } else { 0 } | if self.sha256.is_some() { FLAG_SHA256 } else { 0 };
         bytes.extend(self.stored_len.to_le_bytes());
         bytes.extend(self.logical_len.to_le_bytes());
         bytes.extend(self.version.0.to_le_bytes());
@@ -276,17 +241,13 @@ impl<'a> TrailerView<'a> {
         secret: &Secret,
     ) -> Result<TrailerView<'a>, Damage> {
         let length = usize::try_from(layout.trailer_len).map_err(|_| Damage("an absurd length"))?;
-        let bytes = bytes
-            .get(..length)
-            .ok_or(Damage("a trailer that is cut short"))?;
+        let bytes = bytes.get(..length).ok_or(Damage("a trailer that is cut short"))?;
         let (covered, mark) = bytes.split_at(length - 8);
         if secret.hash(&[&head.0.to_le_bytes(), covered]).to_le_bytes() != *mark {
             return Err(Damage("the commit mark"));
         }
         let view = Self::parse(covered)?;
-        if Reader::new(&covered[covered.len() - (FIXED_TRAILER_LEN - 8)..]).u64()?
-            != layout.stored_len
-        {
+        if Reader::new(&covered[covered.len() - (FIXED_TRAILER_LEN - 8)..]).u64()? != layout.stored_len {
             return Err(Damage("the stored length of a record"));
         }
         Ok(view)
@@ -295,14 +256,7 @@ impl<'a> TrailerView<'a> {
     /// Only the checksums, of a trailer that was decoded before.
     pub(crate) fn sums_only(bytes: &'a [u8]) -> TrailerView<'a> {
         let sums = &bytes[..bytes.len().saturating_sub(FIXED_TRAILER_LEN)];
-        TrailerView {
-            sums,
-            logical_len: 0,
-            sha256: None,
-            version: Version(0),
-            ordinal: Ordinal(0),
-            copy: false,
-        }
+        TrailerView { sums, logical_len: 0, sha256: None, version: Version(0), ordinal: Ordinal(0), copy: false }
     }
 
     fn parse(covered: &'a [u8]) -> Result<TrailerView<'a>, Damage> {
@@ -327,10 +281,7 @@ impl<'a> TrailerView<'a> {
     /// The checksum of block `at`; zero past the end.
     #[must_use]
     pub fn crc(&self, at: usize) -> u32 {
-        self.sums
-            .get(at * 4..)
-            .and_then(|sums| sums.first_chunk())
-            .map_or(0, |crc| u32::from_le_bytes(*crc))
+        self.sums.get(at * 4..).and_then(|sums| sums.first_chunk()).map_or(0, |crc| u32::from_le_bytes(*crc))
     }
 
     /// All `count` checksums.
@@ -346,11 +297,7 @@ impl<'a> TrailerView<'a> {
     pub fn check_blocks(&self, bytes: &[u8], first: usize, block: u32) -> Result<(), Damage> {
         let sound = |(at, piece): (usize, &[u8])| crc32c::crc32c(piece) == self.crc(first + at);
         let all = bytes.chunks(block as usize).enumerate().all(sound);
-        if all {
-            Ok(())
-        } else {
-            Err(Damage("a block's checksum"))
-        }
+        if all { Ok(()) } else { Err(Damage("a block's checksum")) }
     }
 }
 
@@ -367,12 +314,7 @@ impl BlockSums {
     /// One checksum for each `block` bytes.
     #[must_use]
     pub fn new(block: u32) -> BlockSums {
-        BlockSums {
-            block: block as usize,
-            done: Vec::new(),
-            current: 0,
-            filled: 0,
-        }
+        BlockSums { block: block as usize, done: Vec::new(), current: 0, filled: 0 }
     }
 
     /// The next bytes.

@@ -82,15 +82,7 @@ impl SegmentHeader {
         if block == 0 || !block.is_power_of_two() {
             return Err(Damage("the block size of a segment").into());
         }
-        Ok(SegmentHeader {
-            store_id,
-            birth,
-            kind,
-            lane,
-            capacity,
-            block,
-            created_unix_millis,
-        })
+        Ok(SegmentHeader { store_id, birth, kind, lane, capacity, block, created_unix_millis })
     }
 }
 
@@ -103,13 +95,8 @@ pub fn file_name(number: SegmentNumber) -> String {
 /// The number of a segment's file name.
 #[must_use]
 pub fn parse_file_name(name: &str) -> Option<SegmentNumber> {
-    let digits = name
-        .strip_suffix(".seg")
-        .filter(|digits| digits.len() == 16)?;
-    if !digits
-        .bytes()
-        .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    {
+    let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 16)?;
+    if !digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }
     u64::from_str_radix(digits, 16).ok().map(SegmentNumber)
@@ -123,14 +110,7 @@ mod tests {
     fn names_come_back_and_others_are_not_ours() {
         let number = SegmentNumber(0x0123_4567_89ab_cdef);
         assert_eq!(parse_file_name(&file_name(number)), Some(number));
-        for name in [
-            "",
-            ".seg",
-            "1.seg",
-            "0123456789ABCDEF.seg",
-            "0123456789abcdef.seg~",
-            "+123456789abcdef.seg",
-        ] {
+        for name in ["", ".seg", "1.seg", "0123456789ABCDEF.seg", "0123456789abcdef.seg~", "+123456789abcdef.seg"] {
             assert_eq!(parse_file_name(name), None, "{name}");
         }
     }
@@ -151,10 +131,7 @@ mod tests {
         for bit in 0..(COVERED + 4) * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                matches!(SegmentHeader::decode(&bytes), Err(FormatError::Damaged(_))),
-                "bit {bit}"
-            );
+            assert!(matches!(SegmentHeader::decode(&bytes), Err(FormatError::Damaged(_))), "bit {bit}");
         }
     }
 }

@@ -59,11 +59,7 @@ impl StoreFile {
             return Err(Damage("the checksum of STORE").into());
         }
         check_version(version)?;
-        Ok(StoreFile {
-            store_id,
-            secret: Secret(secret),
-            seed: FingerprintSeed(seed),
-        })
+        Ok(StoreFile { store_id, secret: Secret(secret), seed: FingerprintSeed(seed) })
     }
 }
 
@@ -72,11 +68,7 @@ mod tests {
     use super::*;
 
     fn store() -> StoreFile {
-        StoreFile {
-            store_id: [1; 16],
-            secret: Secret([2; 16]),
-            seed: FingerprintSeed([3; 16]),
-        }
+        StoreFile { store_id: [1; 16], secret: Secret([2; 16]), seed: FingerprintSeed([3; 16]) }
     }
 
     #[test]
@@ -94,14 +86,8 @@ mod tests {
         let mut bytes = store().encode();
         bytes[20] ^= 1;
         bytes[PAGE as usize + 20] ^= 1;
-        assert!(matches!(
-            StoreFile::decode(&bytes),
-            Err(FormatError::Damaged(_))
-        ));
-        assert!(matches!(
-            StoreFile::decode(&[]),
-            Err(FormatError::Damaged(_))
-        ));
+        assert!(matches!(StoreFile::decode(&bytes), Err(FormatError::Damaged(_))));
+        assert!(matches!(StoreFile::decode(&[]), Err(FormatError::Damaged(_))));
     }
 
     #[test]
@@ -112,9 +98,6 @@ mod tests {
             let sum = crc32c::crc32c(&bytes[copy..copy + COVERED]);
             bytes[copy + COVERED..copy + COVERED + 4].copy_from_slice(&sum.to_le_bytes());
         }
-        assert_eq!(
-            StoreFile::decode(&bytes),
-            Err(FormatError::NewerVersion { found: 2, known: 1 })
-        );
+        assert_eq!(StoreFile::decode(&bytes), Err(FormatError::NewerVersion { found: 2, known: 1 }));
     }
 }

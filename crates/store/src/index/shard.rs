@@ -29,17 +29,10 @@ impl Shard {
     }
 
     pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<Entry> {
-        self.find(fingerprint)
-            .ok()
-            .map(|at| self.slots[at].unpack())
+        self.find(fingerprint).ok().map(|at| self.slots[at].unpack())
     }
 
-    pub(super) fn touch(
-        &mut self,
-        fingerprint: Fingerprint,
-        now: Minutes,
-        used: bool,
-    ) -> Option<Entry> {
+    pub(super) fn touch(&mut self, fingerprint: Fingerprint, now: Minutes, used: bool) -> Option<Entry> {
         let at = self.find(fingerprint).ok()?;
         self.slots[at].touch(now, used);
         Some(self.slots[at].unpack())
@@ -66,10 +59,7 @@ impl Shard {
                     self.slots[at] = Slot::pack(entry);
                     return Some(old);
                 }
-                Err(at) => match self.slots[at.min(self.slots.len())..]
-                    .iter()
-                    .position(Slot::is_empty)
-                {
+                Err(at) => match self.slots[at.min(self.slots.len())..].iter().position(Slot::is_empty) {
                     Some(run) => {
                         self.slots.copy_within(at..at + run, at + 1);
                         self.slots[at] = Slot::pack(entry);
@@ -103,10 +93,7 @@ impl Shard {
     }
 
     pub(super) fn for_each(&self, visit: &mut impl FnMut(&Entry)) {
-        self.slots
-            .iter()
-            .filter(|slot| !slot.is_empty())
-            .for_each(|slot| visit(&slot.unpack()));
+        self.slots.iter().filter(|slot| !slot.is_empty()).for_each(|slot| visit(&slot.unpack()));
     }
 
     /// Where an entry would stand if nothing were in its way.

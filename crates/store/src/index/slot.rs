@@ -1,9 +1,7 @@
 //! One packed entry: 48 bytes. An empty slot has version zero.
 
 use super::{Entry, SegmentSlot};
-use crate::types::{
-    ALIGNMENT, Fingerprint, LogicalLen, Minutes, Offset, Ordinal, RecordType, StoredLen, Version,
-};
+use crate::types::{ALIGNMENT, Fingerprint, LogicalLen, Minutes, Offset, Ordinal, RecordType, StoredLen, Version};
 
 const SHADOWING: u8 = 1;
 const ZSTD: u8 = 2;
@@ -53,8 +51,7 @@ impl Slot {
         };
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         let fingerprint = entry.fingerprint.0.to_be_bytes();
-        let half =
-            |at: usize| u64::from_be_bytes(std::array::from_fn(|byte| fingerprint[at + byte]));
+        let half = |at: usize| u64::from_be_bytes(std::array::from_fn(|byte| fingerprint[at + byte]));
         Slot {
             fingerprint: [half(0), half(8)],
             version: entry.version.0,
@@ -103,8 +100,5 @@ fn low<const N: usize>(number: u64) -> [u8; N] {
 }
 
 fn wide(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

@@ -15,11 +15,8 @@ fn entry(fingerprint: u128, version: u64) -> Entry {
         logical_len: LogicalLen(0x12_3456_789a),
         head_len: 64 * 200,
         shadowing: version.is_multiple_of(2),
-        record_type: [
-            RecordType::Artifact,
-            RecordType::KeyTombstone,
-            RecordType::NamespaceTombstone,
-        ][version as usize % 3],
+        record_type: [RecordType::Artifact, RecordType::KeyTombstone, RecordType::NamespaceTombstone]
+            [version as usize % 3],
         zstd: version.is_multiple_of(5),
         uses: 9,
         vouched: Minutes::from_bits(4711),
@@ -28,12 +25,8 @@ fn entry(fingerprint: u128, version: u64) -> Entry {
 
 /// Spread like a keyed hash.
 fn spread(n: u64) -> u128 {
-    let mix = |n: u64| {
-        (n ^ n >> 31)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .rotate_left(29)
-            .wrapping_mul(0xbf58_476d_1ce4_e5b9)
-    };
+    let mix =
+        |n: u64| (n ^ n >> 31).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     u128::from(mix(n)) << 64 | u128::from(mix(n ^ 0x5555))
 }
 
@@ -43,10 +36,7 @@ fn an_entry_comes_back_as_it_went_in() {
     for version in 1..7 {
         let entry = entry(7, version);
         index.lock(&entry.fingerprint).insert(entry);
-        assert_eq!(
-            index.lock(&entry.fingerprint).get(&entry.fingerprint),
-            Some(entry)
-        );
+        assert_eq!(index.lock(&entry.fingerprint).get(&entry.fingerprint), Some(entry));
     }
     assert_eq!(index.len(), 1);
 }
@@ -55,17 +45,10 @@ fn an_entry_comes_back_as_it_went_in() {
 fn a_touch_counts_uses_up_to_their_end() {
     let index = Index::new(1);
     let fingerprint = Fingerprint(3);
-    index.lock(&fingerprint).insert(Entry {
-        uses: 254,
-        vouched: None,
-        ..entry(3, 1)
-    });
+    index.lock(&fingerprint).insert(Entry { uses: 254, vouched: None, ..entry(3, 1) });
     let now = Minutes::from_unix_millis(60_000 * 1234);
     for uses in [254, 255, 255] {
-        let touched = index
-            .lock(&fingerprint)
-            .touch(&fingerprint, now, uses == 255)
-            .unwrap();
+        let touched = index.lock(&fingerprint).touch(&fingerprint, now, uses == 255).unwrap();
         assert_eq!((touched.uses, touched.vouched), (uses, Some(now)));
     }
 }
@@ -81,10 +64,7 @@ fn at_its_highest_load_an_entry_costs_at_most_56_bytes_and_growth_is_less_than_d
         let bytes = index.bytes();
         if n > 10_000 {
             lowest = lowest.min(bytes as f64 / n as f64);
-            assert!(
-                bytes <= before + before / 3,
-                "grew from {before} to {bytes}"
-            );
+            assert!(bytes <= before + before / 3, "grew from {before} to {bytes}");
         }
         before = bytes;
     }

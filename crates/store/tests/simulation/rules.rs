@@ -1,0 +1,1 @@
+//! The four rules by which a restart shows nothing older.

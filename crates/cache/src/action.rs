@@ -54,14 +54,7 @@ impl Cache {
         if read_result(result, function, &mut named).is_err() {
             return Ok(false);
         }
-        let mut walk = Walk {
-            cache: self,
-            scope,
-            function,
-            tree_bytes: 0,
-            directories: HashSet::new(),
-            probes: 0,
-        };
+        let mut walk = Walk { cache: self, scope, function, tree_bytes: 0, directories: HashSet::new(), probes: 0 };
         while let Some(next) = named.pop() {
             if !walk.visit(next, &mut named).await? {
                 return Ok(false);
@@ -159,12 +152,9 @@ fn read_result(message: &[u8], function: DigestFunction, named: &mut Vec<Named>)
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
             // output_files
-            (2, Value::Bytes(file)) => named.push(Named::Blob(required(
-                file,
-                2,
-                function,
-                "an output file without a digest",
-            )?)),
+            (2, Value::Bytes(file)) => {
+                named.push(Named::Blob(required(file, 2, function, "an output file without a digest")?))
+            }
             // output_directories
             (3, Value::Bytes(directory)) => read_output_directory(directory, function, named)?,
             // stdout_digest, stderr_digest
@@ -230,12 +220,7 @@ fn read_directory(message: &[u8], function: DigestFunction, named: &mut Vec<Name
         match (number, value) {
             (1, Value::Bytes(file)) => named.push(Named::Blob(required(file, 2, function, "a file without a digest")?)),
             (2, Value::Bytes(directory)) if descend => {
-                named.push(Named::Directory(required(
-                    directory,
-                    2,
-                    function,
-                    "a directory without a digest",
-                )?));
+                named.push(Named::Directory(required(directory, 2, function, "a directory without a digest")?));
             }
             _ => {}
         }
@@ -294,9 +279,7 @@ impl Gathered {
     pub(crate) fn push(&mut self, piece: Bytes) -> Result<(), Error> {
         self.length += piece.len() as u64;
         if self.length > MAX_ACTION_RESULT {
-            return Err(Error::TooLarge {
-                limit: MAX_ACTION_RESULT,
-            });
+            return Err(Error::TooLarge { limit: MAX_ACTION_RESULT });
         }
         self.pieces.push(piece);
         Ok(())
@@ -309,3 +292,6 @@ impl Gathered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -252,11 +252,7 @@ impl ArtifactKey {
     /// # Panics
     /// For the kinds that have constructors of their own: a keyed value must never pass for a verified blob.
     pub fn keyed(scope: &Scope, kind: Kind, key: &[u8]) -> Result<ArtifactKey, InvalidKey> {
-        assert!(
-            !matches!(kind, Kind::Cas | Kind::Action),
-            "{} is not a keyed kind",
-            kind.name()
-        );
+        assert!(!matches!(kind, Kind::Cas | Kind::Action), "{} is not a keyed kind", kind.name());
         if key.contains(&0) {
             return Err(InvalidKey::Forbidden("a key holds no NUL"));
         }
@@ -267,21 +263,13 @@ impl ArtifactKey {
         if key.is_empty() {
             return Err(InvalidKey::Empty);
         }
-        let record = RecordKey::new(
-            kura_store::types::Kind(kind as u8),
-            scope.tenant.as_str(),
-            scope.namespace.as_str(),
-            key,
-        );
+        let record =
+            RecordKey::new(kura_store::types::Kind(kind as u8), scope.tenant.as_str(), scope.namespace.as_str(), key);
         let record = record.map_err(|error| match error {
             KeyError::NameLength => InvalidKey::Name,
             _ => InvalidKey::TooLong,
         })?;
-        Ok(ArtifactKey {
-            scope: scope.clone(),
-            meaning,
-            record,
-        })
+        Ok(ArtifactKey { scope: scope.clone(), meaning, record })
     }
 
     /// The surface that it belongs to.

@@ -13,22 +13,12 @@ const EMPTY_BLOB_VERSION: Version = Version(1);
 
 impl Cache {
     pub(crate) fn has_blob(&self, key: &ArtifactKey, digest: &Digest) -> Option<Presence> {
-        let found = self
-            .probe_index(key)
-            .filter(|found| digest.size().is_none_or(|size| size == found.length));
-        found.or_else(|| {
-            digest.is_empty_blob().then_some(Presence {
-                length: 0,
-                version: EMPTY_BLOB_VERSION,
-            })
-        })
+        let found = self.probe_index(key).filter(|found| digest.size().is_none_or(|size| size == found.length));
+        found.or_else(|| digest.is_empty_blob().then_some(Presence { length: 0, version: EMPTY_BLOB_VERSION }))
     }
 
     pub(crate) async fn get_blob(&self, key: &ArtifactKey, digest: &Digest) -> Result<Option<Artifact>, Error> {
-        let found = self
-            .fetch(key)
-            .await?
-            .filter(|found| digest.size().is_none_or(|size| size == found.length));
+        let found = self.fetch(key).await?.filter(|found| digest.size().is_none_or(|size| size == found.length));
         let empty = || Artifact::in_memory(Bytes::new(), EMPTY_BLOB_VERSION, Attributes::default());
         Ok(found.or_else(|| digest.is_empty_blob().then(empty)))
     }
@@ -44,10 +34,7 @@ impl BlobCheck {
     /// # Errors
     /// `Unsupported`.
     pub(crate) fn new(expected: Digest) -> Result<BlobCheck, Error> {
-        Ok(BlobCheck {
-            expected,
-            verifier: Verifier::new(expected.function())?,
-        })
+        Ok(BlobCheck { expected, verifier: Verifier::new(expected.function())? })
     }
 
     pub(crate) fn update(&mut self, piece: &[u8]) {
@@ -62,10 +49,7 @@ impl BlobCheck {
         let found = self.verifier.finish();
         let same_size = self.expected.size().is_none_or(|size| found.size() == Some(size));
         if found.hash() != self.expected.hash() || !same_size {
-            return Err(Error::DigestMismatch {
-                expected: self.expected,
-                found,
-            });
+            return Err(Error::DigestMismatch { expected: Box::new(self.expected), found: Box::new(found) });
         }
         Ok(found.hash().try_into().ok())
     }

@@ -77,9 +77,6 @@ impl Counters {
             hit_bytes: read(&of.hit_bytes),
             stored_bytes: read(&of.stored_bytes),
         };
-        Kind::ALL
-            .iter()
-            .map(|kind| (*kind, stats(&self.0[kind.position()])))
-            .collect()
+        Kind::ALL.iter().map(|kind| (*kind, stats(&self.0[kind.position()]))).collect()
     }
 }

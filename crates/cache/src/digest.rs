@@ -87,11 +87,7 @@ impl Digest {
             };
             *to = high << 4 | low;
         }
-        Ok(Digest {
-            key,
-            function,
-            size: None,
-        })
+        Ok(Digest { key, function, size: None })
     }
 
     /// The digest of these bytes, with their size.
@@ -172,10 +168,7 @@ impl Verifier {
     /// [`Unsupported`].
     pub fn new(function: DigestFunction) -> Result<Verifier, Unsupported> {
         match function {
-            DigestFunction::Sha256 => Ok(Verifier {
-                hasher: Sha256::new(),
-                seen: 0,
-            }),
+            DigestFunction::Sha256 => Ok(Verifier { hasher: Sha256::new(), seen: 0 }),
             other => Err(Unsupported(other)),
         }
     }
@@ -192,11 +185,7 @@ impl Verifier {
         let mut key = [0; 1 + MAX_HASH_LEN];
         key[0] = DigestFunction::Sha256 as u8;
         key[1..=DigestFunction::Sha256.hash_len()].copy_from_slice(&self.hasher.finalize());
-        Digest {
-            key,
-            function: DigestFunction::Sha256,
-            size: Some(self.seen),
-        }
+        Digest { key, function: DigestFunction::Sha256, size: Some(self.seen) }
     }
 }
 

@@ -36,9 +36,9 @@ pub enum Error {
     #[error("the body's digest is {found} and not {expected}")]
     DigestMismatch {
         /// As announced.
-        expected: Digest,
+        expected: Box<Digest>,
         /// As computed.
-        found: Digest,
+        found: Box<Digest>,
     },
     /// What was sent as an action result is none.
     #[error("not an action result: {0}")]

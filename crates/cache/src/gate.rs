@@ -10,10 +10,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(total: u64) -> Gate {
-        Gate {
-            free: Mutex::new(total),
-            freed: Event::new(),
-        }
+        Gate { free: Mutex::new(total), freed: Event::new() }
     }
 
     /// Waits until `amount` is free, and takes it. More than the total would wait for ever: callers bound it.
@@ -58,13 +55,13 @@ mod tests {
     fn who_finds_no_room_gets_in_when_some_is_given_back() {
         let gate = Gate::new(10);
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(first) = pin!(gate.enter(8)).poll(&mut context) else {
-            panic!("there was room")
-        };
+        let Poll::Ready(first) = pin!(gate.enter(8)).poll(&mut context) else { panic!("there was room") };
         let mut second = pin!(gate.enter(3));
         assert!(second.as_mut().poll(&mut context).is_pending());
         drop(first);
-        assert!(second.as_mut().poll(&mut context).is_ready());
+        let Poll::Ready(second) = second.as_mut().poll(&mut context) else { panic!("there is room again") };
         assert_eq!(*gate.free.lock(), 7);
+        drop(second);
+        assert_eq!(*gate.free.lock(), 10);
     }
 }

@@ -17,16 +17,10 @@ impl Cache {
     pub async fn probe(&self, nonce: u64) -> Result<(), Error> {
         let body = bytes::Bytes::copy_from_slice(&nonce.to_le_bytes());
         let key = ArtifactKey::keyed(&crate::Scope::default(), crate::Kind::Probe, b"readiness")?;
-        let mut upload = self
-            .put(&key, crate::Attributes::default(), Some(body.len() as u64))
-            .await?;
+        let mut upload = self.put(&key, crate::Attributes::default(), Some(body.len() as u64)).await?;
         upload.write(body.clone()).await?;
         upload.commit().await?;
         let found = self.peek(&key).await?.ok_or(Error::Evicted)?;
-        if found.body.collect().await? == body {
-            Ok(())
-        } else {
-            Err(Error::Evicted)
-        }
+        if found.body.collect().await? == body { Ok(()) } else { Err(Error::Evicted) }
     }
 }

@@ -78,12 +78,7 @@ pub struct Artifact {
 
 impl Artifact {
     fn in_memory(body: Bytes, version: Version, attributes: Attributes) -> Artifact {
-        Artifact {
-            length: body.len() as u64,
-            version,
-            attributes,
-            body: Body::Whole(body),
-        }
+        Artifact { length: body.len() as u64, version, attributes, body: Body::Whole(body) }
     }
 }
 
@@ -133,14 +128,7 @@ impl Cache {
     #[must_use]
     pub fn new(store: Store, runtime: Arc<dyn Runtime>) -> Cache {
         let trees = Gate::new(limits::TREES_IN_MEMORY);
-        Cache {
-            inner: Arc::new(Inner {
-                store,
-                runtime,
-                counters: Counters::default(),
-                trees,
-            }),
-        }
+        Cache { inner: Arc::new(Inner { store, runtime, counters: Counters::default(), trees }) }
     }
 
     /// Whether the artifact's bytes are there: a probe of the index, which vouches for it. Of an action result this says nothing about
@@ -203,10 +191,7 @@ impl Cache {
 
     fn probe_index(&self, key: &ArtifactKey) -> Option<Presence> {
         let found = self.inner.store.contains(&key.record)?;
-        Some(Presence {
-            length: found.logical_len,
-            version: found.version,
-        })
+        Some(Presence { length: found.logical_len, version: found.version })
     }
 
     /// The stored artifact, whatever it means.
@@ -218,11 +203,6 @@ impl Cache {
             Ok(bytes) => Body::Whole(bytes),
             Err(body) => Body::Pieces(body),
         };
-        Ok(Some(Artifact {
-            length: found.logical_len,
-            version: found.version,
-            attributes: found.attributes,
-            body,
-        }))
+        Ok(Some(Artifact { length: found.logical_len, version: found.version, attributes: found.attributes, body }))
     }
 }

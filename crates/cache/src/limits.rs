@@ -18,8 +18,5 @@ pub(crate) const MAX_DIRECTORIES: usize = 100_000;
 /// A completeness check lets other tasks run after this many probes of the index.
 pub(crate) const PROBES_BETWEEN_YIELDS: u32 = 4096;
 
-const _: () = assert!(
-    MAX_TREE <= TREES_IN_MEMORY,
-    "the largest tree must be able to get its turn"
-);
+const _: () = assert!(MAX_TREE <= TREES_IN_MEMORY, "the largest tree must be able to get its turn");
 const _: () = assert!(MAX_TREE <= MAX_TREES);

@@ -10,9 +10,7 @@ impl Cache {
     /// # Errors
     /// `Busy`, `Full`, `ReadOnly`, `Closed`.
     pub async fn clean(&self, scope: &Scope) -> Result<(), Error> {
-        let id = scope
-            .namespace_id()
-            .map_err(|_| Error::Invalid("the namespace has no valid name"))?;
+        let id = scope.namespace_id().map_err(|_| Error::Invalid("the namespace has no valid name"))?;
         Ok(self.inner.store.clean(&id).await?)
     }
 }

@@ -65,20 +65,12 @@ impl Cache {
             }
             Meaning::Action(action) => {
                 if length.is_some_and(|length| length > MAX_ACTION_RESULT) {
-                    return Err(Error::TooLarge {
-                        limit: MAX_ACTION_RESULT,
-                    });
+                    return Err(Error::TooLarge { limit: MAX_ACTION_RESULT });
                 }
                 Sink::Action(Gathered::default(), action.function(), attributes)
             }
         };
-        Ok(Upload {
-            cache: self.clone(),
-            key: key.clone(),
-            declared: length,
-            received: 0,
-            sink,
-        })
+        Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, sink })
     }
 
     async fn open_upload(
@@ -87,12 +79,7 @@ impl Cache {
         attributes: Attributes,
         length: Option<u64>,
     ) -> Result<kura_store::Upload, Error> {
-        let request = PutRequest {
-            key: key.record.clone(),
-            attributes,
-            encoding: Encoding::Identity,
-            length,
-        };
+        let request = PutRequest { key: key.record.clone(), attributes, encoding: Encoding::Identity, length };
         Ok(self.inner.store.put(request).await?)
     }
 }
@@ -114,10 +101,7 @@ impl Upload {
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
         self.received += piece.len() as u64;
         if let Some(declared) = self.declared.filter(|declared| self.received > *declared) {
-            return Err(Error::LengthMismatch {
-                declared,
-                received: self.received,
-            });
+            return Err(Error::LengthMismatch { declared, received: self.received });
         }
         match &mut self.sink {
             Sink::Keyed(upload) => upload.write(piece).await?,
@@ -137,22 +121,14 @@ impl Upload {
     /// `LengthMismatch`, `DigestMismatch`, `NotAnActionResult`; `Evicted`, `Busy`, `Full`. Nothing is kept then.
     pub async fn commit(self) -> Result<Stored, Error> {
         if let Some(declared) = self.declared.filter(|declared| self.received != *declared) {
-            return Err(Error::LengthMismatch {
-                declared,
-                received: self.received,
-            });
+            return Err(Error::LengthMismatch { declared, received: self.received });
         }
         let counters = &self.cache.inner.counters;
         let version = match self.sink {
             Sink::Keyed(upload) => upload.commit(Commit::default()).await?,
             Sink::Blob(check, upload) => {
                 let sha256 = check.finish()?;
-                upload
-                    .commit(Commit {
-                        logical_len: None,
-                        sha256,
-                    })
-                    .await?
+                upload.commit(Commit { logical_len: None, sha256 }).await?
             }
             Sink::Known(check, version) => {
                 check.finish()?;
@@ -162,10 +138,7 @@ impl Upload {
             Sink::Action(gathered, function, attributes) => {
                 let result = gathered.into_bytes();
                 check_result(&result, function)?;
-                let mut upload = self
-                    .cache
-                    .open_upload(&self.key, attributes, Some(self.received))
-                    .await?;
+                let mut upload = self.cache.open_upload(&self.key, attributes, Some(self.received)).await?;
                 upload.write(result).await?;
                 upload.commit(Commit::default()).await?
             }

@@ -83,9 +83,7 @@ mod tests {
     #[test]
     fn fields_come_out_in_order() {
         // 1: varint 300, 2: "hi", 3: fixed32, 4: fixed64.
-        let message = [
-            0x08, 0xac, 0x02, 0x12, 2, b'h', b'i', 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8,
-        ];
+        let message = [0x08, 0xac, 0x02, 0x12, 2, b'h', b'i', 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8];
         let mut fields = Fields::of(&message);
         assert_eq!(fields.next(), Ok(Some((1, Value::Varint(300)))));
         assert_eq!(fields.next(), Ok(Some((2, Value::Bytes(b"hi")))));
@@ -96,14 +94,7 @@ mod tests {
 
     #[test]
     fn what_ends_in_the_middle_is_malformed() {
-        for message in [
-            &[0x08][..],
-            &[0x08, 0x80],
-            &[0x12, 3, b'h', b'i'],
-            &[0x1d, 1],
-            &[0x00, 0],
-            &[0x0b],
-        ] {
+        for message in [&[0x08][..], &[0x08, 0x80], &[0x12, 3, b'h', b'i'], &[0x1d, 1], &[0x00, 0], &[0x0b]] {
             assert_eq!(Fields::of(message).next(), Err(Malformed), "{message:?}");
         }
         assert_eq!(

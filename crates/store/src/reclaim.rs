@@ -70,21 +70,29 @@ impl Inner {
 
     /// Moves what has to be kept, drops the rest, and makes the copies durable.
     async fn empty(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<(), Error> {
-        let mut residents = self.residents(victim).await;
+        let residents = self.residents(victim).await;
         let chosen = self.choose_residents(victim, &residents, manner).await;
         self.rescue(victim, &chosen).await?;
-        for round in 0..=RESCUE_ROUNDS {
-            let last = round == RESCUE_ROUNDS;
-            residents = self.drop_all(victim, residents, if last { force(manner) } else { manner }).await;
-            if residents.is_empty() {
-                break;
-            }
-            self.rescue(victim, &residents).await?;
-        }
-        if !residents.is_empty() {
-            return Err(Error::Full("no room for records that must be kept"));
-        }
+        // Tombstones last: what they end must not look alive when its turn comes.
+        let (artifacts, tombstones) = residents.into_iter().partition(|resident| resident.record_type == RecordType::Artifact);
+        self.drop_or_move(victim, artifacts, manner).await?;
+        self.drop_or_move(victim, tombstones, manner).await?;
         self.sync_active().await
+    }
+
+    /// Takes records out of the index; what turns out to need keeping is moved after all.
+    async fn drop_or_move(self: &Arc<Self>, victim: &Arc<Segment>, mut residents: Vec<Resident>, manner: Manner) -> Result<(), Error> {
+        for round in 0..=RESCUE_ROUNDS {
+            let patience = if round < RESCUE_ROUNDS - 1 { manner } else { force(manner) };
+            residents = self.drop_all(victim, residents, patience).await;
+            if residents.is_empty() {
+                return Ok(());
+            }
+            if round < RESCUE_ROUNDS {
+                self.rescue(victim, &residents).await?;
+            }
+        }
+        Err(Error::Full("no room for records that must be kept"))
     }
 
     async fn choose_residents(&self, victim: &Segment, residents: &[Resident], manner: Manner) -> Vec<Resident> {

@@ -9,7 +9,7 @@ use crate::key::NamespaceId;
 use crate::publish::Spot;
 use crate::segment::Segment;
 use crate::store::Inner;
-use crate::types::Fingerprint;
+use crate::types::{Fingerprint, RecordType};
 
 /// One committed record of a segment, live or not.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,7 @@ pub(crate) struct Resident {
     pub(crate) spot: Spot,
     pub(crate) head_len: u64,
     pub(crate) stored_len: u64,
+    pub(crate) record_type: RecordType,
 }
 
 impl Inner {
@@ -45,6 +46,7 @@ impl Inner {
             spot: Spot { slot: segment.slot, offset: entry.offset, version: entry.version },
             head_len: entry.head_len,
             stored_len: entry.stored_len,
+            record_type: entry.record_type,
         };
         entries.iter().map(resident).collect()
     }
@@ -73,6 +75,7 @@ impl Inner {
                     spot: Spot::of(entry),
                     head_len: entry.head_len,
                     stored_len: entry.stored_len.0,
+                    record_type: entry.record_type,
                 });
             }
         });

@@ -156,6 +156,7 @@ impl Client {
     async fn clean(&mut self) {
         let at = self.random.usize(0..NAMESPACES.len());
         let ends = self.model.lock().begin_clean(NAMESPACES[at]);
+        tracing::debug!(namespace = NAMESPACES[at], "clean");
         let cleaned = self.store.clean(&namespace(at)).await;
         self.model.lock().end_clean(NAMESPACES[at]);
         match cleaned {

@@ -27,7 +27,9 @@ pub(crate) struct Model {
 struct KeyState {
     /// No read may show a lower write.
     least: Write,
-    /// The last acknowledged write, until something was begun that may end it.
+    /// The last acknowledged write.
+    acknowledged: Write,
+    /// The same, until something was begun that may end it.
     certain: Option<Write>,
     /// Cleans of its namespace that had begun when its last put did.
     cleans: u64,
@@ -49,7 +51,7 @@ impl Model {
     pub(crate) fn begin_put(&mut self, key: &RecordKey, length: usize) -> (Write, Bytes) {
         self.next += 1;
         self.lengths.insert(self.next, (key.clone(), length));
-        let cleans = self.cleaning.get(key.namespace()).map_or(0, |(_, begun)| *begun);
+        let cleans = self.cleaning.get(key.namespace()).map_or(0, |(now, begun)| if *now > 0 { u64::MAX } else { *begun });
         let state = self.keys.entry(key.clone()).or_default();
         (state.certain, state.cleans) = (None, cleans);
         (self.next, body(self.next, length))
@@ -58,6 +60,7 @@ impl Model {
     pub(crate) fn acknowledged(&mut self, key: &RecordKey, write: Write) {
         let state = self.keys.entry(key.clone()).or_default();
         state.least = state.least.max(write);
+        state.acknowledged = write;
         let overlapped =
             self.cleaning.get(key.namespace()).is_some_and(|(now, begun)| *now > 0 || *begun != state.cleans);
         state.certain = (!overlapped).then_some(write);
@@ -74,26 +77,25 @@ impl Model {
     }
 
     pub(crate) fn crashed(&mut self) {
-        self.cleaning.clear();
+        self.cleaning.values_mut().for_each(|(now, _)| *now = 0);
     }
 
-    /// A delete of one key, or a clean of a namespace, was asked for: returns what it ends if it is acknowledged.
+    /// A delete of one key, or a clean of a namespace, was asked for: returns the lowest write that may show once it is acknowledged. A write that is
+    /// under way may end up on either side.
     pub(crate) fn begin_end(&mut self, ends: impl Fn(&RecordKey) -> bool) -> Vec<(RecordKey, Write)> {
-        let next = self.next;
         let ended = self.keys.iter_mut().filter(|(key, _)| ends(key));
         ended
             .map(|(key, state)| {
-                let known = state.certain.take();
-                // A write that is under way may end up on either side.
-                (key.clone(), known.unwrap_or(state.least).min(next))
+                state.certain = None;
+                (key.clone(), state.acknowledged + 1)
             })
             .collect()
     }
 
     pub(crate) fn ended(&mut self, ended: Vec<(RecordKey, Write)>) {
-        for (key, write) in ended {
+        for (key, least) in ended {
             let state = self.keys.entry(key).or_default();
-            state.least = state.least.max(write + 1);
+            state.least = state.least.max(least);
         }
     }
 

@@ -27,6 +27,28 @@ const FLOOR_SEGMENTS: u64 = 8;
 /// Readers of unlinked segments may hold this share of the budget, or one artifact if that is larger.
 const UNLINKED_DENOMINATOR: u64 = 8;
 
+/// How often reclaim has gone round the ring for one purpose. Once without freeing what is needed, and leases give way; twice, and
+/// it gives up for now. What is freed on the way may be used up by the copies it takes, so it is the purpose that counts.
+struct Laps {
+    steps: usize,
+    lap: usize,
+}
+
+impl Laps {
+    fn new(segments: usize) -> Laps {
+        Laps { steps: 0, lap: segments + 1 }
+    }
+
+    fn next(&mut self) -> Option<Manner> {
+        self.steps += 1;
+        match self.steps {
+            steps if steps <= self.lap => Some(Manner::Rescue),
+            steps if steps <= 2 * self.lap => Some(Manner::Force),
+            _ => None,
+        }
+    }
+}
+
 impl Inner {
     pub(crate) fn wake_keeper(&self) {
         self.wake.notify(1);
@@ -98,6 +120,7 @@ impl Inner {
     }
 
     async fn provide_spare(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
+        let mut laps = Laps::new(self.ring.len());
         while !self.is_closed() && !self.is_read_only() {
             let size = self.geometry().segment();
             match self.log.lacking() {
@@ -106,7 +129,9 @@ impl Inner {
                     let reservation = match self.log.take_successor() {
                         Some(reservation) => reservation,
                         None => {
-                            self.free_budget(size).await?;
+                            if !self.free_budget(size, &mut laps).await? {
+                                break;
+                            }
                             match self.budget.try_reserve(Category::Shared, size) {
                                 Ok(reservation) => reservation,
                                 // A writer was faster.
@@ -139,27 +164,25 @@ impl Inner {
             return Ok(());
         }
         self.give_way(required_free(self.geometry().segment(), largest), next_look).await?;
-        self.free_budget(self.pressure.total().min(self.budget.limit() / 2)).await?;
+        self.free_budget(self.pressure.total().min(self.budget.limit() / 2), &mut Laps::new(self.ring.len())).await?;
         self.room.notify(usize::MAX);
         Ok(())
     }
 
-    /// Reclaims until the ledger has `bytes` free. Once round the ring without success, leases give way; twice, and it gives up for now.
-    async fn free_budget(self: &Arc<Self>, bytes: u64) -> Result<(), Error> {
-        let lap = self.ring.len() + 1;
-        for step in 0..2 * lap {
+    /// Reclaims until the ledger has `bytes` free. Returns false where it gives up for now.
+    async fn free_budget(self: &Arc<Self>, bytes: u64, laps: &mut Laps) -> Result<bool, Error> {
+        loop {
             self.break_off_slowest();
             self.evict_condemned().await;
             self.graveyard.clear().await;
-            if self.budget.free() >= bytes || self.is_closed() {
-                return Ok(());
+            if self.budget.free() >= bytes {
+                return Ok(true);
             }
-            let manner = if step < lap { Manner::Rescue } else { Manner::Force };
-            if !self.reclaim_oldest(manner).await? {
-                return Ok(());
+            let Some(manner) = laps.next() else { return Ok(false) };
+            if self.is_closed() || !self.reclaim_oldest(manner).await? {
+                return Ok(false);
             }
         }
-        Ok(())
     }
 
     /// Evicts until the filesystem has `wanted` bytes free again; what was unlinked counts as free, and the filesystem is looked

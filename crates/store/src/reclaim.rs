@@ -74,14 +74,20 @@ impl Inner {
         let chosen = self.choose_residents(victim, &residents, manner).await;
         self.rescue(victim, &chosen).await?;
         // Tombstones last: what they end must not look alive when its turn comes.
-        let (artifacts, tombstones) = residents.into_iter().partition(|resident| resident.record_type == RecordType::Artifact);
+        let (artifacts, tombstones) =
+            residents.into_iter().partition(|resident| resident.record_type == RecordType::Artifact);
         self.drop_or_move(victim, artifacts, manner).await?;
         self.drop_or_move(victim, tombstones, manner).await?;
         self.sync_active().await
     }
 
     /// Takes records out of the index; what turns out to need keeping is moved after all.
-    async fn drop_or_move(self: &Arc<Self>, victim: &Arc<Segment>, mut residents: Vec<Resident>, manner: Manner) -> Result<(), Error> {
+    async fn drop_or_move(
+        self: &Arc<Self>,
+        victim: &Arc<Segment>,
+        mut residents: Vec<Resident>,
+        manner: Manner,
+    ) -> Result<(), Error> {
         for round in 0..=RESCUE_ROUNDS {
             let patience = if round < RESCUE_ROUNDS - 1 { manner } else { force(manner) };
             residents = self.drop_all(victim, residents, patience).await;

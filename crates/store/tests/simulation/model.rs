@@ -51,7 +51,8 @@ impl Model {
     pub(crate) fn begin_put(&mut self, key: &RecordKey, length: usize) -> (Write, Bytes) {
         self.next += 1;
         self.lengths.insert(self.next, (key.clone(), length));
-        let cleans = self.cleaning.get(key.namespace()).map_or(0, |(now, begun)| if *now > 0 { u64::MAX } else { *begun });
+        let cleans =
+            self.cleaning.get(key.namespace()).map_or(0, |(now, begun)| if *now > 0 { u64::MAX } else { *begun });
         let state = self.keys.entry(key.clone()).or_default();
         (state.certain, state.cleans) = (None, cleans);
         (self.next, body(self.next, length))

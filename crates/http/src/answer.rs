@@ -30,21 +30,12 @@ impl Answer {
     }
 
     pub(crate) fn held(bytes: Bytes, held: Held) -> Answer {
-        if bytes.is_empty() {
-            Answer::Empty
-        } else {
-            Answer::Whole(Piece { bytes, _held: held })
-        }
+        if bytes.is_empty() { Answer::Empty } else { Answer::Whole(Piece { bytes, _held: held }) }
     }
 
     pub(crate) fn stream(body: kura_store::Body, held: Held, counters: Arc<SurfaceCounters>) -> Answer {
         let left = body.remaining();
-        Answer::Stream(Stream {
-            state: State::Resting(body),
-            left,
-            counters,
-            _held: held,
-        })
+        Answer::Stream(Stream { state: State::Resting(body), left, counters, _held: held })
     }
 }
 
@@ -74,10 +65,7 @@ impl Buf for Piece {
 
 impl From<Bytes> for Piece {
     fn from(bytes: Bytes) -> Piece {
-        Piece {
-            bytes,
-            _held: Held::default(),
-        }
+        Piece { bytes, _held: Held::default() }
     }
 }
 

@@ -30,22 +30,11 @@ pub(crate) struct Arriving<'a> {
 
 impl<'a> Arriving<'a> {
     pub(crate) fn new(body: Incoming, headers: &HeaderMap, settings: &'a ServerSettings) -> Arriving<'a> {
-        let expects_continue = headers
-            .get(EXPECT)
-            .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let pace = Pace {
-            least: settings.upload_pace,
-            window: settings.pace_window,
-            waited: Duration::ZERO,
-            received: 0,
-        };
-        Arriving {
-            body,
-            settings,
-            expects_continue,
-            pace,
-            ended: false,
-        }
+        let expects_continue =
+            headers.get(EXPECT).is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let pace =
+            Pace { least: settings.upload_pace, window: settings.pace_window, waited: Duration::ZERO, received: 0 };
+        Arriving { body, settings, expects_continue, pace, ended: false }
     }
 
     /// The declared length in bytes; `None` where it comes in chunks.
@@ -71,10 +60,7 @@ impl<'a> Arriving<'a> {
             let since = Instant::now();
             let frame = std::future::poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx));
             let Ok(frame) = timeout(self.settings.idle_timeout, frame).await else {
-                return Err(Refusal::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the body stood still for too long",
-                ));
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body stood still for too long"));
             };
             let Some(frame) = frame else {
                 self.ended = true;
@@ -85,10 +71,7 @@ impl<'a> Arriving<'a> {
             // Trailers say nothing here.
             let Ok(piece) = frame.into_data() else { continue };
             if !self.pace.keeps_up(since.elapsed(), piece.len() as u64) {
-                return Err(Refusal::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "the body comes in too slowly",
-                ));
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body comes in too slowly"));
             }
             return Ok(Some(piece));
         }
@@ -135,12 +118,7 @@ mod tests {
     use super::*;
 
     fn pace(least: u64) -> Pace {
-        Pace {
-            least,
-            window: Duration::from_secs(60),
-            waited: Duration::ZERO,
-            received: 0,
-        }
+        Pace { least, window: Duration::from_secs(60), waited: Duration::ZERO, received: 0 }
     }
 
     #[test]

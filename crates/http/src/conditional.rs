@@ -62,9 +62,7 @@ pub(crate) fn verdict(headers: &HeaderMap, present: Option<ETag>) -> Verdict {
 
 /// Whether a range may be answered: `If-Range` is absent, or names exactly this version.
 pub(crate) fn range_holds(headers: &HeaderMap, etag: ETag) -> bool {
-    headers
-        .get(IF_RANGE)
-        .is_none_or(|validator| validator.as_bytes().trim_ascii() == etag.0)
+    headers.get(IF_RANGE).is_none_or(|validator| validator.as_bytes().trim_ascii() == etag.0)
 }
 
 #[cfg(test)]

@@ -25,12 +25,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal {
-            status,
-            message: message.into(),
-            retry_after: None,
-            allow: None,
-        }
+        Refusal { status, message: message.into(), retry_after: None, allow: None }
     }
 
     pub(crate) fn miss() -> Refusal {
@@ -42,17 +37,11 @@ impl Refusal {
     }
 
     pub(crate) fn overload(message: &'static str) -> Refusal {
-        Refusal {
-            retry_after: Some(COME_BACK),
-            ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, message)
-        }
+        Refusal { retry_after: Some(COME_BACK), ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, message) }
     }
 
     pub(crate) fn unavailable(message: &'static str) -> Refusal {
-        Refusal {
-            retry_after: Some(COME_BACK),
-            ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
-        }
+        Refusal { retry_after: Some(COME_BACK), ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
     pub(crate) fn method(allow: &'static str) -> Refusal {
@@ -113,10 +102,7 @@ impl From<Error> for Refusal {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(%error, "a request failed");
         }
-        Refusal {
-            retry_after,
-            ..Refusal::new(status, error.to_string())
-        }
+        Refusal { retry_after, ..Refusal::new(status, error.to_string()) }
     }
 }
 
@@ -157,18 +143,9 @@ mod tests {
 
     #[test]
     fn who_is_told_to_come_back_is_told_different_times() {
-        let busy = || {
-            Refusal::from(Error::Busy {
-                retry_after: Duration::from_secs(10),
-            })
-        };
-        let told = |random| {
-            busy().into_response(random).headers()[RETRY_AFTER]
-                .to_str()
-                .unwrap()
-                .parse::<u64>()
-                .unwrap()
-        };
+        let busy = || Refusal::from(Error::Busy { retry_after: Duration::from_secs(10) });
+        let told =
+            |random| busy().into_response(random).headers()[RETRY_AFTER].to_str().unwrap().parse::<u64>().unwrap();
         assert_eq!(busy().status, StatusCode::TOO_MANY_REQUESTS);
         assert_eq!((told(0), told(7), told(10), told(11)), (10, 17, 20, 10));
     }
@@ -176,9 +153,6 @@ mod tests {
     #[test]
     fn a_read_that_fails_is_a_miss_and_an_overload_is_not() {
         assert_eq!(Refusal::of_read(Error::Evicted).status, StatusCode::NOT_FOUND);
-        assert_eq!(
-            Refusal::of_read(Error::Busy { retry_after: COME_BACK }).status,
-            StatusCode::TOO_MANY_REQUESTS
-        );
+        assert_eq!(Refusal::of_read(Error::Busy { retry_after: COME_BACK }).status, StatusCode::TOO_MANY_REQUESTS);
     }
 }

@@ -56,14 +56,7 @@ pub(crate) async fn answer(
     let scope = crate::scope::of_query(parts.uri.query())?;
     let key = surface.key(parts.uri.path(), scope, &site.settings)?;
     let (manner, counters) = (surface.manner(), site.metrics.of(surface));
-    let exchange = Exchange {
-        site,
-        cache,
-        parts,
-        key,
-        manner,
-        counters,
-    };
+    let exchange = Exchange { site, cache, parts, key, manner, counters };
     match parts.method {
         Method::GET => exchange.get().await,
         Method::HEAD => exchange.head().await,
@@ -76,12 +69,7 @@ pub(crate) async fn answer(
 
 impl Exchange<'_> {
     async fn get(&self) -> Result<Response<Answer>, Refusal> {
-        let found = self
-            .cache
-            .get(&self.key)
-            .await
-            .map_err(Refusal::of_read)?
-            .ok_or_else(Refusal::miss)?;
+        let found = self.cache.get(&self.key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
         let headers = &self.parts.headers;
         let etag = ETag::of(found.version);
         let mut response = Response::new(Answer::Empty);
@@ -107,11 +95,7 @@ impl Exchange<'_> {
             Asked::Whole => *response.body_mut() = self.send(found.body)?,
             Asked::Part(part) => {
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                set(
-                    response.headers_mut(),
-                    CONTENT_RANGE,
-                    &format!("bytes {}-{}/{length}", part.start, part.end - 1),
-                );
+                set(response.headers_mut(), CONTENT_RANGE, &format!("bytes {}-{}/{length}", part.start, part.end - 1));
                 *response.body_mut() = self.send(found.body.select(part))?;
             }
             Asked::Unsatisfiable => {
@@ -132,11 +116,7 @@ impl Exchange<'_> {
                 Ok(Answer::held(bytes, held))
             }
             Body::Pieces(body) => {
-                let held = self
-                    .site
-                    .memory
-                    .hold(body.remaining().min(STREAM_MEMORY))
-                    .ok_or_else(overload)?;
+                let held = self.site.memory.hold(body.remaining().min(STREAM_MEMORY)).ok_or_else(overload)?;
                 Ok(Answer::stream(body, held, Arc::clone(self.counters)))
             }
         }
@@ -145,12 +125,7 @@ impl Exchange<'_> {
     async fn head(&self) -> Result<Response<Answer>, Refusal> {
         // What has attributes, or depends on other artifacts, has to be read; for the rest the index knows enough.
         let (length, version, attributes) = if self.manner.keeps_type || self.key.kind() == Kind::Action {
-            let found = self
-                .cache
-                .get(&self.key)
-                .await
-                .map_err(Refusal::of_read)?
-                .ok_or_else(Refusal::miss)?;
+            let found = self.cache.get(&self.key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
             (found.length, found.version, found.attributes)
         } else {
             let found = self.cache.has(&self.key).ok_or_else(Refusal::miss)?;
@@ -175,10 +150,7 @@ impl Exchange<'_> {
                 .filter(|_| self.manner.keeps_type)
                 .and_then(|value| HeaderValue::from_bytes(value).ok())
         };
-        headers.insert(
-            CONTENT_TYPE,
-            kept(TYPE_ATTRIBUTE).unwrap_or_else(|| self.manner.content_type.clone()),
-        );
+        headers.insert(CONTENT_TYPE, kept(TYPE_ATTRIBUTE).unwrap_or_else(|| self.manner.content_type.clone()));
         if let Some(encoding) = kept(ENCODING_ATTRIBUTE) {
             headers.insert(CONTENT_ENCODING, encoding);
         }
@@ -205,10 +177,7 @@ impl Exchange<'_> {
 
     fn hold_for_upload(&self, length: Option<u64>) -> Result<crate::memory::Held, Refusal> {
         let bytes = length.unwrap_or(u64::MAX).min(UPLOAD_MEMORY);
-        self.site
-            .memory
-            .hold(bytes)
-            .ok_or_else(|| Refusal::overload("too many uploads are under way"))
+        self.site.memory.hold(bytes).ok_or_else(|| Refusal::overload("too many uploads are under way"))
     }
 
     /// What is kept beside the body.
@@ -230,9 +199,7 @@ impl Exchange<'_> {
             if value.len() > MAX_TYPE_LEN {
                 return Err(Refusal::bad_request("a content type or encoding has at most 256 bytes"));
             }
-            attributes = attributes
-                .with(name, value)
-                .map_err(|error| Refusal::bad_request(error.to_string()))?;
+            attributes = attributes.with(name, value).map_err(|error| Refusal::bad_request(error.to_string()))?;
         }
         Ok(attributes)
     }
@@ -268,10 +235,7 @@ fn stored(version: Version) -> Response<Answer> {
 }
 
 fn precondition_failed() -> Refusal {
-    Refusal::new(
-        StatusCode::PRECONDITION_FAILED,
-        "what is there is not what the request expects",
-    )
+    Refusal::new(StatusCode::PRECONDITION_FAILED, "what is there is not what the request expects")
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

@@ -32,10 +32,7 @@ impl Prober {
     async fn failure(&self, cache: &Cache, runtime: &dyn Runtime) -> Option<String> {
         // Held while the probe runs: whoever comes meanwhile takes its outcome.
         let mut last = self.0.lock().await;
-        if let Some(outcome) = last
-            .as_ref()
-            .filter(|outcome| runtime.monotonic() < outcome.at + PROBE_HOLDS)
-        {
+        if let Some(outcome) = last.as_ref().filter(|outcome| runtime.monotonic() < outcome.at + PROBE_HOLDS) {
             return outcome.failure.clone();
         }
         let failure = match timeout(PROBE_TIMEOUT, cache.probe(runtime.random())).await {
@@ -46,10 +43,7 @@ impl Prober {
         if let Some(failure) = &failure {
             tracing::warn!(failure, "the readiness probe failed");
         }
-        *last = Some(Outcome {
-            at: runtime.monotonic(),
-            failure: failure.clone(),
-        });
+        *last = Some(Outcome { at: runtime.monotonic(), failure: failure.clone() });
         failure
     }
 }
@@ -60,20 +54,11 @@ pub(crate) async fn readiness(site: &Site) -> (bool, String) {
         return (false, recovering(site));
     };
     if site.is_draining() {
-        return (
-            false,
-            "{\"ready\":false,\"phase\":\"draining\",\"message\":\"shutting down\"}\n".to_owned(),
-        );
+        return (false, "{\"ready\":false,\"phase\":\"draining\",\"message\":\"shutting down\"}\n".to_owned());
     }
     match site.prober.failure(cache, &*site.runtime).await {
         None => (true, "{\"ready\":true,\"phase\":\"serving\"}\n".to_owned()),
-        Some(why) => (
-            false,
-            format!(
-                "{{\"ready\":false,\"phase\":\"failing\",\"message\":{}}}\n",
-                json_string(&why)
-            ),
-        ),
+        Some(why) => (false, format!("{{\"ready\":false,\"phase\":\"failing\",\"message\":{}}}\n", json_string(&why))),
     }
 }
 

@@ -33,13 +33,8 @@ fn checked(key: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, InvalidKey> {
     if key.contains(&0) {
         return Err(InvalidKey::Forbidden("a key holds no NUL"));
     }
-    if key
-        .split(|byte| *byte == b'/')
-        .any(|segment| segment == b"." || segment == b"..")
-    {
-        return Err(InvalidKey::Forbidden(
-            "a key is no way through a tree: '.' and '..' are refused",
-        ));
+    if key.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b"..") {
+        return Err(InvalidKey::Forbidden("a key is no way through a tree: '.' and '..' are refused"));
     }
     Ok(key)
 }

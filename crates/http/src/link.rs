@@ -38,12 +38,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(site: Arc<Site>) -> Arc<Shared> {
-        Arc::new(Shared {
-            site,
-            turns: AtomicU64::new(0),
-            lingers: AtomicBool::new(false),
-            task: AtomicWaker::new(),
-        })
+        Arc::new(Shared { site, turns: AtomicU64::new(0), lingers: AtomicBool::new(false), task: AtomicWaker::new() })
     }
 
     /// A request begins; it ends when the guard is dropped.
@@ -119,16 +114,12 @@ impl Link {
             }
             let busy = turns % 2 == 1;
             let idle_deadline = self.moved + self.idle_timeout;
-            let head_deadline = self
-                .head_since
-                .map_or(idle_deadline, |since| since + self.header_timeout);
+            let head_deadline = self.head_since.map_or(idle_deadline, |since| since + self.header_timeout);
             let deadline = idle_deadline.min(head_deadline);
             if !busy && Instant::now() >= deadline {
                 return Err(io::ErrorKind::TimedOut.into());
             }
-            let timer = self
-                .timer
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             // The head may have begun after the timer was set for the idle timeout.
             if timer.deadline() > deadline && self.head_since.is_some() {
                 timer.as_mut().reset(deadline);
@@ -136,11 +127,7 @@ impl Link {
             if timer.as_mut().poll(cx).is_pending() {
                 return Ok(());
             }
-            let next = if busy {
-                Instant::now() + self.idle_timeout
-            } else {
-                deadline
-            };
+            let next = if busy { Instant::now() + self.idle_timeout } else { deadline };
             timer.as_mut().reset(next);
         }
     }

@@ -14,10 +14,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(limit: u64) -> Arc<Memory> {
-        Arc::new(Memory {
-            held: AtomicU64::new(0),
-            limit,
-        })
+        Arc::new(Memory { held: AtomicU64::new(0), limit })
     }
 
     /// Takes `bytes` until the answer is dropped; `None` where that would exceed the limit.
@@ -26,9 +23,7 @@ impl Memory {
             return Some(Held(None));
         }
         let room = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.limit);
-        self.held
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
-            .ok()?;
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
         Some(Held(Some((Arc::clone(self), bytes))))
     }
 

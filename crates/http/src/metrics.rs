@@ -11,9 +11,8 @@ use crate::site::Site;
 use crate::surface::Surface;
 
 /// The statuses that are told apart; the rest are counted as 0.
-const STATUSES: [u16; 19] = [
-    0, 200, 201, 204, 206, 304, 400, 404, 405, 408, 409, 412, 413, 415, 416, 429, 500, 503, 507,
-];
+const STATUSES: [u16; 19] =
+    [0, 200, 201, 204, 206, 304, 400, 404, 405, 408, 409, 412, 413, 415, 416, 429, 500, 503, 507];
 
 /// The methods that are told apart.
 const METHODS: [&str; 5] = ["GET", "HEAD", "PUT", "DELETE", "other"];
@@ -48,11 +47,7 @@ impl SurfaceCounters {
     }
 
     pub(crate) fn total_requests(&self) -> u64 {
-        self.requests
-            .iter()
-            .flatten()
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum()
+        self.requests.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -73,18 +68,8 @@ impl Metrics {
 pub(crate) fn render(site: &Site) -> String {
     let mut text = Text(String::with_capacity(16 * 1024));
     requests(&mut text, &site.metrics);
-    text.one(
-        "kura_http_connections",
-        "gauge",
-        "Open connections.",
-        site.metrics.connections.load(Ordering::Relaxed),
-    );
-    text.one(
-        "kura_http_memory_in_flight_bytes",
-        "gauge",
-        "Bytes of bodies in memory.",
-        site.memory.held(),
-    );
+    text.one("kura_http_connections", "gauge", "Open connections.", site.metrics.connections.load(Ordering::Relaxed));
+    text.one("kura_http_memory_in_flight_bytes", "gauge", "Bytes of bodies in memory.", site.memory.held());
     let ready = u8::from(site.cache().is_some());
     text.one("kura_recovered", "gauge", "Whether recovery is done.", ready);
     if let Some(cache) = site.cache() {
@@ -95,11 +80,7 @@ pub(crate) fn render(site: &Site) -> String {
 }
 
 fn requests(text: &mut Text, metrics: &Metrics) {
-    text.head(
-        "kura_http_requests_total",
-        "counter",
-        "Requests answered, by surface, method and status.",
-    );
+    text.head("kura_http_requests_total", "counter", "Requests answered, by surface, method and status.");
     for surface in Surface::ALL {
         for (method, counts) in METHODS.iter().zip(&metrics.of(surface).requests) {
             for (status, count) in STATUSES.iter().zip(counts) {
@@ -113,9 +94,7 @@ fn requests(text: &mut Text, metrics: &Metrics) {
     }
     type Read = fn(&SurfaceCounters) -> &AtomicU64;
     let bytes: [(&str, &str, Read); 2] = [
-        ("kura_http_received_bytes_total", "Bytes of bodies received.", |of| {
-            &of.received
-        }),
+        ("kura_http_received_bytes_total", "Bytes of bodies received.", |of| &of.received),
         ("kura_http_sent_bytes_total", "Bytes of bodies sent.", |of| &of.sent),
     ];
     for (name, help, read) in bytes {
@@ -131,26 +110,14 @@ fn kinds(text: &mut Text, stats: &[(kura_cache::Kind, kura_cache::KindStats)]) {
     type Read = fn(&kura_cache::KindStats) -> u64;
     let families: [(&str, &str, Read); 7] = [
         ("kura_cache_hits_total", "Artifacts asked for and served.", |of| of.hits),
-        ("kura_cache_misses_total", "Artifacts asked for and not served.", |of| {
-            of.misses
+        ("kura_cache_misses_total", "Artifacts asked for and not served.", |of| of.misses),
+        ("kura_cache_incomplete_total", "Of the misses, action results that name what is not there.", |of| {
+            of.incomplete
         }),
-        (
-            "kura_cache_incomplete_total",
-            "Of the misses, action results that name what is not there.",
-            |of| of.incomplete,
-        ),
         ("kura_cache_stored_total", "Artifacts stored.", |of| of.stored),
-        (
-            "kura_cache_known_total",
-            "Blobs sent again while they were there.",
-            |of| of.known,
-        ),
-        ("kura_cache_hit_bytes_total", "Bytes of artifacts found.", |of| {
-            of.hit_bytes
-        }),
-        ("kura_cache_stored_bytes_total", "Bytes of artifacts stored.", |of| {
-            of.stored_bytes
-        }),
+        ("kura_cache_known_total", "Blobs sent again while they were there.", |of| of.known),
+        ("kura_cache_hit_bytes_total", "Bytes of artifacts found.", |of| of.hit_bytes),
+        ("kura_cache_stored_bytes_total", "Bytes of artifacts stored.", |of| of.stored_bytes),
     ];
     for (name, help, read) in families {
         text.head(name, "counter", help);
@@ -161,104 +128,39 @@ fn kinds(text: &mut Text, stats: &[(kura_cache::Kind, kura_cache::KindStats)]) {
 }
 
 fn store(text: &mut Text, stats: &Stats) {
-    text.one(
-        "kura_store_index_entries",
-        "gauge",
-        "Artifacts and tombstones in the index.",
-        stats.index_entries,
-    );
-    text.one(
-        "kura_store_index_bytes",
-        "gauge",
-        "Memory of the index.",
-        stats.index_bytes,
-    );
+    text.one("kura_store_index_entries", "gauge", "Artifacts and tombstones in the index.", stats.index_entries);
+    text.one("kura_store_index_bytes", "gauge", "Memory of the index.", stats.index_bytes);
     text.head("kura_store_segments", "gauge", "Segments in the ring, by sort.");
-    text.labelled(
-        "kura_store_segments",
-        "sort=\"shared\"",
-        stats.segments - stats.solo_segments,
-    );
+    text.labelled("kura_store_segments", "sort=\"shared\"", stats.segments - stats.solo_segments);
     text.labelled("kura_store_segments", "sort=\"solo\"", stats.solo_segments);
-    text.one(
-        "kura_store_live_bytes",
-        "gauge",
-        "Bytes of records that can be read.",
-        stats.live_bytes,
-    );
-    text.one(
-        "kura_store_budget_bytes",
-        "gauge",
-        "The most that the data directory may occupy.",
-        stats.budget,
-    );
+    text.one("kura_store_live_bytes", "gauge", "Bytes of records that can be read.", stats.live_bytes);
+    text.one("kura_store_budget_bytes", "gauge", "The most that the data directory may occupy.", stats.budget);
     text.head("kura_store_used_bytes", "gauge", "What the ledger counts, by category.");
     for (category, bytes) in &stats.used {
         text.labelled("kura_store_used_bytes", &format!("category=\"{category}\""), bytes);
     }
     let counters: [(&str, &str, u64); 12] = [
         ("kura_store_evictions_total", "Segments unlinked.", stats.evictions),
-        (
-            "kura_store_shed_records_total",
-            "Live records dropped to make room.",
-            stats.shed_records,
-        ),
-        (
-            "kura_store_shed_bytes_total",
-            "Bytes of live records dropped to make room.",
-            stats.shed_bytes,
-        ),
+        ("kura_store_shed_records_total", "Live records dropped to make room.", stats.shed_records),
+        ("kura_store_shed_bytes_total", "Bytes of live records dropped to make room.", stats.shed_bytes),
         (
             "kura_store_lost_leases_total",
             "Records shed within their lease: above zero, the budget is too small.",
             stats.lost_leases,
         ),
-        (
-            "kura_store_rotations_total",
-            "Full segments that a new one took over from.",
-            stats.rotations,
-        ),
-        (
-            "kura_store_promotions_total",
-            "Large artifacts kept by renaming.",
-            stats.promotions,
-        ),
-        (
-            "kura_store_compactions_total",
-            "Mostly dead segments emptied.",
-            stats.compactions,
-        ),
-        (
-            "kura_store_swept_total",
-            "Leftovers of a crash removed at the start.",
-            stats.swept,
-        ),
+        ("kura_store_rotations_total", "Full segments that a new one took over from.", stats.rotations),
+        ("kura_store_promotions_total", "Large artifacts kept by renaming.", stats.promotions),
+        ("kura_store_compactions_total", "Mostly dead segments emptied.", stats.compactions),
+        ("kura_store_swept_total", "Leftovers of a crash removed at the start.", stats.swept),
         ("kura_store_damaged_total", "Records that did not hold.", stats.damaged),
-        (
-            "kura_store_broken_off_total",
-            "Answers broken off to keep the budget.",
-            stats.broken_off,
-        ),
-        (
-            "kura_store_failed_segments_total",
-            "Segments whose sync failed.",
-            stats.failed_segments,
-        ),
-        (
-            "kura_store_written_bytes_total",
-            "Body bytes acknowledged.",
-            stats.bytes_written,
-        ),
+        ("kura_store_broken_off_total", "Answers broken off to keep the budget.", stats.broken_off),
+        ("kura_store_failed_segments_total", "Segments whose sync failed.", stats.failed_segments),
+        ("kura_store_written_bytes_total", "Body bytes acknowledged.", stats.bytes_written),
     ];
     for (name, help, value) in counters {
         text.one(name, "counter", help, value);
     }
-    text.one(
-        "kura_store_shed_age_seconds",
-        "gauge",
-        "How old the last shed record was.",
-        stats.shed_age.as_secs_f64(),
-    );
+    text.one("kura_store_shed_age_seconds", "gauge", "How old the last shed record was.", stats.shed_age.as_secs_f64());
     text.one(
         "kura_store_read_only",
         "gauge",

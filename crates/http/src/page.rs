@@ -39,16 +39,10 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
 }
 
 async fn document(headers: HeaderMap) -> Response {
-    let address = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .filter(|host| is_address(host));
+    let address = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_address(host));
     let document = DOCUMENT.replace(ADDRESS, address.unwrap_or("localhost:8380"));
-    let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (CACHE_CONTROL, "no-store"),
-    ];
+    let headers =
+        [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-store")];
     (headers, document).into_response()
 }
 
@@ -56,9 +50,7 @@ async fn document(headers: HeaderMap) -> Response {
 fn is_address(host: &str) -> bool {
     !host.is_empty()
         && host.len() <= 255
-        && host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
 }
 
 async fn up() -> Response {
@@ -67,28 +59,16 @@ async fn up() -> Response {
 
 async fn ready(State(site): State<Arc<Site>>) -> Response {
     let (ready, why) = readiness(&site).await;
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(CONTENT_TYPE, JSON), (CACHE_CONTROL, "no-store")], why).into_response()
 }
 
 async fn prometheus(State(site): State<Arc<Site>>) -> Response {
-    (
-        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        metrics::render(&site),
-    )
-        .into_response()
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(&site)).into_response()
 }
 
 async fn nobodys() -> Response {
-    (
-        StatusCode::NOT_FOUND,
-        [(CONTENT_TYPE, JSON)],
-        json_message("nothing is served under this path: see /"),
-    )
+    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, JSON)], json_message("nothing is served under this path: see /"))
         .into_response()
 }
 
@@ -114,11 +94,7 @@ fn figures(site: &Site) -> String {
     let used: u64 = store.used.iter().map(|(_, bytes)| bytes).sum();
     let kinds = cache.kind_stats();
     let sum = |read: fn(&kura_cache::KindStats) -> u64| kinds.iter().map(|(_, of)| read(of)).sum::<u64>();
-    let shed_age = if store.shed_records > 0 {
-        store.shed_age.as_secs().to_string()
-    } else {
-        "null".to_owned()
-    };
+    let shed_age = if store.shed_records > 0 { store.shed_age.as_secs().to_string() } else { "null".to_owned() };
     format!(
         "{{\"serving\":true,\"requests\":{requests},\"hits\":{},\"misses\":{},\"hit_bytes\":{},\"stored\":{},\"stored_bytes\":{},\
          \"artifacts\":{},\"segments\":{},\"used\":{used},\"live\":{},\"budget\":{},\"shed_age_seconds\":{shed_age},\"lost_leases\":{},\"read_only\":{}}}\n",

@@ -32,11 +32,7 @@ pub(crate) fn asked(header: &[u8], length: u64) -> Asked {
         (Number::Absent, Number::Is(suffix)) => length.saturating_sub(suffix)..length,
         _ => return Asked::Whole,
     };
-    if range.is_empty() {
-        Asked::Unsatisfiable
-    } else {
-        Asked::Part(range)
-    }
+    if range.is_empty() { Asked::Unsatisfiable } else { Asked::Part(range) }
 }
 
 enum Number {
@@ -79,12 +75,7 @@ mod tests {
 
     #[test]
     fn a_range_past_the_end_cannot_be_satisfied() {
-        for header in [
-            &b"bytes=10-"[..],
-            b"bytes=10-11",
-            b"bytes=99999999999999999999-",
-            b"bytes=-0",
-        ] {
+        for header in [&b"bytes=10-"[..], b"bytes=10-11", b"bytes=99999999999999999999-", b"bytes=-0"] {
             assert_eq!(asked(header, 10), Asked::Unsatisfiable, "{}", header.escape_ascii());
         }
         assert_eq!(asked(b"bytes=0-", 0), Asked::Unsatisfiable);

@@ -25,18 +25,13 @@ pub(crate) fn of_query(query: Option<&str>) -> Result<Scope, InvalidKey> {
             _ => {}
         }
     }
-    Ok(Scope {
-        tenant: tenant.unwrap_or_default(),
-        namespace: namespace.unwrap_or_default(),
-    })
+    Ok(Scope { tenant: tenant.unwrap_or_default(), namespace: namespace.unwrap_or_default() })
 }
 
 fn text(value: &str) -> Result<String, InvalidKey> {
     let spaced = value.replace('+', " ");
     let decoded = key::decode(&spaced)?;
-    str::from_utf8(&decoded)
-        .map(str::to_owned)
-        .map_err(|_| InvalidKey::Name)
+    str::from_utf8(&decoded).map(str::to_owned).map_err(|_| InvalidKey::Name)
 }
 
 #[cfg(test)]
@@ -63,14 +58,9 @@ mod tests {
 
     #[test]
     fn names_that_are_none_are_refused() {
-        for query in [
-            "tenant_id=",
-            "tenant_id=..",
-            "namespace_id=a%2Fb",
-            "tenant_id=%ff",
-            "tenant_id=%0",
-            "project_handle",
-        ] {
+        for query in
+            ["tenant_id=", "tenant_id=..", "namespace_id=a%2Fb", "tenant_id=%ff", "tenant_id=%0", "project_handle"]
+        {
             assert!(said(query).is_err(), "{query}");
         }
     }

@@ -87,32 +87,18 @@ impl Server {
     /// What steers it.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle {
-            site: Arc::clone(&self.site),
-            drain: self.drain.clone(),
-            drained: self.drained.subscribe(),
-        }
+        Handle { site: Arc::clone(&self.site), drain: self.drain.clone(), drained: self.drained.subscribe() }
     }
 
     /// Serves until [`Handle::drain`] has ended.
     pub async fn run(self) {
-        let Server {
-            listener,
-            site,
-            drain,
-            drained,
-        } = self;
+        let Server { listener, site, drain, drained } = self;
         let mut connections = Connections::new(site);
         let permits = Arc::clone(&connections.permits);
         let within = {
             let mut asked = drain.subscribe();
             let asked = async move {
-                asked
-                    .wait_for(Option::is_some)
-                    .await
-                    .ok()
-                    .and_then(|within| *within)
-                    .unwrap_or_default()
+                asked.wait_for(Option::is_some).await.ok().and_then(|within| *within).unwrap_or_default()
             };
             let mut asked = pin!(asked);
             loop {
@@ -149,9 +135,7 @@ impl Handle {
 /// The next connection, once there may be one more.
 async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
-        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
-            std::future::pending().await
-        };
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else { std::future::pending().await };
         match listener.accept().await {
             Ok((stream, _)) => return (stream, permit),
             Err(error) if is_the_clients(&error) => {}
@@ -184,9 +168,7 @@ struct Connections {
 
 impl Connections {
     fn new(site: Arc<Site>) -> Connections {
-        let permits = Arc::new(Semaphore::new(
-            site.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS),
-        ));
+        let permits = Arc::new(Semaphore::new(site.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         Connections {
             pages: page::routes(Arc::clone(&site)),
             permits,
@@ -212,12 +194,7 @@ impl Connections {
         self.next += 1;
         self.open.lock().insert(number, Arc::clone(&shared));
         self.site.metrics.connections.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry {
-            number,
-            open: Arc::clone(&self.open),
-            site: Arc::clone(&self.site),
-            _permit: permit,
-        };
+        let entry = Entry { number, open: Arc::clone(&self.open), site: Arc::clone(&self.site), _permit: permit };
         let pages = self.pages.clone();
         self.tasks.spawn(async move {
             let _entry = entry;
@@ -258,10 +235,7 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, pages: Router) {
         let shared = Arc::clone(&shared);
         service_fn(move |request| service::serve(Arc::clone(&shared), pages.clone(), request))
     };
-    let connection = http1::Builder::new()
-        .half_close(true)
-        .max_header_size(MAX_HEAD)
-        .serve_connection(link, requests);
+    let connection = http1::Builder::new().half_close(true).max_header_size(MAX_HEAD).serve_connection(link, requests);
     let mut connection = pin!(connection);
     let mut told = false;
     let ended = std::future::poll_fn(|cx| {

@@ -34,17 +34,13 @@ pub(crate) async fn serve(
             let mut response = response.unwrap_or_else(|refusal| refusal.into_response(site.runtime.random()));
             if !body.is_over() && !Box::pin(body.discard()).await {
                 turn.0.linger();
-                response
-                    .headers_mut()
-                    .insert(CONNECTION, HeaderValue::from_static("close"));
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response
         }
     };
     if site.is_draining() {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     site.metrics.of(surface).answered(&parts.method, response.status());
     Ok(response)

@@ -47,8 +47,7 @@ impl Site {
     /// # Errors
     /// 503 while recovery runs.
     pub(crate) fn recovered(&self) -> Result<&Cache, Refusal> {
-        self.cache()
-            .ok_or_else(|| Refusal::unavailable("recovery is under way: see /ready"))
+        self.cache().ok_or_else(|| Refusal::unavailable("recovery is under way: see /ready"))
     }
 
     pub(crate) fn open(&self, cache: Cache) {

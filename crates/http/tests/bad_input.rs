@@ -24,11 +24,7 @@ fn put(path: &str, length: u64) -> String {
 async fn comes_to(site: &Site, metric: &str, expected: u64) {
     let asked = async { while site.metric(metric).await != expected {} };
     let came = tokio::time::timeout(PATIENCE, asked).await;
-    assert!(
-        came.is_ok(),
-        "{metric} is {} and not {expected}",
-        site.metric(metric).await
-    );
+    assert!(came.is_ok(), "{metric} is {} and not {expected}", site.metric(metric).await);
 }
 
 #[tokio::test]
@@ -50,16 +46,9 @@ async fn a_body_shorter_than_declared_is_refused_and_leaves_nothing() {
 #[tokio::test]
 async fn a_chunked_body_that_breaks_off_leaves_nothing() {
     let site = serving().await;
-    for broken in [
-        "5\r\nhel",
-        "zz\r\nhello\r\n0\r\n\r\n",
-        "5\r\nhelloXX0\r\n\r\n",
-        "fffffffffffffffff\r\nhello",
-    ] {
+    for broken in ["5\r\nhel", "zz\r\nhello\r\n0\r\n\r\n", "5\r\nhelloXX0\r\n\r\n", "fffffffffffffffff\r\nhello"] {
         let mut client = site.connect().await;
-        client
-            .send("PUT /http/broken/a HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
-            .await;
+        client.send("PUT /http/broken/a HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n").await;
         client.send(broken).await;
         client.stream.shutdown().await.unwrap();
         client.response().await.refused(400);
@@ -75,10 +64,7 @@ async fn a_client_that_vanishes_mid_body_leaves_nothing() {
     client.send(put("/http/gone/a", LARGE as u64)).await;
     client.send(noise(1 << 20, 1)).await;
     comes_to(&site, "kura_http_received_bytes_total{surface=\"http\"}", 1 << 20).await;
-    assert!(
-        site.metric("kura_store_used_bytes{category=\"solo\"}").await > LARGE as u64,
-        "its space is reserved"
-    );
+    assert!(site.metric("kura_store_used_bytes{category=\"solo\"}").await > LARGE as u64, "its space is reserved");
     drop(client);
     comes_to(&site, "kura_store_used_bytes{category=\"solo\"}", 0).await;
     comes_to(&site, "kura_http_memory_in_flight_bytes", 0).await;
@@ -124,9 +110,7 @@ async fn three_gibibytes_against_a_budget_of_one_are_refused_before_the_body() {
         refused.refused(413);
         assert_eq!(refused.header("connection"), Some("close"));
         let mut client = site.connect().await;
-        client
-            .send(put(&path, 3 << 30).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n"))
-            .await;
+        client.send(put(&path, 3 << 30).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n")).await;
         client.response().await.refused(413);
     }
     assert_eq!(site.metric("kura_http_received_bytes_total{surface=\"http\"}").await, 0);
@@ -150,9 +134,7 @@ async fn a_client_that_sends_on_after_a_refusal_can_still_read_why() {
 async fn a_body_of_unknown_length_that_grows_too_large_is_refused() {
     let site = serving().await;
     let mut client = site.connect().await;
-    client
-        .send("PUT /http/grows/a HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
-        .await;
+    client.send("PUT /http/grows/a HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n").await;
     let piece = noise(1 << 20, 1);
     for _ in 0..40 {
         // The server may have closed before all is sent.
@@ -171,22 +153,11 @@ async fn keys_that_are_none_are_refused_on_every_surface() {
     let site = serving().await;
     let long = "k".repeat(5000);
     let bad = ["..", ".", "%2e%2e", "a%00b", "%", "%zz", &long];
-    for surface in [
-        "/http/ns/",
-        "/cache/",
-        "/ccache/",
-        "/ccache/ab/",
-        "/ccache/ac/",
-        "/cas/",
-        "/ac/",
-        "/prefix/cas/",
-    ] {
+    for surface in ["/http/ns/", "/cache/", "/ccache/", "/ccache/ab/", "/ccache/ac/", "/cas/", "/ac/", "/prefix/cas/"] {
         for key in bad {
             let path = format!("{surface}{key}");
             for method in ["GET", "HEAD", "PUT"] {
-                let refused = site
-                    .request(method, &path, "", if method == "PUT" { b"body" } else { b"" })
-                    .await;
+                let refused = site.request(method, &path, "", if method == "PUT" { b"body" } else { b"" }).await;
                 assert_eq!(refused.status, 400, "{method} {path}");
             }
         }
@@ -208,21 +179,13 @@ async fn keys_that_are_none_are_refused_on_every_surface() {
 #[tokio::test]
 async fn raw_nul_and_other_garbage_in_the_request_line_is_refused() {
     let site = serving().await;
-    for line in [
-        "GET /http/ns/a\0b HTTP/1.1",
-        "GET /http/ns/a b HTTP/1.1",
-        "\0\0\0\0",
-        "GET",
-        "PUT /http/ns/a HTTP/9.9",
-    ] {
+    for line in
+        ["GET /http/ns/a\0b HTTP/1.1", "GET /http/ns/a b HTTP/1.1", "\0\0\0\0", "GET", "PUT /http/ns/a HTTP/9.9"]
+    {
         let mut client = site.connect().await;
         client.send(format!("{line}\r\nHost: test\r\n\r\n")).await;
         let said = client.closed().await;
-        assert!(
-            said.is_empty() || said.starts_with(b"HTTP/1.1 400"),
-            "{line:?}: {}",
-            said.escape_ascii()
-        );
+        assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 400"), "{line:?}: {}", said.escape_ascii());
     }
     assert_eq!(site.get("/up").await.status, 200);
 }
@@ -232,11 +195,7 @@ async fn lengths_that_are_none_are_refused() {
     let site = serving().await;
     for length in ["-1", "x", "1e3", "99999999999999999999999", "5\r\nContent-Length: 6"] {
         let mut client = site.connect().await;
-        client
-            .send(format!(
-                "PUT /http/ns/a HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\nhello"
-            ))
-            .await;
+        client.send(format!("PUT /http/ns/a HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\nhello")).await;
         assert!(client.closed().await.starts_with(b"HTTP/1.1 400"), "{length}");
     }
     let mut client = site.connect().await;
@@ -247,10 +206,7 @@ async fn lengths_that_are_none_are_refused() {
 
 #[tokio::test]
 async fn a_client_that_stalls_mid_body_is_dropped_and_its_reservation_comes_back() {
-    let settings = ServerSettings {
-        idle_timeout: Duration::from_millis(100),
-        ..ServerSettings::default()
-    };
+    let settings = ServerSettings { idle_timeout: Duration::from_millis(100), ..ServerSettings::default() };
     let (site, store) = Site::serving(settings).await;
     let solo = |store: &kura_store::Store| store.stats().used.iter().find(|(name, _)| *name == "solo").unwrap().1;
     assert_eq!(solo(&store), 0);
@@ -266,11 +222,8 @@ async fn a_client_that_stalls_mid_body_is_dropped_and_its_reservation_comes_back
 
 #[tokio::test]
 async fn a_client_that_dawdles_is_dropped() {
-    let settings = ServerSettings {
-        upload_pace: 1 << 30,
-        pace_window: Duration::from_millis(5),
-        ..ServerSettings::default()
-    };
+    let settings =
+        ServerSettings { upload_pace: 1 << 30, pace_window: Duration::from_millis(5), ..ServerSettings::default() };
     let (site, _store) = Site::serving(settings).await;
     let mut client = site.connect().await;
     client.send(put("/http/dawdles/a", 1 << 20)).await;
@@ -292,10 +245,7 @@ async fn a_client_that_dawdles_is_dropped() {
 
 #[tokio::test]
 async fn a_client_that_does_not_take_its_answer_is_dropped() {
-    let settings = ServerSettings {
-        idle_timeout: Duration::from_millis(100),
-        ..ServerSettings::default()
-    };
+    let settings = ServerSettings { idle_timeout: Duration::from_millis(100), ..ServerSettings::default() };
     let (site, _store) = Site::serving(settings).await;
     assert_eq!(site.put("/http/slow/a", &noise(LARGE, 1)).await.status, 200);
     let mut client = site.connect().await;
@@ -309,10 +259,7 @@ async fn a_client_that_does_not_take_its_answer_is_dropped() {
 
 #[tokio::test]
 async fn a_head_that_does_not_end_is_cut_off() {
-    let settings = ServerSettings {
-        header_timeout: Duration::from_millis(100),
-        ..ServerSettings::default()
-    };
+    let settings = ServerSettings { header_timeout: Duration::from_millis(100), ..ServerSettings::default() };
     let (site, _store) = Site::serving(settings).await;
     let mut client = site.connect().await;
     client.send("GET /up HTTP/1.1\r\nX-Slow").await;
@@ -330,11 +277,7 @@ async fn a_head_that_is_too_long_is_refused() {
     let head = format!("GET /up HTTP/1.1\r\nX-Long: {}\r\n\r\n", "x".repeat(200_000));
     let _ = client.stream.write_all(head.as_bytes()).await;
     let said = client.closed().await;
-    assert!(
-        said.is_empty() || said.starts_with(b"HTTP/1.1 431"),
-        "{}",
-        said.escape_ascii()
-    );
+    assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 431"), "{}", said.escape_ascii());
 }
 
 #[tokio::test]
@@ -343,15 +286,9 @@ async fn a_thousand_connections_that_send_nothing_hinder_nobody_and_are_closed()
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let _ = rustix::process::setrlimit(
         rustix::process::Resource::Nofile,
-        rustix::process::Rlimit {
-            current: limit.maximum,
-            ..limit
-        },
+        rustix::process::Rlimit { current: limit.maximum, ..limit },
     );
-    let settings = ServerSettings {
-        idle_timeout: Duration::from_secs(2),
-        ..ServerSettings::default()
-    };
+    let settings = ServerSettings { idle_timeout: Duration::from_secs(2), ..ServerSettings::default() };
     let (site, _store) = Site::serving(settings).await;
     let mut silent = Vec::new();
     for _ in 0..1000 {
@@ -370,10 +307,7 @@ async fn a_thousand_connections_that_send_nothing_hinder_nobody_and_are_closed()
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
-    let settings = ServerSettings {
-        max_connections: 2,
-        ..ServerSettings::default()
-    };
+    let settings = ServerSettings { max_connections: 2, ..ServerSettings::default() };
     let (site, _store) = Site::serving(settings).await;
     let mut first = site.connect().await;
     let mut second = site.connect().await;
@@ -389,10 +323,7 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
 
 #[tokio::test]
 async fn bodies_beyond_the_memory_in_flight_are_told_to_come_back() {
-    let settings = ServerSettings {
-        memory_in_flight: 100_000,
-        ..ServerSettings::default()
-    };
+    let settings = ServerSettings { memory_in_flight: 100_000, ..ServerSettings::default() };
     let (site, _store) = Site::serving(settings).await;
     let refused = site.put("/http/busy/a", &noise(200_000, 1)).await;
     refused.refused(429);

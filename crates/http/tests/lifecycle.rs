@@ -50,10 +50,7 @@ async fn ready_means_that_a_probe_was_written_and_read_back_and_costs_one_probe_
     let (site, store) = Site::serving(ServerSettings::default()).await;
     for _ in 0..20 {
         let ready = site.get("/ready").await;
-        assert_eq!(
-            (ready.status, ready.text().as_str()),
-            (200, "{\"ready\":true,\"phase\":\"serving\"}\n")
-        );
+        assert_eq!((ready.status, ready.text().as_str()), (200, "{\"ready\":true,\"phase\":\"serving\"}\n"));
     }
     assert_eq!(site.metric("kura_cache_stored_total{kind=\"probe\"}").await, 1);
     drop(store);
@@ -105,10 +102,8 @@ async fn metrics_say_what_an_operator_has_to_know() {
             Some(family) => assert!(declared.insert(family.split(' ').next().unwrap().to_owned()), "{line}"),
             None if !line.starts_with('#') => {
                 let name = line.split(['{', ' ']).next().unwrap();
-                let family = ["_bucket", "_sum", "_count"]
-                    .iter()
-                    .find_map(|end| name.strip_suffix(end))
-                    .unwrap_or(name);
+                let family =
+                    ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
                 assert!(declared.contains(family) || declared.contains(name), "{line}");
                 assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
             }
@@ -124,9 +119,7 @@ async fn the_page_tells_people_this_servers_own_address_and_nothing_hostile() {
     assert!(page.header("content-type").unwrap().starts_with("text/html"));
     assert!(page.text().contains("http://test/bazel"), "the Host header's");
     let mut client = site.connect().await;
-    client
-        .send("GET / HTTP/1.1\r\nHost: <script>alert(1)</script>\r\n\r\n")
-        .await;
+    client.send("GET / HTTP/1.1\r\nHost: <script>alert(1)</script>\r\n\r\n").await;
     assert!(!client.response().await.text().contains("alert(1)"));
     let status = site.get("/status.json").await;
     assert_eq!(status.header("content-type"), Some("application/json"));
@@ -142,12 +135,7 @@ async fn a_drain_closes_what_is_idle_and_lets_what_runs_end() {
     assert_eq!(idle.request("GET", "/up", "", b"").await.status, 200);
     let body = noise(1 << 20, 1);
     let mut running = site.connect().await;
-    running
-        .send(format!(
-            "PUT /http/drain/a HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        ))
-        .await;
+    running.send(format!("PUT /http/drain/a HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n", body.len())).await;
     running.send(&body[..1000]).await;
     while site.metric("kura_http_received_bytes_total{surface=\"http\"}").await < 1000 {}
     let drain = tokio::spawn({
@@ -161,29 +149,17 @@ async fn a_drain_closes_what_is_idle_and_lets_what_runs_end() {
     running.closed().await;
     assert_eq!(drain.await.unwrap(), Drained { aborted: 0 });
     site.server.await.unwrap();
-    assert!(
-        TcpStream::connect(site.address).await.is_err(),
-        "nothing is accepted any more"
-    );
+    assert!(TcpStream::connect(site.address).await.is_err(), "nothing is accepted any more");
 }
 
 #[tokio::test]
 async fn a_drain_cuts_off_what_does_not_end_in_time() {
     let (site, store) = Site::serving(ServerSettings::default()).await;
     let mut stuck = site.connect().await;
-    stuck
-        .send("PUT /http/drain/a HTTP/1.1\r\nHost: test\r\nContent-Length: 20000000\r\n\r\nbeginning")
-        .await;
+    stuck.send("PUT /http/drain/a HTTP/1.1\r\nHost: test\r\nContent-Length: 20000000\r\n\r\nbeginning").await;
     while site.metric("kura_http_received_bytes_total{surface=\"http\"}").await < 9 {}
-    assert_eq!(
-        site.handle.drain(Duration::from_millis(50)).await,
-        Drained { aborted: 1 }
-    );
+    assert_eq!(site.handle.drain(Duration::from_millis(50)).await, Drained { aborted: 1 });
     assert_eq!(stuck.closed().await, b"");
     store.shutdown().await.unwrap();
-    assert_eq!(
-        site.handle.drain(Duration::ZERO).await,
-        Drained { aborted: 1 },
-        "a second call tells the same"
-    );
+    assert_eq!(site.handle.drain(Duration::ZERO).await, Drained { aborted: 1 }, "a second call tells the same");
 }

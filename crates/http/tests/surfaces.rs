@@ -51,11 +51,7 @@ async fn an_action_result_is_a_miss_until_and_unless_all_that_it_names_is_there(
     let site = serving().await;
     let (hash, action) = (sha256(b"output"), sha256(b"action"));
     let (blob, result) = (format!("/cas/{hash}"), format!("/ac/{action}"));
-    assert_eq!(
-        site.put(&result, &action_result(&hash, 6)).await.status,
-        200,
-        "blobs may follow later"
-    );
+    assert_eq!(site.put(&result, &action_result(&hash, 6)).await.status, 200, "blobs may follow later");
     assert_eq!(site.get(&result).await.status, 404);
     assert_eq!(site.request("HEAD", &result, "", b"").await.status, 404);
     assert_eq!(site.put(&blob, b"output").await.status, 200);
@@ -67,28 +63,14 @@ async fn an_action_result_is_a_miss_until_and_unless_all_that_it_names_is_there(
 
 #[tokio::test]
 async fn what_is_no_action_result_is_refused_unless_the_prefix_is_opaque() {
-    let settings = ServerSettings {
-        opaque_prefixes: vec!["/moon".to_owned()],
-        ..ServerSettings::default()
-    };
+    let settings = ServerSettings { opaque_prefixes: vec!["/moon".to_owned()], ..ServerSettings::default() };
     let (site, _store) = Site::serving(settings).await;
     let action = sha256(b"action");
-    site.put(&format!("/ac/{action}"), b"these are ccache's own bytes")
-        .await
-        .refused(400);
+    site.put(&format!("/ac/{action}"), b"these are ccache's own bytes").await.refused(400);
     assert_eq!(site.get(&format!("/ac/{action}")).await.status, 404);
-    assert_eq!(
-        site.put(&format!("/moon/ac/{action}"), b"{\"exitCode\":0}")
-            .await
-            .status,
-        200
-    );
+    assert_eq!(site.put(&format!("/moon/ac/{action}"), b"{\"exitCode\":0}").await.status, 200);
     assert_eq!(site.get(&format!("/moon/ac/{action}")).await.text(), "{\"exitCode\":0}");
-    assert_eq!(
-        site.get(&format!("/ac/{action}")).await.status,
-        404,
-        "an opaque value is no result elsewhere"
-    );
+    assert_eq!(site.get(&format!("/ac/{action}")).await.status, 404, "an opaque value is no result elsewhere");
 }
 
 #[tokio::test]
@@ -126,10 +108,8 @@ async fn a_client_that_asks_first_need_not_send_a_blob_that_is_there() {
     let site = serving().await;
     let body = noise(100_000, 3);
     let path = format!("/cas/{}", sha256(&body));
-    let head = format!(
-        "PUT {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
-        body.len()
-    );
+    let head =
+        format!("PUT {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n", body.len());
     let mut client = site.connect().await;
     client.send(&head).await;
     assert_eq!(client.response().await.status, 100);
@@ -149,10 +129,7 @@ async fn gradle_stores_and_hits_and_overwrites() {
     assert_eq!(site.put(path, b"second").await.status, 200);
     let found = site.get(path).await;
     assert_eq!(found.text(), "second");
-    assert_eq!(
-        found.header("content-type"),
-        Some("application/vnd.gradle.build-cache-artifact.v1")
-    );
+    assert_eq!(found.header("content-type"), Some("application/vnd.gradle.build-cache-artifact.v1"));
     let refused = site.request("DELETE", path, "", b"").await;
     refused.refused(405);
     assert_eq!(refused.header("allow"), Some("GET, HEAD, PUT"));
@@ -165,10 +142,7 @@ async fn ccache_is_served_in_its_three_layouts() {
     let subdirs = "/ccache/01/23456789abcdef0123456789abcdef01234567";
     let bazel = format!("/ccache/ac/{}", sha256(b"key"));
     for path in [subdirs, &bazel] {
-        assert_eq!(
-            site.request("HEAD", path, "Accept-Encoding:\r\n", b"").await.status,
-            404
-        );
+        assert_eq!(site.request("HEAD", path, "Accept-Encoding:\r\n", b"").await.status, 404);
         assert_eq!(site.put(path, b"cCaC\0manifest").await.status, 200);
         assert_eq!(site.get(path).await.body, b"cCaC\0manifest");
         let found = site.request("HEAD", path, "", b"").await;
@@ -183,14 +157,7 @@ async fn ccache_is_served_in_its_three_layouts() {
 async fn generic_clients_store_paths_with_their_types_and_delete_them() {
     let site = serving().await;
     let path = "/http/tools/some/deep%20path.json";
-    let stored = site
-        .request(
-            "PUT",
-            path,
-            "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
-            b"{}",
-        )
-        .await;
+    let stored = site.request("PUT", path, "Content-Type: application/json\r\nContent-Encoding: gzip\r\n", b"{}").await;
     assert_eq!(stored.status, 200);
     for method in ["GET", "HEAD"] {
         let found = site.request(method, path, "", b"").await;
@@ -199,11 +166,7 @@ async fn generic_clients_store_paths_with_their_types_and_delete_them() {
         assert_eq!(found.header("etag"), stored.header("etag"));
         assert_eq!(found.header("content-length"), Some("2"));
     }
-    assert_eq!(
-        site.get("/http/other/some/deep%20path.json").await.status,
-        404,
-        "namespaces are apart"
-    );
+    assert_eq!(site.get("/http/other/some/deep%20path.json").await.status, 404, "namespaces are apart");
     assert_eq!(site.request("DELETE", path, "", b"").await.status, 204);
     assert_eq!(site.request("DELETE", path, "", b"").await.status, 404);
     assert_eq!(site.get(path).await.status, 404);
@@ -213,40 +176,24 @@ async fn generic_clients_store_paths_with_their_types_and_delete_them() {
 async fn tenants_and_namespaces_are_kept_apart() {
     let site = serving().await;
     let path = "/cache/0123456789abcdef0123456789abcdef";
-    assert_eq!(
-        site.put(&format!("{path}?tenant_id=acme&namespace_id=ios"), b"theirs")
-            .await
-            .status,
-        200
-    );
+    assert_eq!(site.put(&format!("{path}?tenant_id=acme&namespace_id=ios"), b"theirs").await.status, 200);
     assert_eq!(site.get(path).await.status, 404);
     assert_eq!(site.get(&format!("{path}?tenant_id=acme")).await.status, 404);
-    assert_eq!(
-        site.get(&format!("{path}?account_handle=acme&project_handle=ios"))
-            .await
-            .text(),
-        "theirs"
-    );
+    assert_eq!(site.get(&format!("{path}?account_handle=acme&project_handle=ios")).await.text(), "theirs");
     site.get(&format!("{path}?tenant_id=a%2Fb")).await.refused(400);
 }
 
 #[tokio::test]
 async fn bodies_of_all_sizes_come_back_whole_with_and_without_a_declared_length() {
     let site = serving().await;
-    for (at, length) in [0, 1, 255, 65_536, 262_145, 1_048_576, 1_048_577, 5_000_000, 9_000_000]
-        .into_iter()
-        .enumerate()
+    for (at, length) in [0, 1, 255, 65_536, 262_145, 1_048_576, 1_048_577, 5_000_000, 9_000_000].into_iter().enumerate()
     {
         let body = noise(length, at as u64);
         let path = format!("/http/sizes/{length}");
         assert_eq!(site.put(&path, &body).await.status, 200, "{length}");
         assert!(site.get(&path).await.body == body, "{length}");
         let mut client = site.connect().await;
-        client
-            .send(format!(
-                "PUT {path}-chunked HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
-            ))
-            .await;
+        client.send(format!("PUT {path}-chunked HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")).await;
         for piece in body.chunks(100_000) {
             client.send(format!("{:x}\r\n", piece.len())).await;
             client.send(piece).await;
@@ -279,26 +226,12 @@ async fn a_range_is_answered_with_just_that() {
             assert_eq!((refused.status, refused.body.len()), (416, 0));
             assert_eq!(refused.header("content-range"), Some(&*format!("bytes */{length}")));
         }
-        for odd in [
-            "bytes=0-1,5-6",
-            "bytes=--5",
-            "bytes=-5-7",
-            "bytes=9-2",
-            "lines=1-2",
-            "bytes=x",
-        ] {
+        for odd in ["bytes=0-1,5-6", "bytes=--5", "bytes=-5-7", "bytes=9-2", "lines=1-2", "bytes=x"] {
             let whole = ranged(odd).await;
             assert!(whole.status == 200 && whole.body == body, "{odd}");
         }
         let with = async |validator: &str| {
-            site.request(
-                "GET",
-                &path,
-                &format!("Range: bytes=0-0\r\nIf-Range: {validator}\r\n"),
-                b"",
-            )
-            .await
-            .status
+            site.request("GET", &path, &format!("Range: bytes=0-0\r\nIf-Range: {validator}\r\n"), b"").await.status
         };
         assert_eq!(with(etag).await, 206);
         assert_eq!(with("\"another\"").await, 200);
@@ -318,12 +251,7 @@ async fn conditions_are_weighed() {
     assert_eq!(status("PUT", "If-None-Match: *\r\n".to_owned()).await, 412);
     assert_eq!(status("DELETE", "If-Match: \"x\"\r\n".to_owned()).await, 412);
     assert_eq!(site.get(path).await.text(), "one");
-    assert_eq!(
-        site.request("PUT", path, &format!("If-Match: {etag}\r\n"), b"two")
-            .await
-            .status,
-        200
-    );
+    assert_eq!(site.request("PUT", path, &format!("If-Match: {etag}\r\n"), b"two").await.status, 200);
     assert_eq!(site.get(path).await.text(), "two");
 }
 

@@ -53,9 +53,6 @@ mod tests {
         ] {
             assert!(spelled(path).is_err(), "{path}");
         }
-        assert_eq!(
-            spelled(&format!("/http/ns/{}", "k".repeat(5000))),
-            Err(InvalidKey::TooLong)
-        );
+        assert_eq!(spelled(&format!("/http/ns/{}", "k".repeat(5000))), Err(InvalidKey::TooLong));
     }
 }

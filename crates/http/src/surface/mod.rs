@@ -23,13 +23,8 @@ pub(crate) enum Surface {
 }
 
 impl Surface {
-    pub(crate) const ALL: [Surface; 5] = [
-        Surface::Bazel,
-        Surface::Gradle,
-        Surface::Ccache,
-        Surface::Generic,
-        Surface::Page,
-    ];
+    pub(crate) const ALL: [Surface; 5] =
+        [Surface::Bazel, Surface::Gradle, Surface::Ccache, Surface::Generic, Surface::Page];
 
     /// The name that metrics use.
     pub(crate) fn name(self) -> &'static str {

@@ -44,18 +44,9 @@ impl Site {
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
         let progress = Arc::new(Progress::default());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(any, settings, Arc::clone(&runtime), Arc::clone(&progress))
-            .await
-            .unwrap();
+        let server = Server::bind(any, settings, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
         let (address, handle) = (server.local_addr().unwrap(), server.handle());
-        Site {
-            directory,
-            address,
-            handle,
-            server: tokio::spawn(server.run()),
-            runtime,
-            progress,
-        }
+        Site { directory, address, handle, server: tokio::spawn(server.run()), runtime, progress }
     }
 
     /// A server that serves.
@@ -73,18 +64,13 @@ impl Site {
         let disk = Arc::new(RealDisk::new(self.directory.path()));
         let mut settings = Settings::new(Geometry::standard(capacity));
         settings.durability = Durability::None;
-        let store = Store::open(disk, Arc::clone(&self.runtime), settings, Arc::clone(&self.progress))
-            .await
-            .unwrap();
+        let store = Store::open(disk, Arc::clone(&self.runtime), settings, Arc::clone(&self.progress)).await.unwrap();
         self.handle.open(Cache::new(store.clone(), Arc::clone(&self.runtime)));
         store
     }
 
     pub async fn connect(&self) -> Client {
-        Client {
-            stream: TcpStream::connect(self.address).await.unwrap(),
-            unread: Vec::new(),
-        }
+        Client { stream: TcpStream::connect(self.address).await.unwrap(), unread: Vec::new() }
     }
 
     /// One request on a connection of its own.
@@ -152,10 +138,7 @@ impl Client {
         } else {
             format!("Content-Length: {}\r\n", body.len())
         };
-        self.send(format!(
-            "{method} {path} HTTP/1.1\r\nHost: test\r\n{length}{headers}\r\n"
-        ))
-        .await;
+        self.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{length}{headers}\r\n")).await;
         self.send(body).await;
         self.response_to(method).await
     }
@@ -166,9 +149,7 @@ impl Client {
 
     /// The next response; of a body that is broken off, what came of it.
     pub async fn response_to(&mut self, method: &str) -> Response {
-        tokio::time::timeout(PATIENCE, self.read_response(method))
-            .await
-            .expect("no response came")
+        tokio::time::timeout(PATIENCE, self.read_response(method)).await.expect("no response came")
     }
 
     async fn read_response(&mut self, method: &str) -> Response {
@@ -176,19 +157,11 @@ impl Client {
             if let Some(at) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at + 4;
             }
-            assert!(
-                self.read_more().await,
-                "closed before a response: {:?}",
-                String::from_utf8_lossy(&self.unread)
-            );
+            assert!(self.read_more().await, "closed before a response: {:?}", String::from_utf8_lossy(&self.unread));
         };
         let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut response = Response {
-            status,
-            head,
-            body: Vec::new(),
-        };
+        let mut response = Response { status, head, body: Vec::new() };
         if method == "HEAD" || status == 304 || status == 204 || status == 100 {
             return response;
         }
@@ -208,9 +181,7 @@ impl Client {
     /// Waits until the server has closed the connection; what else it said.
     pub async fn closed(&mut self) -> Vec<u8> {
         let all = async { while self.read_more().await {} };
-        tokio::time::timeout(PATIENCE, all)
-            .await
-            .expect("the connection was not closed");
+        tokio::time::timeout(PATIENCE, all).await.expect("the connection was not closed");
         std::mem::take(&mut self.unread)
     }
 }

@@ -10,9 +10,6 @@ use parking_lot::Mutex;
 /// Capacity is never above this share of the filesystem.
 const MOST_OF_FILESYSTEM_PERCENT: u64 = 80;
 
-/// And this share of it, when nothing else is configured.
-const DEFAULT_PERCENT: u64 = 50;
-
 /// Bytes of uploads that are not committed yet are at most this share of the budget.
 const ADMITTED_DENOMINATOR: u64 = 2;
 
@@ -224,29 +221,10 @@ pub fn required_free(segment: u64, incoming: u64) -> u64 {
     segment.max(incoming).saturating_mul(2)
 }
 
-/// A capacity as it was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Capacity {
-    /// Half of the filesystem.
-    Default,
-    /// So many bytes.
-    Bytes(u64),
-    /// A share of the filesystem.
-    Percent(u8),
-}
-
-impl Capacity {
-    /// The budget that this means on a filesystem of `total` bytes: never above 80 % of it.
-    #[must_use]
-    pub fn on(self, total: u64) -> u64 {
-        let percent = |percent: u64| total / 100 * percent;
-        let wanted = match self {
-            Capacity::Default => percent(DEFAULT_PERCENT),
-            Capacity::Bytes(bytes) => bytes,
-            Capacity::Percent(share) => percent(u64::from(share)),
-        };
-        wanted.min(percent(MOST_OF_FILESYSTEM_PERCENT))
-    }
+/// The most that a store may have on a filesystem of `total` bytes: 80 % of it.
+#[must_use]
+pub fn most_of_filesystem(total: u64) -> u64 {
+    total / 100 * MOST_OF_FILESYSTEM_PERCENT
 }
 
 #[cfg(test)]
@@ -290,11 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn capacity_comes_from_the_filesystem_unless_configured() {
-        assert_eq!(Capacity::Default.on(1000), 500);
-        assert_eq!(Capacity::Percent(40).on(1000), 400);
-        assert_eq!(Capacity::Percent(95).on(1000), 800);
-        assert_eq!(Capacity::Bytes(700).on(1000), 700);
-        assert_eq!(Capacity::Bytes(900).on(1000), 800);
+    fn a_store_has_at_most_four_fifths_of_the_filesystem() {
+        assert_eq!(most_of_filesystem(1000), 800);
     }
 }

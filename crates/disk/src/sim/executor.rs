@@ -24,7 +24,7 @@ const MAX_STEPS: u64 = 2_000_000;
 const MAIN: u64 = 0;
 
 /// What a crash leaves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crash {
     /// The process was killed: what operations have completed stays.
     Process,

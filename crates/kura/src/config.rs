@@ -1,0 +1,169 @@
+//! The settings, checked: what the rest of the binary works with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kura_http::ServerSettings;
+use kura_store::Durability;
+
+use crate::layers::{ConfigError, Layers};
+use crate::settings::Setting;
+use crate::value::{self, Share};
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Auto,
+    Human,
+    Json,
+}
+
+/// Everything that an operator decided.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) capacity: Share,
+    pub(crate) min_free: Share,
+    pub(crate) durability: Durability,
+    pub(crate) max_artifact_size: u64,
+    pub(crate) lease: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) room_wait: Duration,
+    pub(crate) index_memory: Share,
+    pub(crate) open_files: usize,
+    pub(crate) fingerprint_seed: Option<[u8; 16]>,
+    pub(crate) server: ServerSettings,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_level: String,
+}
+
+impl Config {
+    /// # Errors
+    /// Names the setting, where its value came from, and what was expected.
+    pub(crate) fn check(layers: &Layers) -> Result<Config, ConfigError> {
+        let interval = parse(layers, Setting::SyncInterval, waitable)?;
+        Ok(Config {
+            listen: parse(layers, Setting::Listen, address)?,
+            data_dir: parse(layers, Setting::DataDir, directory)?,
+            capacity: parse(layers, Setting::Capacity, value::share)?,
+            min_free: parse(layers, Setting::MinFree, share_or_none)?,
+            durability: parse(layers, Setting::Durability, |text| durability(text, interval))?,
+            max_artifact_size: parse(layers, Setting::MaxArtifactSize, value::size)?,
+            lease: parse(layers, Setting::Lease, value::duration)?,
+            drain_timeout: parse(layers, Setting::DrainTimeout, value::duration)?,
+            room_wait: parse(layers, Setting::RoomWait, value::duration)?,
+            index_memory: parse(layers, Setting::IndexMemory, value::share)?,
+            open_files: parse(layers, Setting::OpenFiles, value::count)?,
+            fingerprint_seed: parse(layers, Setting::FingerprintSeed, value::seed)?,
+            server: ServerSettings {
+                max_connections: parse(layers, Setting::MaxConnections, value::count)?,
+                header_timeout: parse(layers, Setting::HeaderTimeout, waitable)?,
+                idle_timeout: parse(layers, Setting::IdleTimeout, waitable)?,
+                upload_pace: parse(layers, Setting::UploadPace, value::size)?,
+                memory_in_flight: parse(layers, Setting::MemoryInFlight, value::size)?,
+                opaque_prefixes: parse(layers, Setting::OpaquePrefixes, value::prefixes)?,
+                ..ServerSettings::default()
+            },
+            log_format: parse(layers, Setting::LogFormat, log_format)?,
+            log_level: parse(layers, Setting::LogLevel, log_level)?,
+        })
+    }
+}
+
+fn parse<T>(layers: &Layers, setting: Setting, parser: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
+    let written = layers.of(setting);
+    parser(&written.value).map_err(|expected| ConfigError::Invalid {
+        name: setting.spec().name,
+        place: written.source.clone(),
+        value: written.value.clone(),
+        expected,
+    })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    use std::net::ToSocketAddrs;
+    let found = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.ok_or_else(|| "expected an address and a port, such as 127.0.0.1:8380 or [::]:8380".to_owned())
+}
+
+fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("expected a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A share that may be nothing.
+fn share_or_none(text: &str) -> Result<Share, String> {
+    if text.trim() == "0%" { Ok(Share::Bytes(0)) } else { value::share(text) }
+}
+
+/// A duration that something can be waited for.
+fn waitable(text: &str) -> Result<Duration, String> {
+    let duration = value::duration(text)?;
+    if duration.is_zero() { Err("expected a duration above zero".to_owned()) } else { Ok(duration) }
+}
+
+fn durability(text: &str, interval: Duration) -> Result<Durability, String> {
+    match text {
+        "always" => Ok(Durability::Always),
+        "interval" => Ok(Durability::Interval(interval)),
+        "none" => Ok(Durability::None),
+        _ => Err("expected always, interval or none".to_owned()),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "human" => Ok(LogFormat::Human),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("expected auto, human or json".to_owned()),
+    }
+}
+
+fn log_level(text: &str) -> Result<String, String> {
+    let filter: Result<tracing_subscriber::EnvFilter, _> = text.parse();
+    filter.map(|_| text.to_owned()).map_err(|_| "expected a filter, such as info or info,kura_store=debug".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(flags: &[&str]) -> Result<Config, ConfigError> {
+        let matches = crate::command().try_get_matches_from(["kura", "serve"].iter().chain(flags)).unwrap();
+        Config::check(&Layers::gather(matches.subcommand().unwrap().1, std::iter::empty())?)
+    }
+
+    #[test]
+    fn the_defaults_hold() {
+        let config = check(&[]).unwrap();
+        assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 8380)));
+        assert_eq!(config.capacity, Share::Percent(50));
+        assert_eq!(config.durability, Durability::Always);
+        assert_eq!(config.lease, Duration::from_secs(3 * 3600));
+        assert_eq!(config.server.upload_pace, ServerSettings::default().upload_pace);
+        assert_eq!(config.server.idle_timeout, ServerSettings::default().idle_timeout);
+        assert_eq!(config.server.memory_in_flight, ServerSettings::default().memory_in_flight);
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_with_its_name_its_place_and_what_was_expected() {
+        let error = check(&["--capacity", "much"]).unwrap_err().to_string();
+        assert!(
+            error.contains("`capacity`") && error.contains("the command line") && error.contains("20GiB"),
+            "{error}"
+        );
+        for flags in [
+            ["--listen", "8380"],
+            ["--durability", "sometimes"],
+            ["--idle-timeout", "0s"],
+            ["--max-connections", "0"],
+            ["--log-level", "info=info=info"],
+            ["--lease", "-1h"],
+            ["--data-dir", ""],
+        ] {
+            assert!(check(&flags).is_err(), "{flags:?}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `kura serve`: bind, recover, serve, drain. The listener answers from before recovery until the drain has ended.
+
+use std::io::{self, Write, stdout};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kura_cache::Cache;
+use kura_disk::real::RealDisk;
+use kura_disk::{Disk, Runtime, TokioRuntime};
+use kura_http::{Handle, Server};
+use kura_store::budget::most_of_filesystem;
+use kura_store::geometry::Geometry;
+use kura_store::{Progress, Store};
+
+use crate::announce;
+use crate::config::Config;
+use crate::signals::Signals;
+use crate::telemetry;
+
+/// Why it could not be served, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error("{address} is taken: stop what listens there, or choose another with --listen (port 0 takes a free one)")]
+    PortTaken { address: SocketAddr },
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(
+        "the data directory {path} cannot be written: {source}; give this user the right to, or choose another with --data-dir"
+    )]
+    NotWritable { path: String, source: io::Error },
+    #[error("{path}: {source}")]
+    Store { path: String, source: kura_store::Error },
+    #[error("the system refused a runtime: {0}")]
+    Runtime(io::Error),
+    #[error("stopped, but the last sync failed: {0}")]
+    LastSync(kura_store::Error),
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// Each says what to do.
+pub(crate) fn serve(config: Config, remarks: &[String]) -> Result<(), ServeError> {
+    telemetry::log_to_stderr(config.log_format, &config.log_level);
+    for remark in remarks {
+        tracing::warn!("{remark}");
+    }
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    let served = runtime.block_on(run(config));
+    // Nothing that blocks is left but what a second signal would cut off too.
+    runtime.shutdown_background();
+    served
+}
+
+async fn run(config: Config) -> Result<(), ServeError> {
+    let mut signals = Signals::install().map_err(ServeError::Runtime)?;
+    let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
+    let progress = Arc::new(Progress::default());
+    let server = bind(&config, &runtime, &progress).await?;
+    let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?);
+    let handle = server.handle();
+    let serving = tokio::spawn(server.run());
+    say(&announce::listening(&address));
+
+    let store = tokio::select! {
+        opened = open(&config, &runtime, progress) => opened?,
+        // Recovery can be cut off at any point: the next start goes on.
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped during recovery");
+            return Ok(());
+        }
+    };
+    handle.open(Cache::new(store.clone(), runtime));
+    say(&announce::serving(&address, &config.data_dir, store.stats().budget));
+
+    let signal = signals.next().await;
+    tracing::info!(signal, within = ?config.drain_timeout, "draining: one more signal stops at once");
+    signals.exit_on_next();
+    stop(&config, &handle, &store).await?;
+    // An error says that it panicked, which has been reported.
+    let _ = serving.await;
+    Ok(())
+}
+
+async fn bind(config: &Config, runtime: &Arc<dyn Runtime>, progress: &Arc<Progress>) -> Result<Server, ServeError> {
+    let address = config.listen;
+    let bound = Server::bind(address, config.server.clone(), Arc::clone(runtime), Arc::clone(progress)).await;
+    bound.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::PortTaken { address },
+        _ => ServeError::Listen { address, source },
+    })
+}
+
+async fn open(config: &Config, runtime: &Arc<dyn Runtime>, progress: Arc<Progress>) -> Result<Store, ServeError> {
+    let path = config.data_dir.display().to_string();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&config.data_dir));
+    let refused = |source: io::Error| ServeError::NotWritable { path: path.clone(), source };
+    disk.create_directory("").await.map_err(refused)?;
+    let filesystem = disk.space().await.map_err(refused)?;
+    let settings = store_settings(config, filesystem.total);
+    Store::open(disk, Arc::clone(runtime), settings, progress).await.map_err(|source| match source {
+        kura_store::Error::Io { source, .. } if is_refusal(&source) => refused(source),
+        source => ServeError::Store { path: path.clone(), source },
+    })
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+fn store_settings(config: &Config, filesystem: u64) -> kura_store::Settings {
+    let (wanted, most) = (config.capacity.of(filesystem), most_of_filesystem(filesystem));
+    if wanted > most {
+        tracing::warn!(wanted, most, "the capacity is more than 80 % of the filesystem: that is what is used");
+    }
+    kura_store::Settings {
+        durability: config.durability,
+        lease: config.lease,
+        min_free: config.min_free.of(filesystem),
+        max_artifact_size: config.max_artifact_size,
+        room_wait: config.room_wait,
+        index_limit: config.index_memory.of(memory()),
+        open_files: config.open_files,
+        fingerprint_seed: config.fingerprint_seed,
+        ..kura_store::Settings::new(Geometry::standard(wanted.min(most)))
+    }
+}
+
+/// The machine's memory in bytes.
+fn memory() -> u64 {
+    let system = rustix::system::sysinfo();
+    #[allow(clippy::useless_conversion, reason = "its type differs between machines")]
+    u64::from(system.totalram).saturating_mul(u64::from(system.mem_unit))
+}
+
+async fn stop(config: &Config, handle: &Handle, store: &Store) -> Result<(), ServeError> {
+    let drained = handle.drain(config.drain_timeout).await;
+    if drained.aborted > 0 {
+        tracing::warn!(connections = drained.aborted, "cut off: they did not end in time");
+    }
+    store.shutdown().await.map_err(ServeError::LastSync)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Connections and segments need more files than the customary soft limit.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it was");
+    }
+}
+
+/// For people and scripts: a closed standard output is no reason to stop.
+fn say(text: &str) {
+    let mut out = stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}

@@ -1,0 +1,247 @@
+//! The one table of settings. Flags, environment variables, the file's keys, the help and `docs/configuration.md` are made from it.
+//! Not here: where values come from (`layers`), what they mean (`config`).
+
+/// The flag that names the file; it is no setting, since a file cannot name itself.
+pub(crate) const CONFIG_FILE: &str = "config";
+
+/// What an environment variable's name starts with.
+const ENVIRONMENT_PREFIX: &str = "KURA_";
+
+/// One thing that an operator decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Setting {
+    Listen,
+    DataDir,
+    Capacity,
+    MinFree,
+    Durability,
+    SyncInterval,
+    MaxArtifactSize,
+    Lease,
+    DrainTimeout,
+    RoomWait,
+    IdleTimeout,
+    HeaderTimeout,
+    UploadPace,
+    MaxConnections,
+    MemoryInFlight,
+    IndexMemory,
+    OpenFiles,
+    OpaquePrefixes,
+    FingerprintSeed,
+    LogFormat,
+    LogLevel,
+}
+
+/// How a setting is written and explained.
+pub(crate) struct Spec {
+    /// The flag without its dashes, and the key in the file.
+    pub(crate) name: &'static str,
+    /// What its value looks like.
+    pub(crate) value: &'static str,
+    /// As it would be written.
+    pub(crate) default: &'static str,
+    pub(crate) help: &'static str,
+}
+
+impl Spec {
+    /// The environment variable.
+    pub(crate) fn variable(&self) -> String {
+        format!("{ENVIRONMENT_PREFIX}{}", self.name.to_uppercase().replace('-', "_"))
+    }
+}
+
+impl Setting {
+    pub(crate) const ALL: [Setting; 21] = [
+        Setting::Listen,
+        Setting::DataDir,
+        Setting::Capacity,
+        Setting::MinFree,
+        Setting::Durability,
+        Setting::SyncInterval,
+        Setting::MaxArtifactSize,
+        Setting::Lease,
+        Setting::DrainTimeout,
+        Setting::RoomWait,
+        Setting::IdleTimeout,
+        Setting::HeaderTimeout,
+        Setting::UploadPace,
+        Setting::MaxConnections,
+        Setting::MemoryInFlight,
+        Setting::IndexMemory,
+        Setting::OpenFiles,
+        Setting::OpaquePrefixes,
+        Setting::FingerprintSeed,
+        Setting::LogFormat,
+        Setting::LogLevel,
+    ];
+
+    pub(crate) fn spec(self) -> Spec {
+        let (name, value, default, help) = match self {
+            Setting::Listen => ("listen", "ADDRESS:PORT", "127.0.0.1:8380", "Where to serve; port 0 takes a free one"),
+            Setting::DataDir => (
+                "data-dir",
+                "DIR",
+                "$XDG_DATA_HOME/kura, else ~/.local/share/kura, else /var/lib/kura",
+                "The directory that holds everything; made if it is not there",
+            ),
+            Setting::Capacity => (
+                "capacity",
+                "SIZE|PERCENT",
+                "50%",
+                "The most that the data directory ever occupies, such as 20GiB or 40% of its filesystem; never above 80% of that, 136MiB at least",
+            ),
+            Setting::MinFree => (
+                "min-free",
+                "SIZE|PERCENT",
+                "1%",
+                "What to leave free on the filesystem: where others use it up, the cache gives way",
+            ),
+            Setting::Durability => (
+                "durability",
+                "always|interval|none",
+                "always",
+                "What an acknowledged write survives: a power cut; a power cut but for the last interval; a killed process",
+            ),
+            Setting::SyncInterval => ("sync-interval", "DURATION", "1s", "The interval of durability `interval`"),
+            Setting::MaxArtifactSize => {
+                ("max-artifact-size", "SIZE", "2GiB", "The largest body taken; never above a quarter of the capacity")
+            }
+            Setting::Lease => {
+                ("lease", "DURATION", "3h", "How long an artifact is kept after a client was told that it is there")
+            }
+            Setting::DrainTimeout => (
+                "drain-timeout",
+                "DURATION",
+                "30s",
+                "How long requests in flight may take to end after SIGTERM or SIGINT",
+            ),
+            Setting::RoomWait => (
+                "room-wait",
+                "DURATION",
+                "20s",
+                "How long a write waits for room before its client is told to come back",
+            ),
+            Setting::IdleTimeout => (
+                "idle-timeout",
+                "DURATION",
+                "60s",
+                "How long a connection may stand still, between requests or in the middle of one",
+            ),
+            Setting::HeaderTimeout => {
+                ("header-timeout", "DURATION", "30s", "How long the head of a request may take from its first byte on")
+            }
+            Setting::UploadPace => (
+                "upload-pace",
+                "SIZE",
+                "64KiB",
+                "The least bytes a second at which an upload has to come in, averaged over a minute; 0: any",
+            ),
+            Setting::MaxConnections => {
+                ("max-connections", "NUMBER", "8192", "The most connections at a time; more wait")
+            }
+            Setting::MemoryInFlight => (
+                "memory-in-flight",
+                "SIZE",
+                "512MiB",
+                "The most bytes of bodies in memory; requests beyond are told to come back",
+            ),
+            Setting::IndexMemory => (
+                "index-memory",
+                "SIZE|PERCENT",
+                "25%",
+                "The most memory that the index may take, as a size or a share of the machine's; beyond, the oldest is evicted",
+            ),
+            Setting::OpenFiles => ("open-files", "NUMBER", "256", "The most segment files kept open for reading"),
+            Setting::OpaquePrefixes => (
+                "opaque-prefixes",
+                "PREFIX,…",
+                "",
+                "Prefixes of Bazel's paths, such as /moon, under which /ac/ holds bytes that are no action results",
+            ),
+            Setting::FingerprintSeed => (
+                "fingerprint-seed",
+                "32 HEX DIGITS",
+                "",
+                "For stores that are to share a bucket or a mesh later; used only when a store is made; none: random",
+            ),
+            Setting::LogFormat => (
+                "log-format",
+                "auto|human|json",
+                "auto",
+                "How to log to standard error; auto: human on a terminal, else JSON",
+            ),
+            Setting::LogLevel => (
+                "log-level",
+                "FILTER",
+                "info",
+                "What to log: error, warn, info, debug, trace, or by module, such as info,kura_store=debug",
+            ),
+        };
+        Spec { name, value, default, help }
+    }
+
+    /// The setting of this name, as a flag or key.
+    pub(crate) fn named(name: &str) -> Option<Setting> {
+        Setting::ALL.into_iter().find(|setting| setting.spec().name == name)
+    }
+
+    /// The name that somebody who wrote `wrong` may have meant.
+    pub(crate) fn nearest(wrong: &str) -> &'static str {
+        let wrong = wrong.to_lowercase().replace('_', "-");
+        let distance = |setting: &Setting| strsim::damerau_levenshtein(setting.spec().name, &wrong);
+        Setting::ALL.iter().min_by_key(|setting| distance(setting)).map_or("", |setting| setting.spec().name)
+    }
+
+    /// What an environment variable means to us.
+    pub(crate) fn of_variable(variable: &str) -> Variable {
+        let Some(rest) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { return Variable::Foreign };
+        let name = rest.to_lowercase().replace('_', "-");
+        if let Some(setting) = Setting::named(&name) {
+            return Variable::Of(setting);
+        }
+        if name == CONFIG_FILE {
+            return Variable::ConfigFile;
+        }
+        let nearest = Setting::nearest(&name);
+        if strsim::damerau_levenshtein(nearest, &name) <= TYPING_ERROR {
+            return Variable::Mistyped(nearest);
+        }
+        Variable::Unknown
+    }
+}
+
+/// Names this near to a setting's are mistyped, not meant for somebody else.
+const TYPING_ERROR: usize = 2;
+
+/// See [`Setting::of_variable`].
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Variable {
+    Foreign,
+    Of(Setting),
+    ConfigFile,
+    Mistyped(&'static str),
+    /// With our prefix, but like nothing of ours: orchestrators make up such names for a service called kura.
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_has_a_name_of_its_own() {
+        for setting in Setting::ALL {
+            assert_eq!(Setting::named(setting.spec().name), Some(setting));
+        }
+    }
+
+    #[test]
+    fn variables_are_told_apart() {
+        assert_eq!(Setting::of_variable("HOME"), Variable::Foreign);
+        assert_eq!(Setting::of_variable("KURA_DATA_DIR"), Variable::Of(Setting::DataDir));
+        assert_eq!(Setting::of_variable("KURA_CONFIG"), Variable::ConfigFile);
+        assert_eq!(Setting::of_variable("KURA_CAPCITY"), Variable::Mistyped("capacity"));
+        assert_eq!(Setting::of_variable("KURA_SERVICE_PORT_HTTP"), Variable::Unknown);
+    }
+}

@@ -356,8 +356,8 @@ impl Files {
                 file.named = true;
             }
         }
-        let durable: Vec<Inode> = self.durable_names.values().copied().collect();
-        self.files.retain(|inode, file| file.named || durable.contains(inode));
+        let nameless: Vec<Inode> = self.files.iter().filter(|(_, file)| !file.named).map(|(inode, _)| *inode).collect();
+        nameless.into_iter().for_each(|inode| self.drop_if_unreachable(inode));
     }
 
     fn lose_power(&mut self, crash: &Crash, random: &mut fastrand::Rng) {

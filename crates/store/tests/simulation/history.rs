@@ -264,5 +264,11 @@ async fn check(store: &Store, disk: &Arc<SimDisk>, model: &Arc<Mutex<Model>>, bu
     assert!(segments >= stats.segments.saturating_sub(1), "{} segments and {segments} files", stats.segments);
     assert!(disk.take_peak() <= budget, "over the budget");
     let used: u64 = stats.used.iter().map(|(_, bytes)| bytes).sum();
-    assert!(disk.allocated() <= used && used <= budget, "{} bytes of files, {used} on the ledger", disk.allocated());
+    assert!(
+        disk.allocated() <= used && used <= budget,
+        "{} bytes of files, {used} on the ledger: {:?}, {:?}",
+        disk.allocated(),
+        stats.used,
+        disk.paths()
+    );
 }

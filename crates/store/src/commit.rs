@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
+use kura_disk::SyncReason;
 
 use crate::error::{During, Error};
 use crate::format::footer::FooterEntry;
@@ -154,7 +155,7 @@ impl Inner {
         }
         segment.with_writing(|writing| writing.written += 1);
         if self.settings.durability == Durability::Always {
-            self.sync_segment(segment).await?;
+            self.sync_segment(segment, "records of a commit").await?;
         }
         Ok(())
     }
@@ -249,7 +250,7 @@ impl Inner {
     ///
     /// # Errors
     /// `Io`: the segment is closed for good.
-    pub(crate) async fn sync_segment(&self, segment: &Segment) -> Result<(), Error> {
+    pub(crate) async fn sync_segment(&self, segment: &Segment, why: SyncReason) -> Result<(), Error> {
         let state = segment.with_writing(|writing| (Arc::clone(&writing.handle), writing.written, writing.mode));
         let Some((handle, written, mode)) = state else {
             return Ok(());
@@ -260,7 +261,7 @@ impl Inner {
                 source: std::io::Error::other("an earlier sync of the segment failed"),
             });
         }
-        match handle.file()?.sync("records of a commit").await.during("syncing records") {
+        match handle.file()?.sync(why).await.during("syncing records") {
             Ok(()) => {
                 segment.with_writing(|writing| writing.synced = writing.synced.max(written));
                 self.log.succeeded();

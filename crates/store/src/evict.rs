@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use kura_disk::SyncReason;
+
 use crate::create::segment_path;
 use crate::error::{During, Error};
 use crate::format::SEGMENTS_DIRECTORY;
@@ -56,7 +58,7 @@ impl Inner {
             return 0;
         }
         // What replaced an overwritten artifact may not be synced yet.
-        if let Err(error) = self.sync_active().await {
+        if let Err(error) = self.sync_active("replacements before an unlink").await {
             tracing::warn!(%error, "what replaces evicted segments could not be synced");
             self.condemned.lock().extend(condemned);
             return 0;
@@ -75,13 +77,13 @@ impl Inner {
     }
 
     /// Makes durable what the segments that are still written hold.
-    pub(crate) async fn sync_active(&self) -> Result<(), Error> {
+    pub(crate) async fn sync_active(&self, why: SyncReason) -> Result<(), Error> {
         for segment in self.ring.in_order() {
             let dirty = segment.with_writing(|writing| {
                 writing.written > writing.synced && writing.mode != Mode::Failed && !segment.is_condemned()
             });
             if dirty == Some(true) {
-                self.sync_segment(&segment).await?;
+                self.sync_segment(&segment, why).await?;
             }
         }
         Ok(())

@@ -76,11 +76,11 @@ impl Inner {
     /// # Errors
     /// `Io`: the old one stays.
     pub(crate) async fn write_heat(&self, clean: bool) -> Result<(), Error> {
-        let bytes = self.gather_heat(clean).encode();
-        // Half of what is kept for all that is not segments: the successor needs the other half.
+        let mut bytes = self.gather_heat(clean).encode();
+        // With its successor it takes at most half of what is kept for all that is not segments.
         if bytes.len() as u64 > self.geometry().overhead() / 4 {
             tracing::debug!("use counters do not fit what is kept for them: not saved");
-            return self.remove_heat().await;
+            bytes = self.no_heat().encode();
         }
         let temporary = format!("{TEMPORARY_PREFIX}{HEAT}");
         match self.disk.unlink(&temporary).await {
@@ -96,14 +96,10 @@ impl Inner {
         self.disk.sync_directory("", "name of the use counters").await.during("syncing heat's name")
     }
 
-    async fn remove_heat(&self) -> Result<(), Error> {
-        match self.disk.unlink(HEAT).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).during("removing heat");
-            }
-            _ => {}
-        }
-        self.disk.sync_directory("", "removal of the use counters").await.during("syncing heat's removal")
+    /// Nothing is remembered, so all that is present will count as vouched for.
+    fn no_heat(&self) -> HeatFile {
+        let now = Minutes::from_unix_millis(self.runtime.unix_millis());
+        HeatFile { store_id: self.identity.store_id, clean: false, now, segments: Vec::new() }
     }
 
     fn gather_heat(&self, clean: bool) -> HeatFile {
@@ -129,7 +125,6 @@ impl Inner {
             .filter(|(_, entries)| !entries.is_empty())
             .map(|(segment, entries)| HeatSegment { birth: segment.birth, entries })
             .collect();
-        let now = Minutes::from_unix_millis(self.runtime.unix_millis());
-        HeatFile { store_id: self.identity.store_id, clean, now, segments }
+        HeatFile { clean, segments, ..self.no_heat() }
     }
 }

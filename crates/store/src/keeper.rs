@@ -11,7 +11,6 @@ use futures_util::future::select;
 use crate::budget::{Category, required_free};
 use crate::create::segment_path;
 use crate::error::{During, Error};
-use crate::format::SEGMENTS_DIRECTORY;
 use crate::format::segment::SegmentKind;
 use crate::log::Lacking;
 use crate::segment::Segment;
@@ -84,7 +83,7 @@ impl Inner {
             let closing = self.closing.listen();
             select(closing, self.runtime.sleep(interval)).await;
             // A failure has closed its segment, counted and logged.
-            let _ = self.sync_active().await;
+            let _ = self.sync_active("records of an interval").await;
         }
     }
 
@@ -262,8 +261,8 @@ impl Inner {
             names = Some((old, new));
         });
         let Some((old, new)) = names else { return Ok(()) };
-        self.disk.rename(&segment_path(old), &segment_path(new)).await.during("renaming the spare segment")?;
-        self.disk.sync_directory(SEGMENTS_DIRECTORY, "new name of the spare").await.during("syncing the spare's name")
+        // No sync: the next unlink's covers the rename, and until then the old name is as good.
+        self.disk.rename(&segment_path(old), &segment_path(new)).await.during("renaming the spare segment")
     }
 
     /// Moves what little is live out of segments that are mostly dead.

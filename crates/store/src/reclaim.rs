@@ -4,10 +4,10 @@
 //! Not here: which records (`victim`), copying them (`rescue`), when, and for how many bytes (`keeper`).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::create::segment_path;
 use crate::error::{During, Error};
-use crate::format::SEGMENTS_DIRECTORY;
 use crate::index::{Entry, Minutes};
 use crate::publish::{Spot, record_bytes};
 use crate::residents::Resident;
@@ -32,12 +32,34 @@ enum Dropped {
     Protected,
 }
 
+/// While one lives, records may be on the disk that the index knows nothing of any more.
+struct Emptying<'a>(&'a Inner);
+
+impl Emptying<'_> {
+    fn new(inner: &Inner) -> Emptying<'_> {
+        inner.emptying.fetch_add(1, Ordering::SeqCst);
+        Emptying(inner)
+    }
+}
+
+impl Drop for Emptying<'_> {
+    fn drop(&mut self) {
+        self.0.emptying.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Inner {
+    /// Whether a record that the index does not know may be found by the next start: its segment is still to be unlinked.
+    pub(crate) fn is_emptying(&self) -> bool {
+        self.emptying.load(Ordering::SeqCst) > 0 || self.ring.oldest(Segment::is_condemned).is_some()
+    }
+
     /// Reclaims one segment. Returns the bytes that came back (a promotion: none).
     ///
     /// # Errors
     /// `Io`, or `Full` where what must be kept found no place: the segment stays as it is.
     pub(crate) async fn reclaim(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
+        let _emptying = Emptying::new(self);
         let unfinished = victim.with_writing(|writing| writing.outstanding > 0).unwrap_or(false);
         if victim.is_solo() && !unfinished {
             return self.reclaim_solo(victim, manner).await;
@@ -78,7 +100,7 @@ impl Inner {
             residents.into_iter().partition(|resident| resident.record_type == RecordType::Artifact);
         self.drop_or_move(victim, artifacts, manner).await?;
         self.drop_or_move(victim, tombstones, manner).await?;
-        self.sync_active().await
+        self.sync_active("copies before an unlink").await
     }
 
     /// Takes records out of the index; what turns out to need keeping is moved after all.
@@ -233,7 +255,7 @@ impl Inner {
             self.ring.renumber(victim, old);
             return Err(error);
         }
-        self.disk.sync_directory(SEGMENTS_DIRECTORY, "promotion of a segment").await.during("syncing a promotion")?;
+        // No sync: the next unlink's covers the rename, and until then the old name is as good.
         self.files.keep(&handle);
         self.counters.promotions.add(1);
         Ok(true)

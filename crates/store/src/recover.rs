@@ -128,7 +128,6 @@ async fn create_store(
         secret: Secret(random()),
         seed: FingerprintSeed(settings.fingerprint_seed.unwrap_or_else(random)),
     };
-    disk.create_directory(SEGMENTS_DIRECTORY).await.during("creating the segments directory")?;
     let temporary = format!("{TEMPORARY_PREFIX}{STORE}");
     match disk.unlink(&temporary).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -140,7 +139,6 @@ async fn create_store(
     file.write_at(0, vec![Bytes::from(identity.encode())]).await.during("writing STORE")?;
     file.sync("identity of a new store").await.during("syncing STORE")?;
     disk.rename(&temporary, STORE).await.during("naming STORE")?;
-    disk.sync_directory("", "name of STORE").await.during("syncing STORE's name")?;
     Ok(identity)
 }
 
@@ -148,10 +146,13 @@ impl Inner {
     async fn recover(self: &Arc<Self>, progress: &Arc<Progress>) -> Result<(), Error> {
         progress.enter(Phase::Loading);
         self.disk.create_directory(SEGMENTS_DIRECTORY).await.during("creating the segments directory")?;
-        self.disk.sync_directory("", "name of the segments directory").await.during("syncing the data directory")?;
+        self.disk.sync_directory("", "names in the data directory").await.during("syncing the data directory")?;
         let overhead = self.budget.force_reserve(Category::Control, self.geometry().overhead());
         *self.overhead.lock() = Some(overhead);
         self.sweep().await;
+        // A killed process may have renamed what no sync covered: what is found now is built upon.
+        let found = self.disk.sync_directory(SEGMENTS_DIRECTORY, "names of the segments found").await;
+        found.during("syncing the segments directory")?;
         let entries = self.disk.list(SEGMENTS_DIRECTORY).await.during("listing the segments")?;
         self.count_foreign(&entries);
         let segments = segments_of(&entries);

@@ -19,12 +19,13 @@ impl Store {
     /// `Busy` or `Full` when no room came in time; `ReadOnly`, `Closed`, `Io`: it may or may not have been ended.
     pub async fn delete(&self, key: &RecordKey) -> Result<bool, Error> {
         self.inner.check_writable()?;
-        if self.inner.find(key, false).is_none() {
-            return Ok(false);
+        let there = self.inner.find(key, false).is_some();
+        // What reclaim has dropped from the index would be found again if the process died before its segment is gone.
+        if there || self.inner.is_emptying() {
+            let fingerprint = self.inner.identity.seed.of(key);
+            self.bury(RecordType::KeyTombstone, key.clone(), fingerprint).await?;
         }
-        let fingerprint = self.inner.identity.seed.of(key);
-        self.bury(RecordType::KeyTombstone, key.clone(), fingerprint).await?;
-        Ok(true)
+        Ok(there)
     }
 
     /// Ends every artifact of a namespace that was committed before the answer.

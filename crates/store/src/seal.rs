@@ -26,7 +26,7 @@ impl Inner {
         if mode != Some(Mode::Draining) || segment.is_condemned() {
             return Ok(());
         }
-        self.sync_segment(segment).await?;
+        self.sync_segment(segment, "records before their footer").await?;
         self.write_footer(segment).await?;
         if let Some(handle) = segment.open_handle() {
             self.files.keep(&handle);

@@ -176,7 +176,7 @@ impl Inner {
             writing.mode = Mode::Draining;
         });
         if solo.growing {
-            self.sync_segment(&segment).await?;
+            self.sync_segment(&segment, "record of a growing solo before its footer").await?;
             let end = align_up(offset.0 + layout.total) + solo.footer;
             segment.set_length(end);
             self.write_footer(&segment).await?;
@@ -187,7 +187,7 @@ impl Inner {
             }
             segment.set_sealed();
         } else if self.settings.durability == Durability::Always {
-            self.sync_segment(&segment).await?;
+            self.sync_segment(&segment, "record of a solo").await?;
         }
         self.publish_solo(solo, &handle, &record, version, offset);
         Ok(version)

@@ -58,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     /// Segments that the keeper is to unlink.
     pub(crate) condemned: Mutex<Vec<Arc<Segment>>>,
+    /// Segments whose records are being taken out of the index.
+    pub(crate) emptying: AtomicUsize,
     /// Files that did not become segments and could not be unlinked yet.
     pub(crate) strays: Mutex<Vec<(String, Space)>>,
     /// Wakes the keeper.
@@ -106,6 +108,7 @@ impl Inner {
             pressure: Pressure::default(),
             counters: Counters::default(),
             condemned: Mutex::default(),
+            emptying: AtomicUsize::new(0),
             strays: Mutex::default(),
             wake,
             room: Event::new(),
@@ -231,7 +234,7 @@ impl Store {
         inner.wake.notify(usize::MAX);
         inner.closing.notify(usize::MAX);
         inner.wait_for_tasks().await;
-        let synced = inner.sync_active().await;
+        let synced = inner.sync_active("records before a clean stop").await;
         if synced.is_ok()
             && let Err(error) = inner.write_heat(true).await
         {

@@ -31,7 +31,7 @@ pub(crate) async fn sweep_orphaned_segments(disk: &Arc<dyn Disk>) -> Result<Swep
     }
 }
 
-/// Removes what is under a temporary name in `directory`, one durable unlink after another.
+/// Removes what is under a temporary name in `directory`. No sync: what comes back after a power cut is removed again.
 pub(crate) async fn sweep_temporary(disk: &Arc<dyn Disk>, directory: &str, entries: &[DirEntry]) -> Swept {
     let mut swept = Swept::default();
     for entry in entries.iter().filter(|entry| entry.is_file) {
@@ -39,7 +39,7 @@ pub(crate) async fn sweep_temporary(disk: &Arc<dyn Disk>, directory: &str, entri
             continue;
         };
         let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
-        match remove(disk, directory, &path).await {
+        match disk.unlink(&path).await {
             Ok(()) => {
                 swept.removed += 1;
                 tracing::info!(path, "removed a leftover of an unclean stop");
@@ -51,9 +51,4 @@ pub(crate) async fn sweep_temporary(disk: &Arc<dyn Disk>, directory: &str, entri
         }
     }
     swept
-}
-
-async fn remove(disk: &Arc<dyn Disk>, directory: &str, path: &str) -> std::io::Result<()> {
-    disk.unlink(path).await?;
-    disk.sync_directory(directory, "removal of a leftover").await
 }

@@ -168,9 +168,13 @@ impl Client {
 }
 
 pub(crate) fn run(seed: u64) {
+    run_on(World::new(seed), seed);
+}
+
+/// The history of `seed` on a machine with faults of its own.
+pub(crate) fn run_on(mut world: World, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let plan = Plan::draw(&mut random);
-    let mut world = World::new(seed);
     world.disk().set_capacity(64 << 20);
     let model = Arc::new(Mutex::new(Model::default()));
     tracing::debug!(?plan);

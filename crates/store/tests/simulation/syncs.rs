@@ -1,1 +1,247 @@
-//! Every sync is needed.
+//! Every sync is there for a reason: for each of them something breaks when the disk only pretends to do it.
+//! Those that the random histories depend on are shown by a history that fails without them, the others by a scenario.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kura_disk::sim::{Crash, World};
+use kura_disk::{Runtime, SyncReason};
+use kura_store::geometry::Geometry;
+use kura_store::key::RecordKey;
+use kura_store::{Durability, Settings, Store};
+
+use crate::history;
+use crate::model::key;
+
+/// What some history fails without.
+const SHOWN_BY_HISTORIES: [SyncReason; 9] = [
+    "identity of a new store",
+    "names in the data directory",
+    "name of a new segment",
+    "records of a commit",
+    "record of a solo",
+    "record of a growing solo before its footer",
+    "a cut segment",
+    "records before their footer",
+    "unlink of a segment",
+];
+
+/// What a scenario fails without.
+const SHOWN_BY_SCENARIOS: [(SyncReason, fn(Option<SyncReason>) -> bool); 9] = [
+    ("an unsealed segment before it is scanned", what_a_killed_process_wrote_stays_once_shown),
+    ("header of a new segment", a_spare_is_no_leftover),
+    ("names of the segments found", what_a_killed_process_named_is_built_upon),
+    ("records of an interval", an_interval_later_a_record_survives),
+    ("records before a clean stop", a_clean_stop_keeps_everything),
+    ("copies before an unlink", a_rescued_record_survives_its_old_segment),
+    ("replacements before an unlink", what_replaces_a_solo_survives_it),
+    ("use counters", what_nobody_used_is_still_known_after_a_clean_stop),
+    ("name of the use counters", a_vouch_counts_although_the_process_died),
+];
+
+/// Histories tried for one sync. Most take some tens, one some hundreds.
+const MOST_HISTORIES: u64 = 5000;
+
+#[test]
+fn every_sync_that_the_store_makes_is_one_of_those_shown_here_to_be_needed() {
+    let known: BTreeSet<SyncReason> =
+        SHOWN_BY_HISTORIES.into_iter().chain(SHOWN_BY_SCENARIOS.map(|(why, _)| why)).collect();
+    let mut seen = BTreeSet::new();
+    for seed in 0..200 {
+        let world = World::new(seed);
+        let disk = world.disk();
+        history::run_on(world, seed);
+        seen.extend(disk.sync_reasons());
+    }
+    assert_eq!(seen, known);
+}
+
+#[test]
+fn histories_fail_without_the_syncs_that_they_depend_on() {
+    for why in SHOWN_BY_HISTORIES {
+        let fails = |seed: &u64| {
+            let world = World::new(*seed);
+            world.disk().faults(|faults| faults.ignore_sync(why));
+            catch_unwind(AssertUnwindSafe(|| history::run_on(world, *seed))).is_err()
+        };
+        let found = (0..MOST_HISTORIES).find(fails);
+        assert!(found.is_some(), "no history fails without the sync of: {why}");
+    }
+}
+
+#[test]
+fn scenarios_fail_without_the_syncs_that_they_depend_on() {
+    for (why, scenario) in SHOWN_BY_SCENARIOS {
+        assert!(scenario(None), "the promise behind the sync of: {why}");
+        assert!(!scenario(Some(why)), "nothing is lost without the sync of: {why}");
+    }
+}
+
+/// Nothing that no sync covered survives.
+const BLACKOUT: Crash = Crash::PowerKeeping(0);
+
+/// A machine with one store, opened once for each life.
+struct Machine {
+    world: World,
+    settings: Settings,
+}
+
+impl Machine {
+    fn new(durability: Durability, ignored: Option<SyncReason>) -> Machine {
+        let mut settings = Settings::new(Geometry::simulation(BUDGET));
+        settings.durability = durability;
+        let machine = Machine { world: World::new(1), settings };
+        machine.world.disk().set_capacity(64 << 20);
+        machine.ignore(ignored);
+        machine
+    }
+
+    fn ignore(&self, why: Option<SyncReason>) {
+        self.world.disk().faults(|faults| why.into_iter().for_each(|why| faults.ignore_sync(why)));
+    }
+
+    /// Opens the store and does `what` with it.
+    fn live<T, F: Future<Output = T>>(&mut self, what: impl FnOnce(Store, Arc<dyn Runtime>) -> F) -> T {
+        let (disk, runtime, settings) = (self.world.disk(), self.world.runtime(), self.settings.clone());
+        self.world.block_on(async move {
+            let store = history::open(&disk, &runtime, settings).await.expect("it opens");
+            what(store, runtime).await
+        })
+    }
+
+    /// What `key` holds after a blackout.
+    fn after_blackout(&mut self, key: RecordKey) -> Option<Bytes> {
+        self.world.crash(BLACKOUT);
+        self.live(|store, _| async move { history::get(&store, &key).await.expect("a read") })
+    }
+}
+
+const BUDGET: u64 = 10 * (64 << 10);
+
+async fn put(store: &Store, at: usize, length: usize) {
+    history::put(store, &key(0, at), &Bytes::from(vec![7; length]), true, 4096).await.expect("a put");
+}
+
+/// Writes until a segment has been evicted.
+async fn fill(store: &Store, runtime: &Arc<dyn Runtime>) {
+    let before = store.stats().evictions;
+    for at in 1000.. {
+        if store.stats().evictions > before {
+            return;
+        }
+        put(store, at, 4000).await;
+        runtime.sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn what_a_killed_process_named_is_built_upon(ignored: Option<SyncReason>) -> bool {
+    (1..60).all(|operations| {
+        let mut machine = Machine::new(Durability::Always, ignored);
+        let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
+        let waits = Arc::clone(&runtime);
+        let ended = machine.world.block_on_for(operations, async move {
+            let store = history::open(&disk, &runtime, settings).await;
+            waits.sleep(Duration::from_secs(1)).await;
+            store
+        });
+        drop(ended);
+        machine.world.crash(Crash::Process);
+        machine.live(|store, _| async move { put(&store, 0, 100).await });
+        machine.after_blackout(key(0, 0)).is_some()
+    })
+}
+
+fn what_a_killed_process_wrote_stays_once_shown(ignored: Option<SyncReason>) -> bool {
+    (1..80).all(|operations| {
+        let mut machine = Machine::new(Durability::Always, ignored);
+        let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
+        let ended = machine.world.block_on_for(operations, async move {
+            let store = history::open(&disk, &runtime, settings).await.expect("it opens");
+            put(&store, 0, 100).await;
+        });
+        drop(ended);
+        machine.world.crash(Crash::Process);
+        let shown = machine.live(|store, _| async move { history::get(&store, &key(0, 0)).await.expect("a read") });
+        shown.is_none() || machine.after_blackout(key(0, 0)).is_some()
+    })
+}
+
+fn a_spare_is_no_leftover(ignored: Option<SyncReason>) -> bool {
+    let mut machine = Machine::new(Durability::Always, ignored);
+    machine.live(|_, runtime| async move { runtime.sleep(Duration::from_secs(1)).await });
+    machine.world.crash(BLACKOUT);
+    machine.live(|store, _| async move { store.stats().swept == 0 })
+}
+
+fn an_interval_later_a_record_survives(ignored: Option<SyncReason>) -> bool {
+    let mut machine = Machine::new(Durability::Interval(Duration::from_millis(5)), ignored);
+    machine.live(|store, runtime| async move {
+        put(&store, 0, 100).await;
+        runtime.sleep(Duration::from_millis(50)).await;
+    });
+    machine.after_blackout(key(0, 0)).is_some()
+}
+
+fn a_clean_stop_keeps_everything(ignored: Option<SyncReason>) -> bool {
+    let mut machine = Machine::new(Durability::None, ignored);
+    machine.live(|store, _| async move {
+        put(&store, 0, 100).await;
+        store.shutdown().await.expect("a clean stop");
+    });
+    machine.after_blackout(key(0, 0)).is_some()
+}
+
+fn a_rescued_record_survives_its_old_segment(ignored: Option<SyncReason>) -> bool {
+    let mut machine = Machine::new(Durability::None, ignored);
+    machine.live(|store, runtime| async move {
+        put(&store, 0, 100).await;
+        history::get(&store, &key(0, 0)).await.expect("a read vouches");
+        fill(&store, &runtime).await;
+    });
+    machine.after_blackout(key(0, 0)).is_some()
+}
+
+fn what_replaces_a_solo_survives_it(ignored: Option<SyncReason>) -> bool {
+    let mut machine = Machine::new(Durability::None, ignored);
+    machine.live(|store, runtime| async move {
+        put(&store, 0, 30_000).await;
+        runtime.sleep(Duration::from_secs(1)).await;
+        put(&store, 0, 100).await;
+        while store.stats().evictions == 0 {
+            runtime.sleep(Duration::from_millis(1)).await;
+        }
+    });
+    machine.after_blackout(key(0, 0)).is_some()
+}
+
+fn what_nobody_used_is_still_known_after_a_clean_stop(ignored: Option<SyncReason>) -> bool {
+    let mut machine = Machine::new(Durability::Always, ignored);
+    machine.live(|store, _| async move {
+        put(&store, 0, 100).await;
+        store.shutdown().await.expect("a clean stop");
+    });
+    machine.world.crash(BLACKOUT);
+    // Nobody used it, so it goes first.
+    machine.live(|store, runtime| async move {
+        fill(&store, &runtime).await;
+        history::get(&store, &key(0, 0)).await.expect("a read").is_none()
+    })
+}
+
+fn a_vouch_counts_although_the_process_died(ignored: Option<SyncReason>) -> bool {
+    let mut machine = Machine::new(Durability::Always, None);
+    machine.live(|store, _| async move {
+        put(&store, 0, 100).await;
+        store.shutdown().await.expect("a clean stop");
+    });
+    machine.ignore(ignored);
+    machine.live(|store, _| async move { history::get(&store, &key(0, 0)).await.expect("a read vouches") });
+    machine.world.crash(BLACKOUT);
+    machine.live(|store, runtime| async move {
+        fill(&store, &runtime).await;
+        history::get(&store, &key(0, 0)).await.expect("a read").is_some()
+    })
+}

@@ -242,13 +242,20 @@ impl Files {
         if file.named || file.handles > 0 {
             return;
         }
-        if self.durable_names.values().any(|durable| *durable == inode) {
+        if self.can_come_back(inode) {
             // Free as far as the filesystem's space is concerned: kept aside for a crash.
             let file = self.file(inode);
             file.seen.length = 0;
             return;
         }
         self.files.remove(&inode);
+    }
+
+    /// Whether a power cut can bring a name of it back.
+    fn can_come_back(&self, inode: Inode) -> bool {
+        let created = |change: &NameChange| matches!(change, NameChange::Create(_, of) if *of == inode);
+        self.durable_names.values().any(|durable| *durable == inode)
+            || self.waiting_names.iter().any(|(_, change)| created(change))
     }
 
     pub(super) fn sync_directory(&mut self, directory: &str, before: u64) {
@@ -261,9 +268,7 @@ impl Files {
         let gone: Vec<Inode> = self
             .files
             .iter()
-            .filter(|(inode, file)| {
-                !file.named && file.handles == 0 && !self.durable_names.values().any(|at| at == *inode)
-            })
+            .filter(|(inode, file)| !file.named && file.handles == 0 && !self.can_come_back(**inode))
             .map(|(inode, _)| *inode)
             .collect();
         gone.iter().for_each(|inode| {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod history;
+mod machine;
 mod model;
 mod rules;
 mod syncs;
@@ -10,7 +11,7 @@ mod syncs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Histories when nothing else is said: enough to notice a slip, quick enough to run always.
-const DEFAULT_CASES: u64 = 600;
+const DEFAULT_CASES: u64 = 2000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))

@@ -6,14 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use kura_disk::SyncReason;
 use kura_disk::sim::{Crash, World};
-use kura_disk::{Runtime, SyncReason};
-use kura_store::geometry::Geometry;
-use kura_store::key::RecordKey;
-use kura_store::{Durability, Settings, Store};
+use kura_store::Durability;
 
 use crate::history;
+use crate::machine::{BLACKOUT, Machine, fill, put};
 use crate::model::key;
 
 /// What some history fails without.
@@ -77,63 +75,6 @@ fn scenarios_fail_without_the_syncs_that_they_depend_on() {
     for (why, scenario) in SHOWN_BY_SCENARIOS {
         assert!(scenario(None), "the promise behind the sync of: {why}");
         assert!(!scenario(Some(why)), "nothing is lost without the sync of: {why}");
-    }
-}
-
-/// Nothing that no sync covered survives.
-const BLACKOUT: Crash = Crash::PowerKeeping(0);
-
-/// A machine with one store, opened once for each life.
-struct Machine {
-    world: World,
-    settings: Settings,
-}
-
-impl Machine {
-    fn new(durability: Durability, ignored: Option<SyncReason>) -> Machine {
-        let mut settings = Settings::new(Geometry::simulation(BUDGET));
-        settings.durability = durability;
-        let machine = Machine { world: World::new(1), settings };
-        machine.world.disk().set_capacity(64 << 20);
-        machine.ignore(ignored);
-        machine
-    }
-
-    fn ignore(&self, why: Option<SyncReason>) {
-        self.world.disk().faults(|faults| why.into_iter().for_each(|why| faults.ignore_sync(why)));
-    }
-
-    /// Opens the store and does `what` with it.
-    fn live<T, F: Future<Output = T>>(&mut self, what: impl FnOnce(Store, Arc<dyn Runtime>) -> F) -> T {
-        let (disk, runtime, settings) = (self.world.disk(), self.world.runtime(), self.settings.clone());
-        self.world.block_on(async move {
-            let store = history::open(&disk, &runtime, settings).await.expect("it opens");
-            what(store, runtime).await
-        })
-    }
-
-    /// What `key` holds after a blackout.
-    fn after_blackout(&mut self, key: RecordKey) -> Option<Bytes> {
-        self.world.crash(BLACKOUT);
-        self.live(|store, _| async move { history::get(&store, &key).await.expect("a read") })
-    }
-}
-
-const BUDGET: u64 = 10 * (64 << 10);
-
-async fn put(store: &Store, at: usize, length: usize) {
-    history::put(store, &key(0, at), &Bytes::from(vec![7; length]), true, 4096).await.expect("a put");
-}
-
-/// Writes until a segment has been evicted.
-async fn fill(store: &Store, runtime: &Arc<dyn Runtime>) {
-    let before = store.stats().evictions;
-    for at in 1000.. {
-        if store.stats().evictions > before {
-            return;
-        }
-        put(store, at, 4000).await;
-        runtime.sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -130,32 +130,30 @@ impl OpenFiles {
 /// Unlinked segments that somebody still reads, oldest first.
 #[derive(Default)]
 pub(crate) struct Unlinked {
-    held: Mutex<VecDeque<(Weak<Handle>, Space)>>,
+    held: Mutex<VecDeque<Weak<Handle>>>,
 }
 
 impl Unlinked {
     /// The segment of `handle` was unlinked. Its bytes count as unlinked from here on.
     pub(crate) fn add(&self, handle: &Arc<Handle>) {
         handle.space.lock().move_to(Category::Unlinked);
-        self.held.lock().push_back((Arc::downgrade(handle), Arc::clone(&handle.space)));
+        self.held.lock().push_back(Arc::downgrade(handle));
     }
 
     /// Breaks off the slowest answers (those of the segments unlinked first) until at most `limit` bytes are held. Returns how many.
     pub(crate) fn keep_within(&self, limit: u64) -> usize {
-        let mut broken = Vec::new();
-        {
-            let mut held = self.held.lock();
-            held.retain(|(handle, _)| handle.strong_count() > 0);
-            let mut bytes: u64 = held.iter().map(|(_, space)| space.lock().bytes()).sum();
-            while bytes > limit {
-                let Some((handle, space)) = held.pop_front() else {
-                    break;
-                };
-                bytes -= space.lock().bytes();
-                broken.extend(handle.upgrade());
-            }
-        }
-        broken.iter().for_each(|handle| handle.break_off());
-        broken.len()
+        let mut held = self.held.lock();
+        let readers: Vec<Arc<Handle>> = held.drain(..).filter_map(|handle| handle.upgrade()).collect();
+        let mut bytes: u64 = readers.iter().map(|handle| handle.space.lock().bytes()).sum();
+        let broken = readers.iter().take_while(|handle| {
+            let over = bytes > limit;
+            bytes -= handle.space.lock().bytes();
+            over
+        });
+        let broken = broken.count();
+        held.extend(readers[broken..].iter().map(Arc::downgrade));
+        drop(held);
+        readers[..broken].iter().for_each(|handle| handle.break_off());
+        broken
     }
 }

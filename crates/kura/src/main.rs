@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     match run(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kura: {error:#}");
+            eprintln!("kura: {error}");
             ExitCode::FAILURE
         }
     }

@@ -81,7 +81,7 @@ pub enum Error {
         segments: usize,
     },
     /// The capacity is below what the store can work with.
-    #[error("a capacity of {found} bytes is below the minimum of {minimum}: raise --capacity")]
+    #[error("a capacity of {} MiB is below the minimum of {} MiB: raise --capacity", .found >> 20, .minimum >> 20)]
     CapacityTooSmall {
         /// As configured.
         found: u64,

@@ -1,0 +1,137 @@
+//! What a stranger does first, and every refusal that could meet them: each says what to do.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::process::Command;
+
+use kura_e2e::{Kura, kura_binary, run, run_for_status};
+use rustix::process::Signal;
+
+/// Starts a server that has to refuse; returns what it said.
+fn refusal(arguments: &[&str]) -> String {
+    let (status, text) =
+        run_for_status(Command::new(kura_binary()).arg("serve").args(arguments).env_remove("KURA_BIN"));
+    assert_eq!(status.code(), Some(1), "{text}");
+    text
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn it_serves_without_configuration_and_prints_what_to_paste() {
+    let mut kura = Kura::start(&[]);
+    let address = kura.address().to_owned();
+    kura_e2e::until("the announcement", || kura.printed().contains("Ctrl-C"));
+    let printed = kura.printed();
+    for line in [
+        format!("build --remote_cache=http://{address}/bazel"),
+        format!("url = 'http://{address}/cache/'"),
+        format!("remote_storage = http://{address}/ccache"),
+        format!("dashboard   http://{address}/"),
+    ] {
+        assert!(printed.contains(&line), "{line}\nis missing in\n{printed}");
+    }
+    let page = kura.get("/");
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains(&format!("http://{address}/bazel")));
+    assert!(kura.stop().success(), "SIGTERM ends it with 0");
+}
+
+#[test]
+fn a_second_process_is_told_who_holds_the_directory() {
+    let kura = Kura::start(&["--capacity", "256MiB"]);
+    let text = refusal(&["--listen", "127.0.0.1:0", "--data-dir", kura.data().to_str().unwrap()]);
+    assert!(text.contains(&format!("process {}", kura.pid())) && text.contains("--data-dir"), "{text}");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let kura = Kura::start(&["--capacity", "256MiB"]);
+    let other = directory();
+    let text = refusal(&["--listen", kura.address(), "--data-dir", other.path().to_str().unwrap()]);
+    assert!(text.contains(kura.address()) && text.contains("--listen"), "{text}");
+}
+
+#[test]
+fn a_capacity_below_the_minimum_is_refused() {
+    let data = directory();
+    let text =
+        refusal(&["--listen", "127.0.0.1:0", "--capacity", "100MiB", "--data-dir", data.path().to_str().unwrap()]);
+    assert!(text.contains("136 MiB") && text.contains("--capacity"), "{text}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_refused() {
+    let text = refusal(&["--listen", "127.0.0.1:0", "--data-dir", "/proc/kura"]);
+    assert!(text.contains("/proc/kura") && text.contains("--data-dir"), "{text}");
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let mut kura = Kura::start(&["--capacity", "256MiB"]);
+    kura.kill();
+    let path = kura.data().join("STORE");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let half = bytes.len() / 2;
+    for copy in bytes.chunks_mut(half) {
+        // docs/format.md: the version stands at 8, the checksum of what is before it at 64.
+        copy[8] = 9;
+        let sum = crc32c::crc32c(&copy[..64]);
+        copy[64..68].copy_from_slice(&sum.to_le_bytes());
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let text = refusal(&["--listen", "127.0.0.1:0", "--data-dir", kura.data().to_str().unwrap()]);
+    assert!(text.contains("version 9") && text.contains("newer"), "{text}");
+}
+
+#[test]
+fn an_unknown_setting_is_refused_with_the_nearest_one() {
+    let scratch = directory();
+    let file = scratch.path().join("kura.toml");
+    std::fs::write(&file, "capactiy = '1GiB'\n").unwrap();
+    let text = refusal(&["--config", file.to_str().unwrap()]);
+    assert!(text.contains("`capactiy`") && text.contains("`capacity`"), "{text}");
+}
+
+#[test]
+fn config_prints_what_is_in_force_and_where_it_came_from() {
+    let text = run(Command::new(kura_binary()).args(["config", "--lease", "2h"]).env("KURA_CAPACITY", "20GiB"));
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("lease").contains("2h") && line("lease").contains("command line"), "{text}");
+    assert!(line("capacity").contains("20GiB") && line("capacity").contains("environment"), "{text}");
+    assert!(line("listen").contains("127.0.0.1:8380") && line("listen").contains("defaults"), "{text}");
+}
+
+#[test]
+fn a_second_signal_stops_at_once_and_loses_nothing() {
+    let mut kura = Kura::start(&["--capacity", "256MiB"]);
+    assert_eq!(kura.put("/http/e2e/kept", b"kept").status, 200);
+    // A request that never ends keeps the drain waiting.
+    let mut stalled = TcpStream::connect(kura.address()).unwrap();
+    std::io::Write::write_all(&mut stalled, b"PUT /http/e2e/x HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n123")
+        .unwrap();
+    kura_e2e::until("the upload to be under way", || kura.metrics().of("kura_http_connections") > 1);
+    kura.signal(Signal::INT);
+    kura_e2e::until("the drain", || kura.logged().contains("draining"));
+    kura.signal(Signal::INT);
+    assert_eq!(kura.wait().code(), Some(130));
+    kura.start_again();
+    assert_eq!(kura.get("/http/e2e/kept").text(), "kept");
+    assert_eq!(kura.get("/http/e2e/x").status, 404);
+}
+
+#[test]
+fn a_thousand_silent_connections_keep_nobody_out() {
+    let kura = Kura::start(&["--capacity", "256MiB", "--idle-timeout", "1s", "--header-timeout", "1s"]);
+    let mut silent: Vec<TcpStream> = (0..1000).map(|_| TcpStream::connect(kura.address()).unwrap()).collect();
+    assert_eq!(kura.put("/http/e2e/key", b"value").status, 200);
+    assert_eq!(kura.get("/http/e2e/key").text(), "value");
+    for stream in &mut silent {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 408"), "{:?}", String::from_utf8_lossy(&rest));
+    }
+}

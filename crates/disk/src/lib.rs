@@ -6,7 +6,7 @@
 //! has covered.
 //!
 //! Two implementations exist: [`real`] (Linux) and [`sim`] (in memory, single-threaded, in virtual time, repeatable
-//! from a seed). Both pass [`contract`].
+//! from a seed). Both pass `tests/contract.rs`.
 //!
 //! Not here: what is in the files (`kura-store`).
 

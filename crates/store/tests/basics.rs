@@ -12,6 +12,7 @@ use kura_store::geometry::Geometry;
 use kura_store::key::{Attributes, NamespaceId, RecordKey};
 use kura_store::types::{Encoding, Kind};
 use kura_store::{Commit, Durability, Error, Progress, PutRequest, Settings, Store};
+use tempfile::TempDir;
 
 const BUDGET: u64 = 4 << 20;
 
@@ -53,15 +54,18 @@ async fn get(store: &Store, name: &str) -> Option<Bytes> {
     Some(all.into())
 }
 
-/// The directory as a killed process leaves it.
-fn copy(directory: &Path) -> PathBuf {
-    let target = tempfile::tempdir().unwrap().keep();
-    std::fs::create_dir(target.join("segments")).unwrap();
+/// The directory about as a killed process leaves it. What the keeper renames meanwhile is an empty spare, and may be missing.
+fn copy(directory: &Path) -> TempDir {
+    let target = tempfile::tempdir().unwrap();
+    std::fs::create_dir(target.path().join("segments")).unwrap();
     for part in ["", "segments"] {
         for entry in std::fs::read_dir(directory.join(part)).unwrap() {
             let entry = entry.unwrap();
-            if entry.metadata().unwrap().is_file() {
-                std::fs::copy(entry.path(), target.join(part).join(entry.file_name())).unwrap();
+            if entry.file_type().unwrap().is_file() {
+                match std::fs::copy(entry.path(), target.path().join(part).join(entry.file_name())) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    copied => assert!(copied.is_ok(), "{copied:?}"),
+                }
             }
         }
     }
@@ -88,10 +92,11 @@ async fn what_was_put_is_got_before_and_after_a_restart_whatever_its_size() {
             put(&store, &name, &body(size, 7), known).await.unwrap();
             assert_eq!(get(&store, &name).await, Some(body(size, 7)), "{name}");
         }
-        let left = if clean { directory.path().to_owned() } else { copy(directory.path()) };
+        let killed = (!clean).then(|| copy(directory.path()));
         store.shutdown().await.unwrap();
         drop(store);
-        let again = open(&left, settings()).await.unwrap();
+        let left = killed.as_ref().map_or(directory.path(), TempDir::path);
+        let again = open(left, settings()).await.unwrap();
         for size in SIZES {
             let name = format!("{size} {known} {clean}");
             assert_eq!(get(&again, &name).await, Some(body(size, 7)), "{name}");

@@ -125,6 +125,7 @@ impl SimDisk {
     pub fn plant(&self, path: &str, bytes: &[u8]) {
         let mut files = self.shared.files.lock();
         let _ = files.unlink(path);
+        files.create_directory(path.rsplit_once('/').map_or("", |(directory, _)| directory));
         let Ok(inode) = files.create(path) else {
             return;
         };
@@ -186,25 +187,25 @@ impl Disk for SimDisk {
     }
 
     fn create_directory(&self, path: &str) -> Io<()> {
-        // Directories are wherever a path names one.
-        self.shared.operate(Operation::CreateDirectory, path, |_, _| Ok(()))
+        self.shared.operate(Operation::CreateDirectory, path, |shared, path| {
+            shared.files.lock().create_directory(path);
+            Ok(())
+        })
     }
 
     fn list(&self, directory: &str) -> Io<Vec<DirEntry>> {
         self.shared.operate(Operation::List, directory, |shared, directory| {
             let files = shared.files.lock();
-            let entry = |(path, inode): (&String, &Inode)| {
-                let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-                let length = files.length(*inode);
-                let entry = DirEntry {
+            let entry = |(name, inode): (&str, Option<Inode>)| {
+                let length = inode.map_or(0, |inode| files.length(inode));
+                DirEntry {
                     name: Some(name.to_owned()),
-                    is_file: true,
+                    is_file: inode.is_some(),
                     length,
                     allocated: length.div_ceil(4096) * 4096,
-                };
-                (parent == directory).then_some(entry)
+                }
             };
-            Ok(files.names().iter().filter_map(entry).collect())
+            Ok(files.list(directory)?.into_iter().map(entry).collect())
         })
     }
 

@@ -2,7 +2,7 @@
 //! Writes and lengths of a file wait for its sync, names for their directory's. A failed sync marks what waited as clean: it never becomes durable, though
 //! reads show it until the cached pages are let go.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
 use bytes::Bytes;
@@ -122,6 +122,8 @@ pub(super) struct Files {
     files: HashMap<Inode, FileState>,
     names: BTreeMap<String, Inode>,
     durable_names: BTreeMap<String, Inode>,
+    /// Durable at once: what a lost directory costs is not simulated.
+    directories: BTreeSet<String>,
     waiting_names: Vec<(u64, NameChange)>,
     next: u64,
     pub(super) capacity: u64,
@@ -135,6 +137,7 @@ impl Default for Files {
             files: HashMap::new(),
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
+            directories: BTreeSet::new(),
             waiting_names: Vec::new(),
             next: 1,
             capacity: u64::MAX / 4,
@@ -176,6 +179,23 @@ impl Files {
 
     pub(super) fn names(&self) -> &BTreeMap<String, Inode> {
         &self.names
+    }
+
+    pub(super) fn create_directory(&mut self, path: &str) {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        self.directories.extend(ends.map(|end| path[..end].to_owned()));
+    }
+
+    /// What a directory holds: name, and the file if it is one.
+    pub(super) fn list(&self, directory: &str) -> io::Result<Vec<(&str, Option<Inode>)>> {
+        if !directory.is_empty() && !self.directories.contains(directory) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let files = self.names.iter().map(|(path, inode)| (path.as_str(), Some(*inode)));
+        let all = files.chain(self.directories.iter().map(|path| (path.as_str(), None)));
+        let split = all.map(|(path, inode)| (path.rsplit_once('/').unwrap_or(("", path)), inode));
+        let inside = split.filter(|((parent, name), _)| *parent == directory && !name.is_empty());
+        Ok(inside.map(|((_, name), inode)| (name, inode)).collect())
     }
 
     pub(super) fn length(&self, inode: Inode) -> u64 {

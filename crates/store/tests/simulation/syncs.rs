@@ -27,8 +27,11 @@ const SHOWN_BY_HISTORIES: [SyncReason; 9] = [
     "unlink of a segment",
 ];
 
+/// Whether a promise holds on a machine that ignores a sync.
+type Scenario = fn(Option<SyncReason>) -> bool;
+
 /// What a scenario fails without.
-const SHOWN_BY_SCENARIOS: [(SyncReason, fn(Option<SyncReason>) -> bool); 9] = [
+const SHOWN_BY_SCENARIOS: [(SyncReason, Scenario); 9] = [
     ("an unsealed segment before it is scanned", what_a_killed_process_wrote_stays_once_shown),
     ("header of a new segment", a_spare_is_no_leftover),
     ("names of the segments found", what_a_killed_process_named_is_built_upon),
@@ -99,11 +102,10 @@ fn what_a_killed_process_wrote_stays_once_shown(ignored: Option<SyncReason>) -> 
     (1..80).all(|operations| {
         let mut machine = Machine::new(Durability::Always, ignored);
         let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
-        let ended = machine.world.block_on_for(operations, async move {
+        machine.world.block_on_for(operations, async move {
             let store = history::open(&disk, &runtime, settings).await.expect("it opens");
             put(&store, 0, 100).await;
         });
-        drop(ended);
         machine.world.crash(Crash::Process);
         let shown = machine.live(|store, _| async move { history::get(&store, &key(0, 0)).await.expect("a read") });
         shown.is_none() || machine.after_blackout(key(0, 0)).is_some()

@@ -1,0 +1,34 @@
+# What people run. The gate is `.ci/run`.
+
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+
+# All tests that need only Rust and a C compiler.
+test:
+    cargo test
+
+# Format and lints.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Many histories of the store on the simulated machine; `just sim 1000000`.
+sim cases="10000":
+    KURA_CASES={{cases}} cargo test -p kura-store --test simulation every_acknowledged
+
+# Real clients, kills and filesystems: needs root and Debian's clients (see .ci/run).
+e2e:
+    cargo build --release
+    KURA_BIN={{target}}/release/kura cargo test -p kura-e2e
+
+# The load generator; `just bench get` for one part of it.
+bench part="all":
+    cargo build --release --workspace
+    {{target}}/release/kura-bench {{part}} --kura {{target}}/release/kura
+
+# Licences and duplicates: needs cargo-deny.
+deny:
+    cargo deny check
+
+# Serve with the defaults.
+serve:
+    cargo run --release -- serve

@@ -46,6 +46,11 @@ impl Laps {
             _ => None,
         }
     }
+
+    /// There was nothing to reclaim in this lap: on to the next.
+    fn skip(&mut self) {
+        self.steps = if self.steps <= self.lap { self.lap } else { 2 * self.lap };
+    }
 }
 
 impl Inner {
@@ -178,8 +183,11 @@ impl Inner {
                 return Ok(true);
             }
             let Some(manner) = laps.next() else { return Ok(false) };
-            if self.is_closed() || !self.reclaim_oldest(manner).await? {
+            if self.is_closed() {
                 return Ok(false);
+            }
+            if !self.reclaim_oldest(manner).await? {
+                laps.skip();
             }
         }
     }
@@ -205,7 +213,7 @@ impl Inner {
         while before.saturating_sub(self.held()) < lacking && self.held() > floor && !self.is_closed() {
             let manner = if laps == 0 { Manner::Force } else { Manner::Rescue };
             laps = laps.saturating_sub(1);
-            if !self.reclaim_oldest(manner).await? {
+            if !self.reclaim_oldest(manner).await? && manner == Manner::Force {
                 break;
             }
         }
@@ -224,12 +232,16 @@ impl Inner {
         self.budget.used_by(Category::Shared) + self.budget.used_by(Category::Solo)
     }
 
-    /// Reclaims the oldest segment. Returns false if there is none.
+    /// Reclaims the oldest segment. Returns false if there is none. An upload into a segment of its own is as new as its end will be:
+    /// it goes when nothing else is left.
     pub(crate) async fn reclaim_oldest(self: &Arc<Self>, manner: Manner) -> Result<bool, Error> {
         self.retire_active_if_oldest().await?;
         let owned = self.log.owned();
         let is_owned = |segment: &Segment| owned.iter().flatten().any(|own| own.slot == segment.slot);
-        let Some(victim) = self.ring.oldest(|segment| !segment.is_condemned() && !is_owned(segment)) else {
+        let fit = |segment: &Segment| !segment.is_condemned() && !is_owned(segment);
+        let finished = |segment: &Segment| fit(segment) && !(segment.is_solo() && segment.is_unfinished());
+        let last_resort = || if manner == Manner::Force { self.ring.oldest(fit) } else { None };
+        let Some(victim) = self.ring.oldest(finished).or_else(last_resort) else {
             return Ok(false);
         };
         let bytes = self.reclaim(&victim, manner).await?;

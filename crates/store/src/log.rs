@@ -172,17 +172,18 @@ impl Log {
         let active = state.active.as_ref().filter(|_| !(stale && may_rotate));
         let placed = active.and_then(|active| place_in(active, total, namespace));
         if placed.is_some() || !may_rotate {
-            return Allotment { placed, full: None };
+            return Allotment { placed, rotated: false, full: None };
         }
         let full = state.rotate();
         let placed = state.active.as_ref().and_then(|active| place_in(active, total, namespace));
-        Allotment { placed, full }
+        Allotment { placed, rotated: true, full }
     }
 }
 
-/// A place, if there was one, and the segment that turned out to be full.
+/// A place, if there was one, whether the spare was taken for it, and the segment that turned out to be full.
 struct Allotment {
     placed: Option<(Arc<Segment>, Allotted)>,
+    rotated: bool,
     full: Option<Arc<Segment>>,
 }
 
@@ -193,7 +194,10 @@ fn place_in(segment: &Arc<Segment>, total: u64, namespace: &NamespaceId) -> Opti
 impl Inner {
     /// A place for `total` bytes in the active segment, or `None` if there is no spare to rotate into.
     pub(crate) fn allot(self: &Arc<Self>, total: u64, namespace: &NamespaceId, purpose: Purpose) -> Option<Ticket> {
-        let Allotment { placed, full } = self.log.allot(total, namespace, purpose);
+        let Allotment { placed, rotated, full } = self.log.allot(total, namespace, purpose);
+        if rotated {
+            self.wake_keeper();
+        }
         if let Some(full) = full {
             self.drain(&full);
         }

@@ -60,8 +60,7 @@ impl Inner {
     /// `Io`, or `Full` where what must be kept found no place: the segment stays as it is.
     pub(crate) async fn reclaim(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
         let _emptying = Emptying::new(self);
-        let unfinished = victim.with_writing(|writing| writing.outstanding > 0).unwrap_or(false);
-        if victim.is_solo() && !unfinished {
+        if victim.is_solo() && !victim.is_unfinished() {
             return self.reclaim_solo(victim, manner).await;
         }
         victim.condemn();

@@ -177,6 +177,11 @@ impl Segment {
         self.condemned.store(false, Ordering::SeqCst);
     }
 
+    /// Whether an upload into it is under way.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.with_writing(|writing| writing.outstanding > 0).unwrap_or(false)
+    }
+
     pub(crate) fn is_condemned(&self) -> bool {
         self.condemned.load(Ordering::SeqCst)
     }

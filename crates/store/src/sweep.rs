@@ -52,3 +52,19 @@ pub(crate) async fn sweep_temporary(disk: &Arc<dyn Disk>, directory: &str, entri
     }
     swept
 }
+
+#[cfg(test)]
+mod tests {
+    use kura_disk::sim::World;
+
+    use super::*;
+
+    #[test]
+    fn sweep_orphaned_segments_returns_zero_without_segments_dir() {
+        let mut world = World::new(1);
+        let disk: Arc<dyn Disk> = world.disk();
+        let swept = world.block_on(async move { sweep_orphaned_segments(&disk).await });
+        let swept = swept.expect("nothing to do is no error");
+        assert_eq!((swept.removed, swept.foreign_bytes), (0, 0));
+    }
+}

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod history;
+mod limits;
 mod machine;
 mod model;
 mod rules;
+mod sweep;
 mod syncs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::files::Handle;
+use crate::format::Damage;
 use crate::format::record::{Layout, TrailerView};
 use crate::index::Entry;
 use crate::read::index;
@@ -124,13 +125,17 @@ impl Blocks {
     async fn read(&self, from: u64, to: u64) -> Result<Bytes, Error> {
         let to = to.min(self.layout.stored_len);
         let at = self.entry.offset.0 + self.layout.body + from;
-        let bytes = self.inner.fetch(&self.handle, at, to - from).await?;
+        let place = self.segment.place(self.entry.offset);
+        let drop_it = |error: &Error| {
+            if matches!(error, Error::Corrupt { .. }) {
+                self.inner.drop_damaged(&self.entry, error);
+            }
+        };
+        let bytes = self.inner.fetch(&self.handle, place, at, to - from).await.inspect_err(drop_it)?;
         let first = index(from / u64::from(self.segment.block));
-        self.trailer().check_blocks(&bytes, first, self.segment.block).map_err(|damage| {
-            let error = Error::Corrupt { segment: self.segment.number(), offset: self.entry.offset, what: damage.0 };
-            self.inner.drop_damaged(&self.entry, &error);
-            error
-        })?;
+        let corrupt = |Damage(what)| Error::Corrupt { segment: place.segment, offset: place.offset, what };
+        let checked = self.trailer().check_blocks(&bytes, first, self.segment.block);
+        checked.map_err(corrupt).inspect_err(drop_it)?;
         Ok(bytes)
     }
 }

@@ -18,7 +18,7 @@ use crate::key::{Attributes, RecordKey};
 use crate::publish::Spot;
 use crate::segment::Segment;
 use crate::store::{Inner, Store};
-use crate::types::{Encoding, RecordType, Version};
+use crate::types::{Encoding, Place, RecordType, Version};
 
 /// How often a reader whose segment was evicted under it probes again.
 const PROBES: usize = 8;
@@ -139,7 +139,9 @@ impl Inner {
         let corrupt = |Damage(what)| Error::Corrupt { segment: segment.number(), offset: entry.offset, what };
         let seal = Seal { secret: &self.identity.secret, birth: segment.birth, offset: entry.offset };
         let whole = layout.stored_len <= self.geometry().whole_read();
-        let record = self.fetch(&handle, entry.offset.0, if whole { layout.total } else { entry.head_len }).await?;
+        let place = segment.place(entry.offset);
+        let length = if whole { layout.total } else { entry.head_len };
+        let record = self.fetch(&handle, place, entry.offset.0, length).await?;
         let (head, head_hash) = Head::decode(&record, &seal).map_err(corrupt)?;
         if head.key != *key {
             // Another key of the same fingerprint.
@@ -148,7 +150,7 @@ impl Inner {
         let trailer_bytes = if whole {
             record.slice(index(layout.trailer)..)
         } else {
-            self.fetch(&handle, entry.offset.0 + layout.trailer, layout.trailer_len).await?
+            self.fetch(&handle, place, entry.offset.0 + layout.trailer, layout.trailer_len).await?
         };
         let trailer = self.checked_trailer(&trailer_bytes, head_hash, entry, &layout).map_err(corrupt)?;
         let (version, sha256) = (trailer.version, trailer.sha256);
@@ -185,13 +187,26 @@ impl Inner {
         Ok(trailer)
     }
 
-    /// Bytes of a segment: on the spot if the page cache has them, else through the read pool.
-    pub(crate) async fn fetch(&self, handle: &Handle, offset: u64, length: u64) -> Result<Bytes, Error> {
+    /// Bytes of the record at `record`: on the spot if the page cache has them, else through the read pool.
+    ///
+    /// # Errors
+    /// `Corrupt` where the device cannot give them back: they are as lost as damaged ones. `Evicted`, `Io`.
+    pub(crate) async fn fetch(&self, handle: &Handle, record: Place, offset: u64, length: u64) -> Result<Bytes, Error> {
         let file = handle.file()?;
         let mut buffer = self.buffers.take(index(length));
         let cached = file.read_cached(offset, &mut buffer);
         if !matches!(cached, Ok(true)) {
-            buffer = file.read_at(offset, buffer).await.during("reading a segment")?;
+            buffer = match file.read_at(offset, buffer).await {
+                Err(error) if is_lost(&error) => {
+                    tracing::error!(%error, place = %record, "the device cannot read it");
+                    return Err(Error::Corrupt {
+                        segment: record.segment,
+                        offset: record.offset,
+                        what: "what the device cannot read",
+                    });
+                }
+                read => read.during("reading a segment")?,
+            };
         }
         Ok(buffer.into_bytes())
     }
@@ -208,6 +223,12 @@ impl Inner {
 /// A length that was bounded by a segment's fits memory.
 pub(crate) fn index(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+/// Bytes that are gone for good, and not only for now.
+fn is_lost(error: &std::io::Error) -> bool {
+    const EIO: i32 = 5;
+    kura_disk::errno(error) == Some(EIO) || error.kind() == std::io::ErrorKind::UnexpectedEof
 }
 
 fn is_out_of_files(error: &std::io::Error) -> bool {

@@ -19,7 +19,7 @@ use crate::read::index;
 use crate::residents::Resident;
 use crate::segment::Segment;
 use crate::store::Inner;
-use crate::types::Version;
+use crate::types::{Place, Version};
 
 /// Bytes of copies that wait for their commit at once.
 const IN_FLIGHT: u64 = 4 << 20;
@@ -78,9 +78,10 @@ impl Inner {
         let layout = Layout::new(resident.head_len, resident.stored_len, victim.block);
         let seal = Seal { secret: &self.identity.secret, birth: victim.birth, offset: resident.spot.offset };
         let at = resident.spot.offset.0;
-        let head_bytes = self.fetch(handle, at, resident.head_len).await?;
+        let place = victim.place(resident.spot.offset);
+        let head_bytes = self.fetch(handle, place, at, resident.head_len).await?;
         let (head, old_hash) = Head::decode(&head_bytes, &seal).map_err(corrupt)?;
-        let trailer_bytes = self.fetch(handle, at + layout.trailer, layout.trailer_len).await?;
+        let trailer_bytes = self.fetch(handle, place, at + layout.trailer, layout.trailer_len).await?;
         let trailer = TrailerView::decode(&trailer_bytes, &layout, old_hash, &self.identity.secret).map_err(corrupt)?;
 
         let Some(ticket) = self.allot(layout.total, &head.key.namespace_id(), Purpose::Rescue) else {
@@ -106,11 +107,11 @@ impl Inner {
         };
         let blocks = index(layout.stored_len.div_ceil(u64::from(victim.block)));
         let (crcs, gathered) = if layout.stored_len <= PIECE {
-            let body = self.fetch(handle, at + layout.body, layout.stored_len).await?;
+            let body = self.fetch(handle, place, at + layout.body, layout.stored_len).await?;
             trailer.check_blocks(&body, 0, victim.block).map_err(corrupt)?;
             (trailer.crcs(blocks), Some(vec![Bytes::from(bytes), body]))
         } else {
-            let crcs = self.stream_copy(handle, at + layout.body, &layout, &ticket, bytes.into()).await?;
+            let crcs = self.stream_copy((handle, place), at + layout.body, &layout, &ticket, bytes.into()).await?;
             if crcs != trailer.crcs(blocks) {
                 return Err(corrupt(Damage("a block's checksum")));
             }
@@ -132,7 +133,7 @@ impl Inner {
     /// Copies a long body to the place of `ticket`. Returns the checksums of what was read.
     async fn stream_copy(
         &self,
-        from: &Handle,
+        (from, record): (&Handle, Place),
         at: u64,
         layout: &Layout,
         ticket: &Ticket,
@@ -145,7 +146,7 @@ impl Inner {
         let mut pieces = vec![head];
         while done < layout.stored_len {
             let length = (layout.stored_len - done).min(PIECE);
-            let piece = self.fetch(from, at + done, length).await?;
+            let piece = self.fetch(from, record, at + done, length).await?;
             sums.update(&piece);
             pieces.push(piece);
             let written: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();

@@ -9,7 +9,7 @@ use crate::key::NamespaceId;
 use crate::publish::Spot;
 use crate::segment::Segment;
 use crate::store::Inner;
-use crate::types::{Fingerprint, RecordType};
+use crate::types::{Fingerprint, Offset, RecordType};
 
 /// One committed record of a segment, live or not.
 #[derive(Debug, Clone, Copy)]
@@ -52,16 +52,16 @@ impl Inner {
     }
 
     async fn read_footer(&self, segment: &Arc<Segment>) -> Result<Footer, Error> {
-        let damaged =
-            |what| Error::Corrupt { segment: segment.number(), offset: crate::types::Offset(segment.length()), what };
+        let place = segment.place(Offset(segment.length()));
+        let damaged = |what| Error::Corrupt { segment: place.segment, offset: place.offset, what };
         let handle = self.open(segment).await?;
         let length = segment.length();
-        let locator = self.fetch(&handle, length - LOCATOR_LEN, LOCATOR_LEN).await?;
+        let locator = self.fetch(&handle, place, length - LOCATOR_LEN, LOCATOR_LEN).await?;
         let locator = Locator::decode(&locator).map_err(|damage| damaged(damage.0))?;
         if locator.len > length {
             return Err(damaged("a footer longer than its segment"));
         }
-        let footer = self.fetch(&handle, length - locator.len, locator.len).await?;
+        let footer = self.fetch(&handle, place, length - locator.len, locator.len).await?;
         Footer::decode(&footer).map_err(|damage| damaged(damage.0))
     }
 

@@ -2,6 +2,7 @@
 //! A failure prints its seed; `KURA_SEED=… cargo test -p kura-store --test simulation` runs that one again, and `KURA_CASES=…` sets how many run.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod damage;
 mod history;
 mod limits;
 mod machine;

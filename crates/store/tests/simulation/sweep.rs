@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use kura_disk::sim::{Crash, Operation, Rule};
 use kura_store::{Durability, Store};
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod damage;
+mod golden;
 mod history;
 mod limits;
 mod machine;

@@ -1,21 +1,27 @@
 //! What the end-to-end tests share. `.ci/run` and `just e2e` run them: they need root, loop mounts, and Debian's clients.
 //!
 //! - `server`: the released binary as a child: started, stopped, killed, asked.
-//! - `metrics`: its counters.
+//! - `http`: one request and its answer.
+//! - `metrics`: the server's counters.
 //! - `tool`: a client's command, with its output when it fails.
 //! - `mount`: a filesystem of its own, whose bytes can be counted.
+//! - `wait`: for a condition, never for a time.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
     reason = "this is all test code: it may fail, and says where"
 )]
 
+mod http;
 mod metrics;
 mod mount;
 mod server;
 mod tool;
+mod wait;
 
+pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use mount::Mount;
-pub use server::{Answer, Kura, PATIENCE, agent, kura_binary, request, until};
+pub use server::{Kura, kura_binary};
 pub use tool::{run, run_for_status};
+pub use wait::until;

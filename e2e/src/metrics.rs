@@ -17,7 +17,10 @@ impl Metrics {
         Metrics { values: lines.filter_map(value).collect() }
     }
 
-    /// One of them, by its name with its labels; zero if it is not there.
+    /// One of them, by its name with its labels.
+    ///
+    /// # Panics
+    /// If it is not there: a counter under another name would be zero for ever.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -25,7 +28,7 @@ impl Metrics {
         reason = "counters are whole and far below 2^53"
     )]
     pub fn of(&self, name: &str) -> u64 {
-        self.values.get(name).copied().unwrap_or(0.0) as u64
+        *self.values.get(name).unwrap_or_else(|| panic!("no counter is called {name}")) as u64
     }
 
     /// Artifacts of `kind` that were asked for and served.
@@ -40,9 +43,22 @@ impl Metrics {
         self.of(&format!("kura_cache_misses_total{{kind=\"{kind}\"}}"))
     }
 
-    /// Segments unlinked.
+    /// Artifacts of `kind` that were stored.
+    #[must_use]
+    pub fn stored(&self, kind: &str) -> u64 {
+        self.of(&format!("kura_cache_stored_total{{kind=\"{kind}\"}}"))
+    }
+
+    /// Segments unlinked since the start.
     #[must_use]
     pub fn evictions(&self) -> u64 {
         self.of("kura_store_evictions_total")
+    }
+
+    /// What the ledger says the data directory occupies, in bytes: all categories together.
+    #[must_use]
+    pub fn ledger(&self) -> u64 {
+        let categories = self.values.keys().filter(|name| name.starts_with("kura_store_used_bytes{"));
+        categories.map(|name| self.of(name)).sum()
     }
 }

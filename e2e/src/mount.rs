@@ -2,10 +2,15 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::tool::run;
+
+/// How often the bytes in use are looked at under load.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
 /// A mounted filesystem; unmounted when dropped.
 pub struct Mount {
@@ -20,7 +25,9 @@ impl Mount {
         let image = tempfile::tempdir().unwrap();
         let file = image.path().join("image");
         std::fs::File::create(&file).unwrap().set_len(mebibytes << 20).unwrap();
-        run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&file));
+        // Inode tables and journal are written now: later they would be counted as the server's.
+        let now = "lazy_itable_init=0,lazy_journal_init=0";
+        run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-E", now]).arg(&file));
         let directory = tempfile::tempdir().unwrap();
         run(Command::new("mount").args(["-o", "loop"]).arg(&file).arg(directory.path()));
         Mount { directory, _image: Some(image) }
@@ -47,11 +54,41 @@ impl Mount {
         let stat = rustix::fs::statvfs(self.path()).unwrap();
         (stat.f_blocks - stat.f_bfree) * stat.f_frsize
     }
+
+    /// Does `work`. Returns what it returned, and the most bytes in use that were seen meanwhile.
+    pub fn watched<T>(&self, work: impl FnOnce() -> T) -> (T, u64) {
+        let watching = AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            let most = scope.spawn(|| self.most_used_while(&watching));
+            let end = OnDrop(|| watching.store(false, Ordering::Relaxed));
+            let done = work();
+            drop(end);
+            (done, most.join().unwrap())
+        })
+    }
+
+    fn most_used_while(&self, watching: &AtomicBool) -> u64 {
+        let mut most = self.used();
+        while watching.load(Ordering::Relaxed) {
+            std::thread::sleep(SAMPLE_EVERY);
+            most = most.max(self.used());
+        }
+        most
+    }
 }
 
 impl Drop for Mount {
     fn drop(&mut self) {
         // Lazily: a test that failed may have left its server running.
         let _ = rustix::mount::unmount(self.path(), rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+/// Does its work when dropped, also by a panic: without that, a failed test would be watched for ever.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }

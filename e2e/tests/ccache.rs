@@ -30,6 +30,7 @@ fn second_builds_hit(layout: &str) {
     project.build();
     let first = project.statistics();
     assert_eq!((first["cache_miss"], hits(&first)), (SOURCES, 0), "{first:?}");
+    assert_eq!(first["remote_storage_write"] as u64, kura.metrics().stored("ccache"), "{first:?}");
     project.all_hits(&kura);
     assert!(kura.stop().success());
     kura.start_again();

@@ -9,8 +9,8 @@ use kura_e2e::{Kura, run};
 fn a_second_build_comes_from_the_cache() {
     let mut kura = Kura::start(&["--capacity", "256MiB"]);
     let project = Project::new(&kura);
-    assert!(!project.build().0.contains("FROM-CACHE"), "the first build finds nothing");
-    let compiled = project.build().1;
+    let (printed, compiled) = project.build();
+    assert!(!printed.contains("FROM-CACHE"), "the first build finds nothing: {printed}");
     project.hits(&kura, &compiled);
     assert!(kura.stop().success());
     kura.start_again();

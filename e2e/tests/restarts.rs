@@ -15,12 +15,15 @@ fn two_hundred_restarts_evict_nothing_from_a_store_that_is_three_quarters_full()
     for number in 0..large {
         assert_eq!(kura.put(&format!("/http/e2e/large/{number}"), &body(number)).status, 200);
     }
+    assert!(kura.metrics().of("kura_store_live_bytes") >= CAPACITY / 4 * 3, "it is three quarters full");
     for restart in 0..RESTARTS {
         assert_eq!(kura.put(&format!("/http/e2e/small/{restart}"), restart.to_string().as_bytes()).status, 200);
+        // The counter starts anew with the process.
+        assert_eq!(kura.metrics().evictions(), 0, "before restart {restart}");
         if restart % 2 == 0 {
-            kura.kill()
+            kura.kill();
         } else {
-            assert!(kura.stop().success())
+            assert!(kura.stop().success());
         }
         kura.start_again();
         assert_eq!(kura.metrics().evictions(), 0, "after restart {restart}");

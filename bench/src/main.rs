@@ -1,0 +1,85 @@
+//! The load generator of `docs/benchmarks.md`: `kura-bench get|put|start|memory|all`.
+//!
+//! - `get`: hits, beside nginx that serves the same bytes from files.
+//! - `put`: uploads, with what reaches the device.
+//! - `start`: how long a start takes, and what an artifact costs in memory.
+//! - `memory`: what large uploads side by side cost.
+//!
+//! Server and client have a core each. A rate stands beside the processor time that the server took for it, as the median of several runs with the spread.
+
+mod client;
+mod get;
+mod load;
+mod memory;
+mod process;
+mod put;
+mod servers;
+mod start;
+mod summary;
+
+use std::path::PathBuf;
+
+use clap::{Arg, Command, value_parser};
+
+/// What the command line says.
+pub(crate) struct Options {
+    pub(crate) kura: PathBuf,
+    pub(crate) nginx: PathBuf,
+    /// Where data directories are made: the device that is measured.
+    pub(crate) directory: PathBuf,
+    pub(crate) runs: usize,
+    /// Seconds of one run.
+    pub(crate) seconds: u64,
+    /// Distinct small bodies.
+    pub(crate) keys: usize,
+    /// Artifacts at the largest start.
+    pub(crate) artifacts: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let path = |name: &'static str, default: &'static str, help: &'static str| {
+        Arg::new(name).long(name).default_value(default).value_parser(value_parser!(PathBuf)).help(help)
+    };
+    let number = |name: &'static str, default: &'static str, help: &'static str| {
+        Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u64)).help(help)
+    };
+    let parts = ["all", "get", "put", "start", "memory"];
+    let matches = Command::new("kura-bench")
+        .about("Measures Kura, beside nginx where there is something to compare")
+        .arg(Arg::new("part").value_parser(parts).default_value("all"))
+        .arg(path("kura", "target/release/kura", "The server"))
+        .arg(path("nginx", "/usr/sbin/nginx", "What it is compared with"))
+        .arg(path("directory", "/var/tmp", "Where the data goes"))
+        .arg(number("runs", "5", "Runs of each side"))
+        .arg(number("seconds", "3", "Seconds of one run"))
+        .arg(number("keys", "100000", "Distinct small bodies"))
+        .arg(number("artifacts", "1000000", "Artifacts at the largest start"))
+        .get_matches();
+    let path = |name: &str| matches.get_one::<PathBuf>(name).cloned().unwrap_or_default();
+    let number = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or_default();
+    let options = Options {
+        kura: path("kura"),
+        nginx: path("nginx"),
+        directory: path("directory"),
+        runs: usize::try_from(number("runs"))?,
+        seconds: number("seconds"),
+        keys: usize::try_from(number("keys"))?,
+        artifacts: usize::try_from(number("artifacts"))?,
+    };
+    process::describe(&options.directory)?;
+    let part = matches.get_one::<String>("part").map_or("all", String::as_str);
+    let wanted = |name| part == name || part == "all";
+    if wanted("get") {
+        get::run(&options)?;
+    }
+    if wanted("put") {
+        put::run(&options)?;
+    }
+    if wanted("start") {
+        start::run(&options)?;
+    }
+    if wanted("memory") {
+        memory::run(&options)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! The servers under measurement: Kura, and nginx for comparison. Each on the server's core, each stopped when dropped.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Options;
+use crate::client::Client;
+use crate::process::{Watched, on_server_core};
+
+/// A server that takes longer to answer does not work.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+    pub(crate) watched: Watched,
+    /// From its start until it was ready.
+    pub(crate) started_in: Duration,
+}
+
+impl Server {
+    /// Kura with its data in `data`.
+    pub(crate) fn kura(options: &Options, data: &Path, flags: &[&str]) -> anyhow::Result<Server> {
+        let start = Instant::now();
+        let mut command = on_server_core(&options.kura);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--min-free", "0", "--log-level", "warn"]);
+        let mut child = command.arg("--data-dir").arg(data).args(flags).stdout(Stdio::piped()).spawn()?;
+        let out = child.stdout.take().context("its output")?;
+        let mut lines = BufReader::new(out).lines();
+        let first = lines.next().context("Kura did not start")??;
+        let address = first.rsplit_once("http://").context("an unknown announcement")?.1.to_owned();
+        std::thread::spawn(move || lines.for_each(drop));
+        let watched = Watched { pids: vec![child.id()] };
+        let mut server = Server { child, address, watched, started_in: Duration::ZERO };
+        server.wait_for("/ready")?;
+        server.started_in = start.elapsed();
+        Ok(server)
+    }
+
+    /// nginx with one worker that serves the files below `root`, as its documentation advises for static files.
+    pub(crate) fn nginx(options: &Options, root: &Path, scratch: &Path) -> anyhow::Result<Server> {
+        let address = "127.0.0.1:8391";
+        let configuration = format!(
+            "daemon off; master_process off; worker_processes 1; pid {scratch}/pid; error_log {scratch}/error.log;
+             events {{ worker_connections 1024; }}
+             http {{
+               access_log off; sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_requests 100000000; keepalive_timeout 600;
+               default_type application/octet-stream; client_body_temp_path {scratch}/body; proxy_temp_path {scratch}/proxy;
+               fastcgi_temp_path {scratch}/fastcgi; uwsgi_temp_path {scratch}/uwsgi; scgi_temp_path {scratch}/scgi;
+               server {{ listen {address}; root {root}; }}
+             }}",
+            scratch = scratch.display(),
+            root = root.display(),
+        );
+        let file = scratch.join("nginx.conf");
+        std::fs::write(&file, configuration)?;
+        let child = on_server_core(&options.nginx)
+            .arg("-c")
+            .arg(&file)
+            .spawn()
+            .context("nginx is needed: apt install nginx-light")?;
+        let watched = Watched { pids: vec![child.id()] };
+        let server = Server { child, address: address.to_owned(), watched, started_in: Duration::ZERO };
+        let start = Instant::now();
+        while Client::connect(&server.address).is_err() {
+            if start.elapsed() > PATIENCE {
+                bail!("nginx did not start");
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(server)
+    }
+
+    fn wait_for(&self, path: &str) -> anyhow::Result<()> {
+        let start = Instant::now();
+        while Client::connect(&self.address).and_then(|mut client| client.get(path)).is_err() {
+            if start.elapsed() > PATIENCE {
+                bail!("{} is not ready", self.address);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let status = self.child.wait()?;
+        if !status.success() {
+            bail!("it ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// SIGKILL, and its end.
+    pub(crate) fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// nginx's version, as it says it.
+pub(crate) fn nginx_version(options: &Options) -> String {
+    let output = Command::new(&options.nginx).arg("-v").output();
+    output.map_or_else(|_| "no nginx".to_owned(), |output| String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}

@@ -1,0 +1,46 @@
+//! One request and its answer: no status is an error, and no answer at all has one too.
+
+use ureq::Agent;
+
+use crate::wait::PATIENCE;
+
+/// Longest answer that a test takes, in bytes.
+const MAX_ANSWER: u64 = 1 << 30;
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code; 0: nothing was answered, or it was broken off.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A client that takes every status as an answer.
+#[must_use]
+pub fn agent() -> Agent {
+    Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
+}
+
+/// One request.
+#[must_use]
+pub fn request(agent: &Agent, method: &str, url: &str, body: &[u8]) -> Answer {
+    let sent = match method {
+        "GET" => agent.get(url).call(),
+        "PUT" => agent.put(url).send(body),
+        _ => panic!("no test sends {method}"),
+    };
+    let read = sent.and_then(|mut answer| {
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec()?;
+        Ok(Answer { status: answer.status().as_u16(), body })
+    });
+    read.unwrap_or_else(|error| Answer { status: 0, body: error.to_string().into_bytes() })
+}

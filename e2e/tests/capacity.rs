@@ -1,11 +1,11 @@
 //! On a filesystem of its own, under five times its capacity from 32 writers: never a byte above the capacity, and the newest is there.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use kura_e2e::{Kura, Mount, agent, request, run};
+use kura_e2e::{Kura, Mount, agent, request, run, until};
 use parking_lot::Mutex;
 
 const CAPACITY: u64 = 256 << 20;
@@ -51,29 +51,33 @@ fn five_times_the_capacity_never_takes_more_than_the_capacity() {
     let mount = Mount::ext4(768);
     let bare = mount.used();
     let capacity = CAPACITY.to_string();
-    let mut kura = Kura::start_in(&mount.path().join("data"), &["--capacity", &capacity, "--min-free", "0"]);
-    let written = Mutex::new(Vec::new());
-    let (pushed, next, done) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-    let most = std::thread::scope(|scope| {
-        let sampler = scope.spawn(|| {
-            let mut most = 0;
-            while !done.load(Ordering::Relaxed) {
-                most = most.max(mount.used());
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            most
-        });
-        let writers: Vec<_> = (0..WRITERS).map(|_| scope.spawn(|| write(&kura, &pushed, &next, &written))).collect();
-        writers.into_iter().for_each(|writer| writer.join().unwrap());
-        done.store(true, Ordering::Relaxed);
-        sampler.join().unwrap()
+    let ((mut kura, written), most) = mount.watched(|| {
+        let kura = Kura::start_in(&mount.path().join("data"), &["--capacity", &capacity, "--min-free", "0"]);
+        let written = push(&kura);
+        (kura, written)
     });
-    assert!(most - bare <= CAPACITY, "{} bytes in use under load", most - bare);
-    the_newest_quarter_is_there(&kura, &written.into_inner());
+    let most = most - bare;
+    assert!(most <= CAPACITY, "{most} bytes in use under load");
+    assert!(most > CAPACITY / 2, "{most} bytes in use under load: is this where the data is?");
+    assert!(written.iter().any(|artifact| artifact.length == LARGEST), "the largest allowed was among them");
+    the_newest_quarter_is_there(&kura, &written);
+    assert!(disk_usage(kura.data()) <= CAPACITY, "at rest");
     assert!(kura.stop().success());
-    let du = run(Command::new("du").args(["-s", "--block-size=1"]).arg(kura.data()));
-    let bytes: u64 = du.split_whitespace().next().unwrap().parse().unwrap();
-    assert!(bytes <= CAPACITY, "{du}");
+    assert!(disk_usage(kura.data()) <= CAPACITY, "stopped");
+    kura.start_again();
+    the_newest_quarter_is_there(&kura, &written);
+}
+
+/// Five times the capacity from many writers. Returns what was acknowledged, in that order.
+fn push(kura: &Kura) -> Vec<Written> {
+    let written = Mutex::new(Vec::new());
+    let (pushed, next) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| write(kura, &pushed, &next, &written));
+        }
+    });
+    written.into_inner()
 }
 
 fn write(kura: &Kura, pushed: &AtomicU64, next: &AtomicU64, written: &Mutex<Vec<Written>>) {
@@ -81,17 +85,22 @@ fn write(kura: &Kura, pushed: &AtomicU64, next: &AtomicU64, written: &Mutex<Vec<
     while pushed.load(Ordering::Relaxed) < PUSHED {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let artifact = Written { number, length: length(number) };
-        let answer = request(&agent, "PUT", &kura.url(&artifact.path()), &artifact.body());
-        match answer.status {
-            200 => {
-                written.lock().push(artifact);
-                pushed.fetch_add(artifact.length as u64, Ordering::Relaxed);
-            }
-            // A clean "come back later".
-            429 | 507 => {}
-            status => panic!("{status}: {}", answer.text()),
-        }
+        let (url, body) = (kura.url(&artifact.path()), artifact.body());
+        until("a body to be taken", || {
+            let answer = request(&agent, "PUT", &url, &body);
+            // The last: a clean "come back later".
+            assert!(matches!(answer.status, 200 | 429 | 507), "{}: {}", answer.status, answer.text());
+            answer.status == 200
+        });
+        written.lock().push(artifact);
+        pushed.fetch_add(artifact.length as u64, Ordering::Relaxed);
     }
+}
+
+/// What `du` says of a directory, in bytes.
+fn disk_usage(directory: &Path) -> u64 {
+    let du = run(Command::new("du").args(["-s", "--block-size=1"]).arg(directory));
+    du.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn the_newest_quarter_is_there(kura: &Kura, written: &[Written]) {

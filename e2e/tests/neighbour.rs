@@ -3,66 +3,147 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::ops::Range;
+use std::path::PathBuf;
 
 use kura_e2e::{Kura, Mount, until};
 
+const FILESYSTEM_MEBIBYTES: u64 = 512;
 const CAPACITY: u64 = 256 << 20;
 const BODY: usize = 1 << 20;
+
+/// Written while there is room: fewer bytes than the eight segments below which a cache gives nothing away.
+const EARLIER: Range<usize> = 0..64;
+
+/// Sent while there is none, more than the filesystem could hold.
+const LATER: Range<usize> = 64..600;
+
+/// Refusals after which a neighbour has shown what it does.
+const ENOUGH: usize = 20;
+
+/// `--min-free` where the cache is to give way.
+const LEFT_FREE: u64 = 64 << 20;
+
+#[test]
+fn on_tmpfs_it_refuses_and_keeps_what_it_has() {
+    refuses_and_keeps(&Mount::tmpfs(FILESYSTEM_MEBIBYTES));
+}
+
+#[test]
+fn on_ext4_it_refuses_and_keeps_what_it_has() {
+    refuses_and_keeps(&Mount::ext4(FILESYSTEM_MEBIBYTES));
+}
+
+fn refuses_and_keeps(mount: &Mount) {
+    let bare = mount.used();
+    let mut kura = start(mount, 0);
+    write(&kura, EARLIER);
+    let mut neighbour = Neighbour::new(mount);
+    let newest = write_until_refused(&kura, &mut neighbour);
+    assert_eq!(served(&kura, EARLIER), EARLIER.len(), "a full filesystem takes nothing away");
+    assert_eq!(served(&kura, newest..newest + 1), 1, "the newest is served");
+    neighbour.leave();
+    until("writes to go on", || put(&kura, LATER.end) == 200);
+    assert_eq!(served(&kura, LATER.end..LATER.end + 1), 1);
+    assert!(mount.used() - bare <= kura.metrics().ledger(), "every byte has an owner");
+    nothing_is_left_behind(&mut kura);
+}
+
+#[test]
+fn it_gives_way_oldest_first_where_it_is_told_to_leave_room() {
+    let mount = Mount::ext4(FILESYSTEM_MEBIBYTES);
+    let kura = start(&mount, LEFT_FREE);
+    let all = 0..200;
+    write(&kura, all.clone());
+    Neighbour::new(&mount).take_all();
+    until("room to be left", || mount.free() >= LEFT_FREE);
+    assert!(kura.metrics().evictions() > 0);
+    let left = served(&kura, all.clone());
+    assert!(left > 0 && left < all.len(), "{left} are left");
+    assert_eq!(served(&kura, all.end - left..all.end), left, "the newest are left");
+    assert_eq!(put(&kura, all.end), 200);
+}
+
+fn start(mount: &Mount, min_free: u64) -> Kura {
+    let (capacity, min_free) = (CAPACITY.to_string(), min_free.to_string());
+    let flags = ["--capacity", &capacity, "--min-free", &min_free, "--room-wait", "200ms"];
+    Kura::start_in(&mount.path().join("data"), &flags)
+}
+
+fn write(kura: &Kura, numbers: Range<usize>) {
+    for number in numbers {
+        assert_eq!(put(kura, number), 200);
+    }
+}
+
+fn path(number: usize) -> String {
+    format!("/http/e2e/{number}")
+}
 
 fn body(number: usize) -> Vec<u8> {
     vec![u8::try_from(number % 251).unwrap(); BODY]
 }
 
-/// Takes what is free. Returns once the filesystem has refused a byte.
-fn fill(file: &mut File) {
-    let chunk = vec![1; 64 << 10];
-    while file.write_all(&chunk).is_ok() {}
+fn put(kura: &Kura, number: usize) -> u16 {
+    kura.put(&path(number), &body(number)).status
 }
 
-fn room_again(path: &Path) {
-    std::fs::remove_file(path).unwrap();
+/// How many of these are served. The others are clean misses.
+fn served(kura: &Kura, numbers: Range<usize>) -> usize {
+    let is_served = |number: &usize| {
+        let answer = kura.get(&path(*number));
+        assert!(answer.status == 404 || answer.status == 200 && answer.body == body(*number), "{}", answer.status);
+        answer.status == 200
+    };
+    numbers.filter(is_served).count()
 }
 
-#[test]
-fn on_tmpfs() {
-    survives_a_neighbour(&Mount::tmpfs(512));
-}
-
-#[test]
-fn on_ext4() {
-    survives_a_neighbour(&Mount::ext4(512));
-}
-
-fn survives_a_neighbour(mount: &Mount) {
-    let mut kura =
-        Kura::start_in(&mount.path().join("data"), &["--capacity", &CAPACITY.to_string(), "--room-wait", "200ms"]);
-    for number in 0..64 {
-        assert_eq!(kura.put(&format!("/http/e2e/{number}"), &body(number)).status, 200);
-    }
-    let neighbour = mount.path().join("neighbour");
-    let mut file = File::create(&neighbour).unwrap();
+/// Writes beside a neighbour that takes every byte that becomes free, until that has led to refusals. Returns the newest that was stored.
+fn write_until_refused(kura: &Kura, neighbour: &mut Neighbour) -> usize {
+    let mut newest = EARLIER.end - 1;
     let mut refused = 0;
-    let mut newest = 63;
-    for number in 64..400 {
-        fill(&mut file);
-        match kura.put(&format!("/http/e2e/{number}"), &body(number)).status {
+    for number in LATER {
+        neighbour.take_all();
+        match put(kura, number) {
             200 => newest = number,
             429 | 507 => refused += 1,
             status => panic!("{status}"),
         }
-        if refused > 20 {
-            break;
+        if refused == ENOUGH {
+            return newest;
         }
     }
-    assert!(refused > 0, "with no byte left, something has to be refused");
-    assert_eq!(kura.get(&format!("/http/e2e/{newest}")).body, body(newest), "the newest is served all the same");
-    drop(file);
-    room_again(&neighbour);
-    until("writes to go on", || kura.put("/http/e2e/after", &body(1)).status == 200);
-    assert_eq!(kura.get("/http/e2e/after").body, body(1));
+    panic!("with no byte left, writes have to be refused");
+}
+
+fn nothing_is_left_behind(kura: &mut Kura) {
     assert!(kura.stop().success());
     let files = std::fs::read_dir(kura.data().join("segments")).unwrap();
     let strays = files.filter(|file| !file.as_ref().unwrap().file_name().to_string_lossy().ends_with(".seg"));
     assert_eq!(strays.count(), 0, "nothing is left behind");
+}
+
+/// Somebody else's file on the same filesystem.
+struct Neighbour {
+    path: PathBuf,
+    file: File,
+}
+
+impl Neighbour {
+    fn new(mount: &Mount) -> Neighbour {
+        let path = mount.path().join("neighbour");
+        let file = File::create(&path).unwrap();
+        Neighbour { path, file }
+    }
+
+    /// Takes what is free: returns once the filesystem has refused.
+    fn take_all(&mut self) {
+        let chunk = vec![1; 64 << 10];
+        while self.file.write_all(&chunk).is_ok() {}
+    }
+
+    /// Gives all of it back.
+    fn leave(self) {
+        std::fs::remove_file(&self.path).unwrap();
+    }
 }

@@ -100,7 +100,7 @@ impl Workspace {
         let before = kura.metrics();
         let (outputs, summary) = self.build(kura);
         let after = kura.metrics();
-        assert_eq!(outputs, built, "the outputs are identical");
+        assert!(outputs == built, "the outputs are identical");
         assert!(!summary.contains("local"), "nothing was run: {summary}");
         let hits = count(&summary, " remote cache hit");
         assert_eq!(hits, 4, "two genrules, one compilation, one link: {summary}");

@@ -57,7 +57,7 @@ impl Project {
         let (printed, class) = self.build();
         let after = kura.metrics();
         assert!(printed.contains(":compileJava FROM-CACHE"), "{printed}");
-        assert_eq!(class, compiled);
+        assert!(class == compiled, "what was fetched is what was compiled");
         assert_eq!(after.hits("gradle") - before.hits("gradle"), 1);
         assert_eq!(after.misses("gradle"), before.misses("gradle"));
     }

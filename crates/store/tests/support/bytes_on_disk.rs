@@ -1,6 +1,7 @@
 //! What the bytes of a data directory say, whatever the store makes of them: every place in a segment at which a head holds.
 
 use kura_disk::sim::SimDisk;
+use kura_store::format::footer::{Footer, LOCATOR_LEN, Locator};
 use kura_store::format::record::{FIXED_HEAD_LEN, Head, HeadHash, Layout, Seal, TrailerView};
 use kura_store::format::segment::{SEGMENT_HEADER_LEN, SegmentHeader};
 use kura_store::format::store_file::StoreFile;
@@ -27,10 +28,17 @@ pub(crate) fn header(content: &[u8]) -> SegmentHeader {
     SegmentHeader::decode(&content[..SEGMENT_HEADER_LEN as usize]).expect("a sound segment header")
 }
 
+/// The footer, if the segment is sealed.
+pub(crate) fn footer(content: &[u8]) -> Option<Footer> {
+    let locator = Locator::decode(&content[content.len() - LOCATOR_LEN as usize..]).ok()?;
+    Footer::decode(&content[content.len() - usize::try_from(locator.len).ok()?..]).ok()
+}
+
 /// Every head that holds in the segment at `path`, inside bodies too.
 pub(crate) fn heads(disk: &SimDisk, path: &str) -> Vec<Found> {
     let (content, identity) = (disk.content(path).expect("a segment"), identity(disk));
     let (birth, block) = (header(&content).birth, header(&content).block);
+    let footer = footer(&content);
     let mut found = Vec::new();
     for at in (SEGMENT_HEADER_LEN..content.len() as u64).step_by(ALIGNMENT as usize) {
         let bytes = &content[at as usize..];
@@ -39,7 +47,10 @@ pub(crate) fn heads(disk: &SimDisk, path: &str) -> Vec<Found> {
             continue;
         }
         let Ok((head, hash)) = Head::decode(bytes, &seal) else { continue };
-        let layout = head.stored_len.map(|length| Layout::new(head.encoded_len(), length, block));
+        // A head that was written while its body grew leaves the length to the footer.
+        let listed = footer.iter().flat_map(|footer| &footer.entries).find(|entry| entry.offset == seal.offset);
+        let length = head.stored_len.or(listed.map(|entry| entry.stored_len));
+        let layout = length.map(|length| Layout::new(head.encoded_len(), length, block));
         let version = layout.and_then(|layout| committed(bytes, &layout, hash, &identity));
         found.push(Found { path: path.to_owned(), at, head, layout, version });
     }

@@ -105,6 +105,7 @@ impl Machine {
 }
 
 /// An open store and the machine under it.
+#[derive(Clone)]
 pub(crate) struct Life {
     pub(crate) store: Store,
     pub(crate) runtime: Arc<dyn Runtime>,

@@ -1,0 +1,116 @@
+//! What was vouched for or used stays: over reclaim, over restarts, as long as it fits; and what could not be kept is counted.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use std::time::Duration;
+
+use kura_disk::sim::Crash;
+use kura_store::format::heat::HeatFile;
+use kura_store::types::SegmentNumber;
+use support::{BUDGET, Life, Machine, bytes_on_disk, key};
+
+#[test]
+fn leases_are_kept_while_they_fit_and_each_that_is_not_is_counted() {
+    for (vouched, all_fit) in [(50, true), (220, false)] {
+        let mut machine = Machine::new(1);
+        machine.live(async |life: Life| {
+            let names: Vec<String> = (0..vouched).map(|at| format!("vouched {at}")).collect();
+            for name in &names {
+                life.keep(name, 4000).await;
+                assert!(life.store.contains(&key(name)).is_some());
+                life.runtime.sleep(Duration::from_millis(2)).await;
+            }
+            if all_fit {
+                life.fill(40).await;
+            }
+            life.wait(2).await;
+            let there = names.iter().filter(|name| life.store.contains(&key(name)).is_some()).count();
+            let stats = life.store.stats();
+            assert_eq!(stats.lost_leases, (vouched - there) as u64, "each lost one is counted, and no other");
+            assert_eq!(there == vouched, all_fit, "{there} of {vouched}");
+            assert!(all_fit || stats.shed_age > Duration::ZERO);
+            life.check(BUDGET);
+        });
+    }
+}
+
+#[test]
+fn a_lease_outlives_a_clean_restart_and_ends_after_it() {
+    for (waited, stays) in [(Duration::from_secs(2 * 3600), true), (Duration::from_secs(5 * 3600), false)] {
+        let mut machine = Machine::new(1);
+        machine.live(async |life: Life| {
+            life.keep("vouched", 700).await;
+            life.keep("never", 700).await;
+            assert!(life.store.contains(&key("vouched")).is_some());
+            life.store.shutdown().await.unwrap();
+        });
+        machine.crash(Crash::Power);
+        machine.live(async |life: Life| {
+            life.runtime.sleep(waited).await;
+            life.fill(12).await;
+            assert!(life.store.contains(&key("never")).is_none(), "it has gone round the ring");
+            assert_eq!(life.store.contains(&key("vouched")).is_some(), stays, "after {waited:?}");
+            assert_eq!(life.store.stats().lost_leases, 0);
+        });
+    }
+}
+
+fn uses(heat: &HeatFile, birth: SegmentNumber, ordinal: usize) -> u8 {
+    let segment = heat.segments.iter().find(|segment| segment.birth == birth);
+    segment.and_then(|segment| segment.entries.get(ordinal)).map_or(0, |entry| entry.uses)
+}
+
+#[test]
+fn use_counters_survive_clean_restarts_and_decide_what_stays() {
+    let mut machine = Machine::without_leases(1);
+    let names: Vec<String> = (0..10).map(|at| format!("{at}")).collect();
+    machine.live(async |life: Life| {
+        for name in &names {
+            life.keep(name, 700).await;
+        }
+        life.store.shutdown().await.unwrap();
+    });
+    machine.crash(Crash::Power);
+    for _ in 0..3 {
+        machine.live(async |life: Life| {
+            for name in names.iter().step_by(2) {
+                assert!(life.has(name, 700).await, "a use");
+            }
+            life.store.shutdown().await.unwrap();
+        });
+        machine.crash(Crash::Power);
+    }
+    let disk = machine.disk();
+    let heat = HeatFile::decode(&disk.content("heat").unwrap()).unwrap();
+    let content = disk.content(&bytes_on_disk::find(&disk, &key("0")).unwrap().path).unwrap();
+    let birth = bytes_on_disk::header(&content).birth;
+    let found: Vec<u8> = (0..names.len()).map(|ordinal| uses(&heat, birth, ordinal)).collect();
+    assert!(heat.clean);
+    assert_eq!(found, [3, 0, 3, 0, 3, 0, 3, 0, 3, 0]);
+    machine.live(async |life: Life| {
+        life.wait(120).await;
+        life.fill(1).await;
+        for (at, name) in names.iter().enumerate() {
+            assert_eq!(life.has(name, 700).await, at % 2 == 0, "{name}");
+        }
+    });
+}
+
+#[test]
+fn an_unclean_stop_vouches_for_everything_and_a_clean_one_for_what_was_vouched_for() {
+    for (clean, stays) in [(true, false), (false, true)] {
+        let mut machine = Machine::new(1);
+        machine.live(async |life: Life| {
+            life.keep("never asked for", 700).await;
+            if clean {
+                life.store.shutdown().await.unwrap();
+            }
+        });
+        machine.crash(Crash::Process);
+        machine.live(async |life: Life| {
+            life.fill(1).await;
+            assert_eq!(life.has("never asked for", 700).await, stays, "clean: {clean}");
+        });
+    }
+}

@@ -1,0 +1,392 @@
+//! What the store never does whatever is asked of it, and what it does where the machine sets limits. The disk is watched in all of these tests:
+//! it fails them at the first byte that is written over, cut, or behind what was allocated.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kura_disk::sim::{Crash, Operation};
+use kura_store::geometry::Geometry;
+use kura_store::key::{AttributeName, Attributes, NamespaceId};
+use kura_store::{Commit, Error, PutRequest};
+use support::{BUDGET, Life, Machine, SEGMENT, body, bytes_on_disk, captured, get, key, key_of, put, request};
+
+/// What is kept beside each artifact that comes near a limit: as much as may be.
+fn most_attributes() -> Attributes {
+    Attributes::default().with(AttributeName(1), &[7; 1021]).unwrap()
+}
+
+/// Lengths at which an artifact goes another way, and their neighbours.
+fn critical_lengths(life: &Life) -> Vec<usize> {
+    let largest = usize::try_from(life.store.max_artifact_size()).unwrap();
+    let segment = usize::try_from(SEGMENT).unwrap();
+    let edges = [2048, 4096, 8192, 12 << 10, segment / 4, segment - 8192, segment - 4096, segment, 2 * segment];
+    let mut lengths: Vec<usize> = edges.into_iter().flat_map(|edge| [edge - 1, edge, edge + 1]).collect();
+    lengths.extend([0, 1, largest - 1, largest]);
+    lengths
+}
+
+async fn put_with(life: &Life, name: &str, attributes: Attributes, length: usize, known: bool) {
+    let request = PutRequest { attributes, ..request(&key(name), known.then_some(length as u64)) };
+    let mut upload = life.store.put(request).await.unwrap();
+    for piece in body(name, length).chunks(5000) {
+        upload.write(piece.to_vec().into()).await.unwrap();
+        assert!(life.disk.allocated() <= life.used(), "{name}: more on disk than on the ledger");
+    }
+    upload.commit(Commit::default()).await.unwrap();
+}
+
+/// The record lies between the segment's header and its footer, and a solo is no longer than these three.
+fn lies_within_its_segment(life: &Life, name: &str) {
+    let found = bytes_on_disk::find(&life.disk, &key(name)).unwrap_or_else(|| panic!("{name} is nowhere"));
+    let content = life.disk.content(&found.path).unwrap();
+    let end = found.at + found.layout.unwrap().total;
+    let footer = bytes_on_disk::footer(&content).map_or(0, |footer| footer.encode().len() as u64);
+    assert!(end + footer <= content.len() as u64, "{name} ends at {end} of {}", content.len());
+    if content.len() as u64 != SEGMENT {
+        assert_eq!(content.len() as u64, end + footer, "{name} is in a segment of its exact size");
+    }
+}
+
+#[test]
+fn oversized_artifact_never_exceeds_its_segment() {
+    for (known, attributes) in
+        [(true, Attributes::default()), (false, Attributes::default()), (true, most_attributes())]
+    {
+        let mut machine = Machine::new(1);
+        machine.live(async |life: Life| {
+            let mut last: Option<String> = None;
+            for length in critical_lengths(&life) {
+                if let Some(name) = last.take() {
+                    // Room for the next: which of them goes is not what is asked here.
+                    life.store.delete(&key(&name)).await.unwrap();
+                }
+                let name = format!("{length} bytes, known: {known}");
+                put_with(&life, &name, attributes.clone(), length, known).await;
+                life.wait(1).await;
+                lies_within_its_segment(&life, &name);
+                assert!(life.has(&name, length).await, "{name}");
+                life.check(BUDGET);
+                last = Some(name);
+            }
+        });
+        assert!(machine.disk().take_peak() <= BUDGET);
+        machine.crash(Crash::Power);
+        machine.live(async |life: Life| {
+            let largest = usize::try_from(life.store.max_artifact_size()).unwrap();
+            assert!(life.has(&format!("{largest} bytes, known: {known}"), largest).await);
+        });
+    }
+}
+
+/// Clients as different as they come, for so many rounds.
+async fn work(life: &Life, random: &mut fastrand::Rng, rounds: usize) {
+    for _ in 0..rounds {
+        let name = format!("{}", random.usize(0..60));
+        let length = *random.choice(&[0, 100, 3000, 9000, 15_000, 30_000, 70_000]).unwrap();
+        match random.u8(0..10) {
+            0 => drop(life.store.delete(&key(&name)).await.unwrap()),
+            1 => drop(life.get(&name).await),
+            2 => {
+                // Given up halfway.
+                let mut upload = life.store.put(request(&key(&name), random.bool().then_some(30_000))).await.unwrap();
+                upload.write(body(&name, 20_000)).await.unwrap();
+            }
+            _ => drop(put(&life.store, &key(&name), &body(&name, length), random.bool()).await.unwrap()),
+        }
+        life.runtime.sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn segments_are_reclaimed_only_by_unlink() {
+    let mut machine = Machine::without_leases(1);
+    let mut random = fastrand::Rng::with_seed(1);
+    let (mut unlinked, mut evicted, mut cuts) = (0, 0, 0);
+    for restart in 0..8 {
+        let before: BTreeSet<String> = machine.segments().into_iter().collect();
+        let mut random = random.fork();
+        evicted += machine.live(async |life: Life| {
+            work(&life, &mut random, 200).await;
+            life.wait(2).await;
+            life.check(BUDGET);
+            if restart % 2 == 0 {
+                life.store.shutdown().await.unwrap();
+            }
+            life.store.stats().evictions
+        });
+        machine.crash(Crash::Process);
+        let journal = machine.journal.lock();
+        let after: BTreeSet<String> = machine.segments().into_iter().collect();
+        for gone in before.difference(&after) {
+            let left = [Operation::Unlink, Operation::Rename].map(|operation| journal.count(operation, gone));
+            assert_eq!(left.iter().sum::<usize>(), 1, "{gone} went by {left:?}");
+        }
+        unlinked += journal.count(Operation::Unlink, "segments/");
+        cuts += journal.count(Operation::Truncate, "segments/");
+    }
+    assert!(
+        evicted > 200 && unlinked as u64 >= evicted && cuts > 50,
+        "{evicted} evicted, {unlinked} unlinked, {cuts} cut"
+    );
+}
+
+#[test]
+fn a_too_large_artifact_is_refused_before_a_byte_is_written() {
+    let mut machine = Machine::new(1);
+    let journal = |machine: &Machine| machine.journal.lock().asked.clone();
+    let life = machine.live(async |life: Life| {
+        life.wait(2).await;
+        life
+    });
+    let (limit, before) = (life.store.max_artifact_size(), journal(&machine));
+    assert_eq!(limit, BUDGET / 4);
+    for length in [limit + 1, BUDGET, u64::MAX] {
+        let refused = machine.world.block_on(life.store.put(request(&key("large"), Some(length)))).map(drop);
+        assert!(matches!(refused, Err(Error::TooLarge { limit: told }) if told == limit), "{refused:?}");
+    }
+    assert_eq!(journal(&machine), before, "nothing was asked of the disk");
+    let before = life.used();
+    let whole = body("large", usize::try_from(limit).unwrap() + 1);
+    machine.world.block_on(async {
+        let refused = put(&life.store, &key("large"), &whole, false).await;
+        assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
+        life.wait(2).await;
+        life.check(BUDGET);
+        assert_eq!((life.used(), life.store.stats().solo_segments), (before, 0), "nothing is left of it");
+    });
+}
+
+const LARGE_BUDGET: u64 = 20 * SEGMENT;
+/// The least there is.
+const SMALL_BUDGET: u64 = 9 * SEGMENT;
+
+/// A store that fills a large budget: a deleted and a cleaned solo in the middle of it, its tombstones in front.
+fn filled() -> Machine {
+    let mut machine = Machine::new(1);
+    machine.settings.geometry = Geometry::simulation(LARGE_BUDGET);
+    machine.live(async |life: Life| {
+        put(&life.store, &key_of("tenant", "cleaned", "solo"), &body("cleaned", 40_000), true).await.unwrap();
+        life.keep("deleted", 40_000).await;
+        life.store.delete(&key("deleted")).await.unwrap();
+        life.store.clean(&NamespaceId::new("tenant", "cleaned").unwrap()).await.unwrap();
+        for at in 0.. {
+            if life.used() + 2 * SEGMENT > LARGE_BUDGET {
+                break;
+            }
+            life.keep(&format!("{at}"), if at % 9 == 0 { 20_000 } else { 9000 }).await;
+            life.runtime.sleep(Duration::from_millis(2)).await;
+        }
+        life.keep("newest", 5000).await;
+        assert!(life.store.contains(&key("newest")).is_some());
+        life.wait(2).await;
+        life.check(LARGE_BUDGET);
+    });
+    machine.crash(Crash::Process);
+    machine.disk().take_peak();
+    machine.settings.geometry = Geometry::simulation(SMALL_BUDGET);
+    machine
+}
+
+async fn shrank(life: Life) {
+    assert!(
+        life.used() <= SMALL_BUDGET,
+        "the lower budget binds before anything is taken: {:?}",
+        life.store.stats().used
+    );
+    assert!(life.has("newest", 5000).await);
+    assert_eq!(life.get("deleted").await, None);
+    assert_eq!(get(&life.store, &key_of("tenant", "cleaned", "solo")).await, None);
+    life.wait(2).await;
+    life.check(SMALL_BUDGET);
+}
+
+#[test]
+fn a_lowered_capacity_is_kept_before_traffic_is_taken_whatever_the_start_dies_at() {
+    let mut rehearsal = filled();
+    let before = rehearsal.world.operations();
+    rehearsal.live(shrank);
+    assert!(rehearsal.disk().take_peak() <= LARGE_BUDGET + SEGMENT, "one segment of the new size may be added");
+    let operations = rehearsal.world.operations() - before;
+    assert!(operations > 100, "{operations}");
+    for died_after in (0..operations).step_by(2) {
+        for crash in [Crash::Process, Crash::Power] {
+            let mut machine = filled();
+            machine.live_for(died_after, shrank);
+            machine.crash(crash);
+            machine.live(async |life: Life| {
+                shrank(life.clone()).await;
+                life.fill(2).await;
+                life.wait(2).await;
+                life.check(SMALL_BUDGET);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_capacity_below_the_least_is_refused_and_changes_nothing() {
+    let mut machine = filled();
+    let before = machine.disk().paths();
+    machine.settings.geometry = Geometry::simulation(SMALL_BUDGET - 1);
+    let refused = machine.open().map(drop);
+    assert!(matches!(refused, Err(Error::CapacityTooSmall { .. })), "{refused:?}");
+    assert_eq!(machine.disk().paths(), before);
+}
+
+#[test]
+fn a_filesystem_that_cannot_allocate_is_written_out_first() {
+    let mut machine = Machine::without_leases(1);
+    machine.disk().faults(|faults| faults.no_allocation = true);
+    for crash in [Crash::Process, Crash::Power] {
+        let log = captured(|| {
+            machine.live(async |life: Life| {
+                work(&life, &mut fastrand::Rng::with_seed(3), 200).await;
+                life.keep("solo", 50_000).await;
+                put(&life.store, &key("growing"), &body("growing", 50_000), false).await.unwrap();
+                life.keep("shared", 5000).await;
+                life.wait(2).await;
+                life.check(BUDGET);
+            });
+        });
+        assert_eq!(log.matches("cannot allocate").count(), 1, "said once: {log}");
+        machine.crash(crash);
+        machine.live(async |life: Life| {
+            assert!(
+                life.has("solo", 50_000).await && life.has("growing", 50_000).await && life.has("shared", 5000).await
+            );
+        });
+        machine.crash(Crash::Process);
+    }
+    assert!(machine.disk().take_peak() <= BUDGET);
+}
+
+/// A machine whose filesystem is twice the budget.
+fn beside_neighbours() -> Machine {
+    let mut machine = Machine::without_leases(1);
+    machine.disk().set_capacity(2 * BUDGET);
+    machine.settings.room_wait = Duration::from_secs(3);
+    machine
+}
+
+async fn fill_budget(life: &Life) {
+    for at in 0.. {
+        if life.store.stats().evictions > 0 {
+            break;
+        }
+        life.keep(&format!("{at}"), 4000).await;
+        life.runtime.sleep(Duration::from_millis(1)).await;
+    }
+    life.wait(2).await;
+}
+
+fn held(life: &Life) -> u64 {
+    life.used_by("shared") + life.used_by("solo")
+}
+
+#[test]
+fn a_neighbour_gets_what_is_lacking_and_no_more() {
+    let mut machine = beside_neighbours();
+    machine.settings.geometry = Geometry::simulation(LARGE_BUDGET);
+    machine.disk().set_capacity(2 * LARGE_BUDGET);
+    machine.settings.min_free = 4 * SEGMENT;
+    machine.live(async |life: Life| {
+        fill_budget(&life).await;
+        let before = held(&life);
+        let lacking = 5 * SEGMENT / 2;
+        life.disk.set_neighbour(2 * LARGE_BUDGET - life.disk.allocated() - (4 * SEGMENT - lacking));
+        life.wait(5).await;
+        let given = before - held(&life);
+        assert!((lacking..=lacking + SEGMENT).contains(&given), "{given} given, {lacking} lacking");
+        assert!(!life.store.stats().filesystem_full);
+        life.wait(20).await;
+        assert_eq!(before - held(&life), given, "and nothing after that");
+        life.keep("later", 4000).await;
+    });
+}
+
+#[test]
+fn a_neighbour_that_takes_everything_meets_the_floor_and_reads_go_on() {
+    let mut machine = beside_neighbours();
+    machine.settings.min_free = 4 * SEGMENT;
+    let disk = machine.disk();
+    let log = captured(|| {
+        machine.live(async |life: Life| {
+            fill_budget(&life).await;
+            life.keep("newest", 4000).await;
+            for _ in 0..20 {
+                disk.set_neighbour(2 * BUDGET - disk.allocated());
+                life.wait(2).await;
+            }
+            assert!(life.store.stats().filesystem_full);
+            assert!(
+                held(&life) >= 6 * SEGMENT,
+                "the floor is eight segments, and a spare and its successor may be lacking"
+            );
+            assert!(life.has("newest", 4000).await, "what is left is served");
+            let refused = life.put("large", 60_000).await;
+            assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+            assert!(life.disk.allocated() <= life.used());
+            disk.set_neighbour(0);
+            life.wait(3).await;
+            life.keep("large", 60_000).await;
+            assert!(!life.store.stats().filesystem_full);
+            life.check(BUDGET);
+        });
+    });
+    assert!(log.contains("the cache is down to its floor") && log.contains("has room again"), "{log}");
+}
+
+#[test]
+fn a_full_disk_is_met_at_the_door_and_not_in_the_middle() {
+    for length in [10_000, 60_000] {
+        let mut machine = beside_neighbours();
+        machine.live(async |life: Life| {
+            life.wait(2).await;
+            let whole = body("upload", length);
+            let mut upload = life.store.put(request(&key("upload"), Some(length as u64))).await.unwrap();
+            upload.write(whole.slice(..length / 2)).await.unwrap();
+            life.disk.set_neighbour(2 * BUDGET - life.disk.allocated());
+            upload.write(whole.slice(length / 2..)).await.unwrap();
+            upload.commit(Commit::default()).await.unwrap();
+            assert!(life.has("upload", length).await);
+        });
+        machine.crash(Crash::Power);
+        machine.live(async |life: Life| assert!(life.has("upload", length).await));
+    }
+}
+
+#[test]
+fn a_growing_upload_that_meets_a_full_disk_costs_itself_and_nothing_else() {
+    let mut machine = beside_neighbours();
+    machine.live(async |life: Life| {
+        life.keep("before", 3000).await;
+        life.wait(2).await;
+        let mut upload = life.store.put(request(&key("growing"), None)).await.unwrap();
+        upload.write(body("growing", 5000)).await.unwrap();
+        life.disk.set_neighbour(2 * BUDGET - life.disk.allocated());
+        let mut refused = Ok(());
+        for _ in 0..50 {
+            refused = upload.write(body("growing", 3000)).await;
+            if refused.is_err() {
+                break;
+            }
+        }
+        let refused = match refused {
+            Ok(()) => upload.commit(Commit::default()).await.map(drop),
+            refused => {
+                drop(upload);
+                refused
+            }
+        };
+        assert!(matches!(refused, Err(Error::Full(_) | Error::Busy { .. })), "{refused:?}");
+        life.wait(2).await;
+        assert!(life.has("before", 3000).await);
+        life.check(BUDGET);
+        life.disk.set_neighbour(0);
+        life.wait(2).await;
+        life.keep("growing", 50_000).await;
+    });
+}

@@ -95,7 +95,7 @@ fn strays(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
 fn others(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
     let mut of_another_store = segment_header(disk, 0xb1, SegmentKind::Shared);
     of_another_store[20] ^= 1;
-    let sum = crc32c(&of_another_store[..60]);
+    let sum = bytes_on_disk::crc32c(&of_another_store[..60]);
     of_another_store[60..64].copy_from_slice(&sum.to_le_bytes());
     let name = |name: &str| (name.to_owned(), b"not ours".to_vec());
     vec![
@@ -106,12 +106,6 @@ fn others(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
         name("segments/ab.seg"),
         (segment(0xb1), of_another_store),
     ]
-}
-
-/// CRC-32C, a bit at a time.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let shift = |sum: u32, _| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 };
-    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), shift))
 }
 
 #[test]

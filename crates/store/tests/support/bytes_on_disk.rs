@@ -68,3 +68,9 @@ pub(crate) fn find(disk: &SimDisk, key: &RecordKey) -> Option<Found> {
     let all = paths.flat_map(|path| heads(disk, &path));
     all.filter(|found| found.head.key == *key && found.version.is_some()).max_by_key(|found| found.version)
 }
+
+/// CRC-32C, a bit at a time: not by the library that the store uses.
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+    let shift = |sum: u32, _| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 };
+    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), shift))
+}

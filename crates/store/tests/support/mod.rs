@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 pub(crate) mod bytes_on_disk;
+pub(crate) mod stopped_clock;
 pub(crate) mod watched;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use kura_store::types::{Encoding, Kind, Version};
 use kura_store::{Commit, Error, Progress, PutRequest, Settings, Store};
 use parking_lot::Mutex;
 
+use stopped_clock::StoppedClock;
 use watched::{Journal, Watched};
 
 pub(crate) const EIO: i32 = 5;
@@ -31,6 +33,8 @@ pub(crate) const FILESYSTEM: u64 = 64 << 20;
 pub(crate) struct Machine {
     pub(crate) world: World,
     pub(crate) settings: Settings,
+    /// Whether the clock stands still.
+    pub(crate) stopped_clock: bool,
     /// What the store asked of the disk since the last start.
     pub(crate) journal: Arc<Mutex<Journal>>,
 }
@@ -40,6 +44,7 @@ impl Machine {
         let machine = Machine {
             world: World::new(seed),
             settings: Settings::new(Geometry::simulation(BUDGET)),
+            stopped_clock: false,
             journal: Arc::default(),
         };
         machine.world.disk().set_capacity(FILESYSTEM);
@@ -63,7 +68,10 @@ impl Machine {
 
     /// A new start's store, not opened yet.
     fn start(&mut self) -> impl Future<Output = Result<Life, Error>> + use<> {
-        let (runtime, disk, settings) = (self.world.runtime(), self.disk(), self.settings.clone());
+        let (mut runtime, disk, settings) = (self.world.runtime(), self.disk(), self.settings.clone());
+        if self.stopped_clock {
+            runtime = Arc::new(StoppedClock::new(runtime));
+        }
         self.journal = Arc::default();
         let watched: Arc<dyn Disk> = Arc::new(Watched::new(Arc::clone(&disk), Arc::clone(&self.journal)));
         async move {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::checksum::crc32c;
 use super::record::{decode_type, encode_type};
 use super::{Damage, FORMAT_VERSION, Reader};
 use crate::index::{Entry, SegmentSlot};
@@ -149,7 +150,7 @@ impl Footer {
         bytes.extend(length.to_le_bytes());
         bytes.extend(self.store_id);
         bytes.extend(self.birth.0.to_le_bytes());
-        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.extend(crc32c(&bytes).to_le_bytes());
         bytes.extend([0; 4]);
         bytes
     }
@@ -163,7 +164,7 @@ impl Footer {
         if locator.len != bytes.len() as u64 {
             return Err(Damage("the length of a footer"));
         }
-        if crc32c::crc32c(&bytes[..split + CHECKSUM]) != locator.checksum {
+        if crc32c(&bytes[..split + CHECKSUM]) != locator.checksum {
             return Err(Damage("the checksum of a footer"));
         }
         let mut reader = Reader::new(content);

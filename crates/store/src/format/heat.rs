@@ -1,5 +1,6 @@
 //! `heat`: two bytes a record, its uses and when it was vouched for, by birth number and commit ordinal. A hint: what does not decode is not there.
 
+use super::checksum::crc32c;
 use super::{Damage, FORMAT_VERSION, Reader};
 use crate::types::{Minutes, SegmentNumber};
 
@@ -59,7 +60,7 @@ impl HeatFile {
                 bytes.extend([entry.uses, vouched]);
             }
         }
-        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.extend(crc32c(&bytes).to_le_bytes());
         bytes
     }
 
@@ -67,7 +68,7 @@ impl HeatFile {
     /// When the bytes are not exactly what was written.
     pub fn decode(bytes: &[u8]) -> Result<HeatFile, Damage> {
         let (content, checksum) = bytes.split_last_chunk::<4>().ok_or(Damage("heat that is cut short"))?;
-        if crc32c::crc32c(content) != u32::from_le_bytes(*checksum) {
+        if crc32c(content) != u32::from_le_bytes(*checksum) {
             return Err(Damage("the checksum of heat"));
         }
         let mut reader = Reader::new(content);

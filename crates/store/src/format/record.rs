@@ -2,6 +2,7 @@
 //! The head's keyed hash binds it to its segment and offset; the commit mark, the same hash over that and the trailer, ends the record. A client can store
 //! bytes that look like a record; it cannot store one that holds at its place.
 
+use super::checksum::{Crc32c, crc32c};
 use super::{Damage, Reader};
 use crate::key::{Attributes, MAX_ATTRIBUTES_LEN, RecordKey, Secret};
 use crate::types::{ALIGNMENT, Encoding, Fingerprint, Offset, Ordinal, RecordType, SegmentNumber, Version, align_up};
@@ -295,7 +296,7 @@ impl<'a> TrailerView<'a> {
     /// # Errors
     /// When one of them is not what was written.
     pub fn check_blocks(&self, bytes: &[u8], first: usize, block: u32) -> Result<(), Damage> {
-        let sound = |(at, piece): (usize, &[u8])| crc32c::crc32c(piece) == self.crc(first + at);
+        let sound = |(at, piece): (usize, &[u8])| crc32c(piece) == self.crc(first + at);
         let all = bytes.chunks(block as usize).enumerate().all(sound);
         if all { Ok(()) } else { Err(Damage("a block's checksum")) }
     }
@@ -306,7 +307,7 @@ impl<'a> TrailerView<'a> {
 pub struct BlockSums {
     block: usize,
     done: Vec<u32>,
-    current: u32,
+    current: Crc32c,
     filled: usize,
 }
 
@@ -314,19 +315,19 @@ impl BlockSums {
     /// One checksum for each `block` bytes.
     #[must_use]
     pub fn new(block: u32) -> BlockSums {
-        BlockSums { block: block as usize, done: Vec::new(), current: 0, filled: 0 }
+        BlockSums { block: block as usize, done: Vec::new(), current: Crc32c::new(), filled: 0 }
     }
 
     /// The next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (piece, rest) = bytes.split_at(bytes.len().min(self.block - self.filled));
-            self.current = crc32c::crc32c_append(self.current, piece);
+            self.current.update(piece);
             self.filled += piece.len();
             bytes = rest;
             if self.filled == self.block {
-                self.done.push(self.current);
-                (self.current, self.filled) = (0, 0);
+                self.done.push(self.current.take());
+                self.filled = 0;
             }
         }
     }
@@ -335,7 +336,7 @@ impl BlockSums {
     #[must_use]
     pub fn finish(mut self) -> Vec<u32> {
         if self.filled > 0 {
-            self.done.push(self.current);
+            self.done.push(self.current.take());
         }
         self.done
     }

@@ -1,5 +1,6 @@
 //! A segment's header: its first page, written and made durable before the segment has its name.
 
+use super::checksum::crc32c;
 use super::{Damage, FORMAT_VERSION, FormatError, Reader, check_version};
 use crate::geometry::PAGE;
 use crate::types::SegmentNumber;
@@ -53,7 +54,7 @@ impl SegmentHeader {
         bytes.extend(self.capacity.to_le_bytes());
         bytes.extend(self.created_unix_millis.to_le_bytes());
         bytes.extend(self.block.to_le_bytes());
-        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.extend(crc32c(&bytes).to_le_bytes());
         bytes.resize(SEGMENT_HEADER_LEN as usize, 0);
         bytes
     }
@@ -70,7 +71,7 @@ impl SegmentHeader {
         let capacity = reader.u64()?;
         let created_unix_millis = reader.u64()?;
         let block = reader.u32()?;
-        if reader.u32()? != crc32c::crc32c(&bytes[..COVERED]) {
+        if reader.u32()? != crc32c(&bytes[..COVERED]) {
             return Err(Damage("the checksum of a segment header").into());
         }
         check_version(version)?;

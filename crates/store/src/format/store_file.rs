@@ -1,5 +1,6 @@
 //! `STORE`: who the store is. Written once, its content twice, a page each, so that one bad sector loses nothing.
 
+use super::checksum::crc32c;
 use super::{Damage, FORMAT_VERSION, FormatError, Reader, check_version};
 use crate::geometry::PAGE;
 use crate::key::{FingerprintSeed, Secret};
@@ -34,7 +35,7 @@ impl StoreFile {
         copy.extend(self.store_id);
         copy.extend(self.secret.0);
         copy.extend(self.seed.0);
-        copy.extend(crc32c::crc32c(&copy).to_le_bytes());
+        copy.extend(crc32c(&copy).to_le_bytes());
         copy.resize(Self::ENCODED_LEN as usize / 2, 0);
         copy.repeat(2)
     }
@@ -55,7 +56,7 @@ impl StoreFile {
         let version = reader.u32()?;
         reader.u32()?;
         let (store_id, secret, seed) = (reader.array()?, reader.array()?, reader.array()?);
-        if reader.u32()? != crc32c::crc32c(&bytes[..COVERED]) {
+        if reader.u32()? != crc32c(&bytes[..COVERED]) {
             return Err(Damage("the checksum of STORE").into());
         }
         check_version(version)?;
@@ -95,7 +96,7 @@ mod tests {
         let mut bytes = store().encode();
         for copy in [0, PAGE as usize] {
             bytes[copy + 8] = 2;
-            let sum = crc32c::crc32c(&bytes[copy..copy + COVERED]);
+            let sum = crc32c(&bytes[copy..copy + COVERED]);
             bytes[copy + COVERED..copy + COVERED + 4].copy_from_slice(&sum.to_le_bytes());
         }
         assert_eq!(StoreFile::decode(&bytes), Err(FormatError::NewerVersion { found: 2, known: 1 }));

@@ -140,21 +140,38 @@ fn filled_up(mut bytes: Vec<u8>, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The victim's true record as it lies on the disk, secret hash and all, again and again.
-fn replayed(machine: &Machine, _: Place, length: usize, _: &Secret) -> Vec<u8> {
-    let found = bytes_on_disk::find(&machine.disk(), &victim("true")).unwrap();
+/// A store with the same secret, in which the victim has stored what is to be forged, at a place where the attacker's body will be.
+fn stranger(seed: u64, clock: i64) -> (Machine, Found) {
+    let mut machine = Machine::without_leases(seed);
+    machine.world.shift_wall_clock(clock);
+    machine.live(async |life: Life| {
+        for (name, length) in [("true", TRUE_LENGTH), ("before", 500), ("forged", 700)] {
+            put(&life.store, &victim(name), &body(name, length), true).await.unwrap();
+        }
+    });
+    let found = bytes_on_disk::find(&machine.disk(), &victim("forged")).unwrap();
+    (machine, found)
+}
+
+/// A record of the victim's as the store itself has written it, hash and all, in the same segment but at another offset, again and again.
+fn replayed_elsewhere(machine: &Machine, to: Place, length: usize, _: &Secret) -> Vec<u8> {
+    let (stranger, found) = stranger(1, 0);
+    assert_eq!(place(&stranger, &found).birth, to.birth);
+    assert!(bytes_on_disk::identity(&stranger.disk()) == bytes_on_disk::identity(&machine.disk()));
     let at = usize::try_from(found.at).unwrap();
     let total = usize::try_from(found.layout.unwrap().total).unwrap();
-    let record = &machine.disk().content(&found.path).unwrap()[at..at + total];
+    let record = stranger.disk().content(&found.path).unwrap()[at..at + total].to_vec();
     filled_up(record.repeat(length / total), length)
 }
 
-/// The victim's true record at the very offset at which it lies in another segment.
-fn replayed_at_its_offset(machine: &Machine, place: Place, length: usize, _: &Secret) -> Vec<u8> {
-    let found = bytes_on_disk::find(&machine.disk(), &victim("true")).unwrap();
-    let content = machine.disk().content(&found.path).unwrap();
-    let (from, to) = (usize::try_from(place.body).unwrap(), usize::try_from(place.body).unwrap() + length);
-    filled_up(content[from..to.min(content.len())].to_vec(), length)
+/// The same, at the very offset, but in another segment.
+fn replayed_at_its_offset(machine: &Machine, to: Place, length: usize, _: &Secret) -> Vec<u8> {
+    let (stranger, found) = stranger(1, 60_000);
+    assert_ne!(place(&stranger, &found).birth, to.birth);
+    assert!(bytes_on_disk::identity(&stranger.disk()) == bytes_on_disk::identity(&machine.disk()));
+    let from = usize::try_from(to.body).unwrap();
+    assert!(to.body < found.at, "it lies in the body");
+    stranger.disk().content(&found.path).unwrap()[from..from + length].to_vec()
 }
 
 /// What the store then shows: the victim's artifact as it was, nothing of what was forged, also after reclaim has moved what there is.
@@ -197,7 +214,7 @@ const GUESS: Secret = Secret([0; 16]);
 
 #[test]
 fn a_body_made_of_well_formed_records_yields_none_when_its_own_header_is_lost() {
-    for forgery in [records as Forgery, replayed] {
+    for forgery in [records as Forgery, replayed_elsewhere, replayed_at_its_offset] {
         for length in [1900, 10_000, 16_000] {
             for lost in HEAD_BYTES {
                 let new = || with_victim(1, Durability::Always);
@@ -221,30 +238,6 @@ fn with_the_secret_the_same_body_would_yield_them() {
         );
         assert_eq!(get(&life.store, &victim("true")).await, None);
         assert!(life.store.stats().index_entries > 1);
-    });
-}
-
-#[test]
-fn a_record_replayed_at_its_own_offset_in_a_later_segment_is_none() {
-    // The victim's segment is full: the attacker writes to the next one, over the same offsets.
-    let new = || {
-        let mut machine = with_victim(1, Durability::Always);
-        machine.live(async |life: Life| {
-            while life.store.stats().rotations < 1 {
-                life.keep(&format!("filler {}", life.store.stats().bytes_written), 14_000).await;
-            }
-            life.store.delete(&victim("true")).await.unwrap();
-            life.wait(2).await;
-        });
-        machine.crash(Crash::Process);
-        machine
-    };
-    let (mut machine, found) = forge(new, replayed_at_its_offset, 16_000, None);
-    flip(&machine, &found.path, found.at);
-    machine.live(async |life: Life| {
-        assert_eq!(get(&life.store, &victim("true")).await, None, "deleted is deleted");
-        life.fill(3).await;
-        assert_eq!(get(&life.store, &victim("true")).await, None);
     });
 }
 
@@ -304,4 +297,59 @@ fn a_power_cut_that_loses_the_header_yields_nothing_of_the_body() {
     assert_eq!(fooled, 0);
     let (_, fooled) = power_cuts(None);
     assert!(fooled > 20, "only {fooled} power cuts would have been an attack, had the secret been known");
+}
+
+/// A footer of the attacker's, for the segment at `birth`, that names a record of the victim.
+fn footer(identity: &StoreFile, birth: SegmentNumber) -> Vec<u8> {
+    use kura_store::format::footer::{Footer, FooterEntry};
+    use kura_store::format::segment::SEGMENT_HEADER_LEN;
+    use kura_store::key::NamespaceId;
+
+    let entry = FooterEntry {
+        fingerprint: identity.seed.of(&victim("true")),
+        offset: Offset(SEGMENT_HEADER_LEN),
+        head_len: 128,
+        stored_len: 1000,
+        logical_len: 1000,
+        version: LATE,
+        namespace: 0,
+        record_type: RecordType::Artifact,
+        copy: false,
+        encoding: Encoding::Identity,
+    };
+    let namespaces = vec![NamespaceId::new("victim", "namespace").unwrap()];
+    Footer { store_id: identity.store_id, birth, entries: vec![entry], namespaces }.encode()
+}
+
+/// An upload of unknown length grew its segment from here; after a power cut the file may end here again.
+const FIRST_STEP: u64 = 8192;
+
+#[test]
+fn a_growing_body_that_a_power_cut_ends_in_a_footer_of_its_own_is_swept() {
+    let mut ended_so = 0;
+    for seed in 0..300 {
+        let grow = |machine: &mut Machine, body: Vec<u8>| {
+            machine.live(async |life: Life| {
+                let mut upload = life.store.put(support::request(&attacker("growing"), None)).await.unwrap();
+                upload.write(body.into()).await.unwrap();
+                std::mem::forget(upload);
+            });
+            let paths = machine.segments().into_iter();
+            let mut heads = paths.flat_map(|path| bytes_on_disk::heads(&machine.disk(), &path));
+            heads.find(|found| found.head.key == attacker("growing")).expect("it has begun")
+        };
+        let mut twin = with_victim(seed, Durability::Always);
+        let found = grow(&mut twin, vec![1; 9000]);
+        let place = place(&twin, &found);
+        let mut machine = with_victim(seed, Durability::Always);
+        let footer = footer(&bytes_on_disk::identity(&machine.disk()), place.birth);
+        let mut body = vec![1; usize::try_from(FIRST_STEP - place.body).unwrap() - footer.len()];
+        body.extend(&footer);
+        let path = grow(&mut machine, filled_up(body, 9000)).path;
+        machine.crash(Crash::Power);
+        let content = machine.disk().content(&path).unwrap_or_default();
+        ended_so += usize::from(content.ends_with(&footer));
+        machine.live(async |life: Life| nothing_was_forged(life, 1).await);
+    }
+    assert!(ended_so > 20, "only {ended_so} power cuts left the file so");
 }

@@ -24,6 +24,10 @@ fn critical_lengths(life: &Life) -> Vec<usize> {
     let segment = usize::try_from(SEGMENT).unwrap();
     let edges = [2048, 4096, 8192, 12 << 10, segment / 4, segment - 8192, segment - 4096, segment, 2 * segment];
     let mut lengths: Vec<usize> = edges.into_iter().flat_map(|edge| [edge - 1, edge, edge + 1]).collect();
+    // Where a growing segment's next step is needed for the trailer, or for the footer only.
+    for step in [16 << 10, 32 << 10] {
+        lengths.extend((step - 4096 - 700..step - 4096).step_by(32));
+    }
     lengths.extend([0, 1, largest - 1, largest]);
     lengths
 }

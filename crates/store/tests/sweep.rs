@@ -352,3 +352,16 @@ fn the_lock_is_free_after_a_start_that_failed() {
     let disk = machine.disk();
     machine.world.block_on(async move { assert!(disk.lock("kura.lock").await.is_err(), "it is held now") });
 }
+
+#[test]
+fn a_stray_of_the_highest_number_is_swept_and_costs_no_number() {
+    let mut machine = with_artifacts();
+    machine.disk().plant(&segment(u64::MAX), &[0xab; 9000]);
+    machine.live(|life| async move {
+        assert_eq!(life.store.stats().swept, 1);
+        life.fill(3).await;
+        life.keep("shared", 400).await;
+    });
+    machine.crash(Crash::Process);
+    machine.live(|life| async move { assert!(life.has("shared", 400).await) });
+}

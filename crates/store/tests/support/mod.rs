@@ -112,6 +112,15 @@ impl Machine {
     }
 }
 
+impl Drop for Machine {
+    /// Tasks hold the machine that holds them: without an end they and their disk would stay in memory.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.world.crash(Crash::Process);
+        }
+    }
+}
+
 /// An open store and the machine under it.
 #[derive(Clone)]
 pub(crate) struct Life {

@@ -252,7 +252,8 @@ pub struct Secret(pub [u8; 16]);
 
 impl Secret {
     /// SipHash-2-4 over the parts, one after another.
-    pub(crate) fn hash(&self, parts: &[&[u8]]) -> u64 {
+    #[must_use]
+    pub fn hash(&self, parts: &[&[u8]]) -> u64 {
         let mut hasher = SipHasher24::new_with_key(&self.0);
         parts.iter().for_each(|part| hasher.write(part));
         hasher.finish()

@@ -49,14 +49,16 @@ impl Inner {
         if header.as_ref().is_some_and(|header| header.store_id != self.identity.store_id) {
             return Ok(Loaded::Foreign("a segment of another store"));
         }
-        if let Some(footer) = self.valid_footer(&file, length).await? {
-            if footer.store_id != self.identity.store_id {
-                return Ok(Loaded::Foreign("a segment of another store"));
-            }
-            if header.as_ref().is_none_or(|header| header.birth == footer.birth) {
-                let (kind, block) = header.map_or_else(|| self.guess(&footer), |header| (header.kind, header.block));
-                return Ok(Loaded::Segment(Box::new(Opened { file, kind, block, length, footer, tail: None })));
-            }
+        let locator = self.read_locator(&file, length).await?;
+        // Where the header is ours, so is the segment, whatever a body at its end says.
+        if header.is_none() && locator.is_some_and(|locator| locator.store_id != self.identity.store_id) {
+            return Ok(Loaded::Foreign("a segment of another store"));
+        }
+        if let Some(footer) = self.valid_footer(&file, length, locator).await?
+            && header.as_ref().is_none_or(|header| header.birth == footer.birth)
+        {
+            let (kind, block) = header.map_or_else(|| self.guess(&footer), |header| (header.kind, header.block));
+            return Ok(Loaded::Segment(Box::new(Opened { file, kind, block, length, footer, tail: None })));
         }
         let birth = header.as_ref().map_or(number, |header| header.birth);
         let block = header.as_ref().map_or(self.geometry().block(), |header| header.block);
@@ -75,23 +77,27 @@ impl Inner {
         Ok(SegmentHeader::decode(&bytes))
     }
 
-    async fn valid_footer(&self, file: &Arc<dyn File>, length: u64) -> Result<Option<Footer>, Error> {
+    async fn read_locator(&self, file: &Arc<dyn File>, length: u64) -> Result<Option<Locator>, Error> {
         if length < SEGMENT_HEADER_LEN + LOCATOR_LEN {
             return Ok(None);
         }
         let locator = Buffer::unpooled(index(LOCATOR_LEN));
         let locator = file.read_at(length - LOCATOR_LEN, locator).await.during("reading a footer's locator")?;
-        let Ok(locator) = Locator::decode(&locator) else {
-            return Ok(None);
-        };
-        if locator.len > length - SEGMENT_HEADER_LEN {
-            return Ok(None);
-        }
+        Ok(Locator::decode(&locator).ok().filter(|locator| locator.len <= length - SEGMENT_HEADER_LEN))
+    }
+
+    async fn valid_footer(
+        &self,
+        file: &Arc<dyn File>,
+        length: u64,
+        locator: Option<Locator>,
+    ) -> Result<Option<Footer>, Error> {
+        let Some(locator) = locator else { return Ok(None) };
         let bytes = file
             .read_at(length - locator.len, self.buffers.take(index(locator.len)))
             .await
             .during("reading a footer")?;
-        Ok(Footer::decode(&bytes).ok())
+        Ok(Footer::decode(&bytes, &self.identity.secret).ok())
     }
 
     /// What a segment was whose header is lost: one record is as good as solo.

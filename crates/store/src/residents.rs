@@ -62,7 +62,7 @@ impl Inner {
             return Err(damaged("a footer longer than its segment"));
         }
         let footer = self.fetch(&handle, place, length - locator.len, locator.len).await?;
-        Footer::decode(&footer).map_err(|damage| damaged(damage.0))
+        Footer::decode(&footer, &self.identity.secret).map_err(|damage| damaged(damage.0))
     }
 
     fn residents_by_index(&self, segment: &Segment) -> Vec<Resident> {

@@ -49,7 +49,7 @@ impl Inner {
         }) else {
             return Ok(());
         };
-        let bytes = footer.encode();
+        let bytes = footer.encode(&self.identity.secret);
         let at = segment.length() - bytes.len() as u64;
         handle.file()?.write_at(at, vec![Bytes::from(bytes)]).await.during("writing a footer")
     }

@@ -107,7 +107,7 @@ fn the_bytes_of_every_part_are_those_of_version_1() {
     golden("segment-header", &header().encode());
     golden("record-head", &head().encode(&seal()).0);
     golden("record-trailer", &trailer().encode(head().encode(&seal()).1, &SECRET));
-    golden("footer", &footer().encode());
+    golden("footer", &footer().encode(&SECRET));
     golden("heat", &heat().encode());
 }
 
@@ -125,7 +125,7 @@ fn what_was_encoded_is_decoded() {
         (trailer().version, Ordinal(4), true, Some([9; 32]))
     );
     assert_eq!(view.crcs(2), trailer().crcs);
-    assert_eq!(Footer::decode(&footer().encode()), Ok(footer()));
+    assert_eq!(Footer::decode(&footer().encode(&SECRET), &SECRET), Ok(footer()));
     assert_eq!(HeatFile::decode(&heat().encode()), Ok(heat()));
 }
 
@@ -167,7 +167,7 @@ proptest! {
         let _ = SegmentHeader::decode(&bytes);
         let _ = Head::decode(&bytes, &seal());
         let _ = Head::peek_len(&bytes);
-        let _ = Footer::decode(&bytes);
+        let _ = Footer::decode(&bytes, &SECRET);
         let _ = Locator::decode(&bytes);
         let _ = HeatFile::decode(&bytes);
         let _ = RecordKey::decode(&bytes);
@@ -184,9 +184,9 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_footer_is_no_footer(bytes in mutated(footer().encode())) {
-        if bytes != footer().encode() {
-            prop_assert!(Footer::decode(&bytes).is_err());
+    fn a_changed_footer_is_no_footer(bytes in mutated(footer().encode(&SECRET))) {
+        if bytes != footer().encode(&SECRET) {
+            prop_assert!(Footer::decode(&bytes, &SECRET).is_err());
         }
     }
 

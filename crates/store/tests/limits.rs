@@ -47,7 +47,8 @@ fn lies_within_its_segment(life: &Life, name: &str) {
     let found = bytes_on_disk::find(&life.disk, &key(name)).unwrap_or_else(|| panic!("{name} is nowhere"));
     let content = life.disk.content(&found.path).unwrap();
     let end = found.at + found.layout.unwrap().total;
-    let footer = bytes_on_disk::footer(&content).map_or(0, |footer| footer.encode().len() as u64);
+    let secret = bytes_on_disk::identity(&life.disk).secret;
+    let footer = bytes_on_disk::footer(&content, &secret).map_or(0, |footer| footer.encode(&secret).len() as u64);
     assert!(end + footer <= content.len() as u64, "{name} ends at {end} of {}", content.len());
     if content.len() as u64 != SEGMENT {
         assert_eq!(content.len() as u64, end + footer, "{name} is in a segment of its exact size");

@@ -18,6 +18,8 @@ use proptest::prelude::*;
 use support::PAGE;
 use support::bytes_on_disk::crc32c;
 
+const SECRET: Secret = Secret([5; 16]);
+
 fn name() -> impl Strategy<Value = String> {
     "[a-zäß -]{1,60}".prop_filter("names have 255 bytes at most", |name| name.len() <= 255)
 }
@@ -304,7 +306,7 @@ proptest! {
 
     #[test]
     fn a_footer_comes_back_and_is_as_long_as_was_kept_for_it(footer in footer()) {
-        let bytes = footer.encode();
+        let bytes = footer.encode(&SECRET);
         let mut table = NamespaceTable::default();
         footer.namespaces.iter().for_each(|namespace| { table.intern(namespace); });
         if table.names() == footer.namespaces {
@@ -313,15 +315,15 @@ proptest! {
         }
         let locator = Locator::decode(&bytes[bytes.len() - LOCATOR_LEN as usize..]);
         prop_assert_eq!(locator.map(|locator| locator.len), Ok(bytes.len() as u64));
-        prop_assert_eq!(Footer::decode(&bytes), Ok(footer));
+        prop_assert_eq!(Footer::decode(&bytes, &SECRET), Ok(footer.clone()));
+        prop_assert!(Footer::decode(&bytes, &Secret([!SECRET.0[0]; 16])).is_err(), "made by another store");
     }
 
     #[test]
     fn a_changed_footer_is_none(footer in footer(), change in change()) {
-        let bytes = changed(&footer.encode(), &change);
-        if let Ok(decoded) = Footer::decode(&bytes) {
-            // Only what stands behind its checksum changed.
-            prop_assert_eq!(decoded, footer);
+        let bytes = changed(&footer.encode(&SECRET), &change);
+        if bytes != footer.encode(&SECRET) {
+            prop_assert!(Footer::decode(&bytes, &SECRET).is_err());
         }
     }
 
@@ -422,16 +424,16 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
 #[test]
 fn counts_that_no_bytes_stand_behind_are_refused_before_anything_is_allocated() {
     let empty = Footer { store_id: [1; 16], birth: SegmentNumber(1), entries: Vec::new(), namespaces: Vec::new() };
-    let locator = empty.encode();
+    let locator = empty.encode(&SECRET);
     assert_eq!(locator.len() as u64, LOCATOR_LEN);
     for (entries, namespaces) in [(u32::MAX, 0), (0, u32::MAX), (u32::MAX, u32::MAX), (1, 0), (0, 1)] {
         let mut bytes = locator[..56].to_vec();
         bytes[12..16].copy_from_slice(&entries.to_le_bytes());
         bytes[16..20].copy_from_slice(&namespaces.to_le_bytes());
-        let mut bytes = sealed(bytes);
-        bytes.resize(LOCATOR_LEN as usize, 0);
+        let mark = SECRET.hash(&[&bytes]);
+        bytes.extend(mark.to_le_bytes());
         assert!(Locator::decode(&bytes).is_ok(), "it is well-formed so far");
-        assert!(Footer::decode(&bytes).is_err(), "{entries} entries, {namespaces} namespaces");
+        assert!(Footer::decode(&bytes, &SECRET).is_err(), "{entries} entries, {namespaces} namespaces");
     }
     let now = Minutes::from_bits(1).unwrap();
     let none = HeatFile { store_id: [1; 16], clean: true, now, segments: Vec::new() }.encode();

@@ -1,5 +1,7 @@
 //! A segment's footer: its records in commit order, so that a start need not scan it.
 //! Entries, then the namespaces, then zeros, then a locator in the file's last 64 bytes.
+//! A checksum covers what is in front of the locator; a keyed hash covers the locator and with it the checksum: a client can store bytes that look
+//! like a footer, and a power cut can end a growing segment in the middle of a body, so no footer is trusted that the store has not made itself.
 
 use std::collections::HashMap;
 
@@ -7,7 +9,7 @@ use super::checksum::crc32c;
 use super::record::{decode_type, encode_type};
 use super::{Damage, FORMAT_VERSION, Reader};
 use crate::index::{Entry, SegmentSlot};
-use crate::key::NamespaceId;
+use crate::key::{NamespaceId, Secret};
 use crate::types::{
     ALIGNMENT, Encoding, Fingerprint, LogicalLen, Offset, Ordinal, RecordType, SegmentNumber, StoredLen, Version,
     align_up,
@@ -21,8 +23,8 @@ const ENTRY_LEN: usize = 56;
 /// Bytes of the locator.
 pub const LOCATOR_LEN: u64 = 64;
 
-/// Where the checksum lies in the locator; it covers all that is in front of it, from the footer's first byte.
-const CHECKSUM: usize = 56;
+/// Where the mark lies in the locator: the keyed hash of all that is in front of it there.
+const MARK: usize = 56;
 
 const FLAG_COPY: u8 = 1;
 const FLAG_ZSTD: u8 = 2;
@@ -128,9 +130,9 @@ impl Footer {
         align_up((entries * ENTRY_LEN) as u64 + namespaces) + LOCATOR_LEN
     }
 
-    /// The footer's bytes, the locator at their end.
+    /// The footer's bytes, the locator at their end. `secret` is the store's.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, secret: &Secret) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.entries.len() * ENTRY_LEN + 1024);
         self.entries.iter().for_each(|entry| entry.encode(&mut bytes));
         for namespace in &self.namespaces {
@@ -140,31 +142,35 @@ impl Footer {
             }
         }
         bytes.resize(bytes.len().next_multiple_of(ALIGNMENT as usize), 0);
-        let length = bytes.len() as u64 + LOCATOR_LEN;
+        let start = bytes.len();
+        let checksum = crc32c(&bytes);
         bytes.extend(MAGIC);
         bytes.extend(FORMAT_VERSION.to_le_bytes());
         for count in [self.entries.len(), self.namespaces.len()] {
             bytes.extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
         }
-        bytes.extend([0; 4]);
-        bytes.extend(length.to_le_bytes());
+        bytes.extend(checksum.to_le_bytes());
+        bytes.extend((start as u64 + LOCATOR_LEN).to_le_bytes());
         bytes.extend(self.store_id);
         bytes.extend(self.birth.0.to_le_bytes());
-        bytes.extend(crc32c(&bytes).to_le_bytes());
-        bytes.extend([0; 4]);
+        let mark = secret.hash(&[&bytes[start..]]);
+        bytes.extend(mark.to_le_bytes());
         bytes
     }
 
     /// # Errors
-    /// When the bytes are not exactly a footer.
-    pub fn decode(bytes: &[u8]) -> Result<Footer, Damage> {
+    /// When the bytes are not exactly a footer that the store with this secret has made.
+    pub fn decode(bytes: &[u8], secret: &Secret) -> Result<Footer, Damage> {
         let split = bytes.len().checked_sub(LOCATOR_LEN as usize).ok_or(Damage("a footer that is cut short"))?;
         let (content, locator_bytes) = bytes.split_at(split);
         let locator = Locator::decode(locator_bytes)?;
         if locator.len != bytes.len() as u64 {
             return Err(Damage("the length of a footer"));
         }
-        if crc32c(&bytes[..split + CHECKSUM]) != locator.checksum {
+        if locator.mark != secret.hash(&[&locator_bytes[..MARK]]) {
+            return Err(Damage("the mark of a footer"));
+        }
+        if crc32c(content) != locator.checksum {
             return Err(Damage("the checksum of a footer"));
         }
         let mut reader = Reader::new(content);
@@ -183,16 +189,18 @@ impl Footer {
     }
 }
 
-/// The last 64 bytes of a sealed segment.
+/// The last 64 bytes of a sealed segment. Its mark is checked with the footer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Locator {
     /// Bytes of the footer, this included.
     pub len: u64,
     entries: u32,
     namespaces: u32,
-    store_id: [u8; 16],
+    /// The store that it says it belongs to.
+    pub store_id: [u8; 16],
     birth: SegmentNumber,
     checksum: u32,
+    mark: u64,
 }
 
 impl Locator {
@@ -204,15 +212,13 @@ impl Locator {
         if reader.u32()? != FORMAT_VERSION {
             return Err(Damage("the version of a footer"));
         }
-        let (entries, namespaces) = (reader.u32()?, reader.u32()?);
-        reader.u32()?;
+        let (entries, namespaces, checksum) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let len = reader.u64()?;
-        let (store_id, birth) = (reader.array()?, SegmentNumber(reader.u64()?));
-        let checksum = reader.u32()?;
+        let (store_id, birth, mark) = (reader.array()?, SegmentNumber(reader.u64()?), reader.u64()?);
         if len < LOCATOR_LEN || !len.is_multiple_of(ALIGNMENT) {
             return Err(Damage("the length of a footer"));
         }
-        Ok(Locator { len, entries, namespaces, store_id, birth, checksum })
+        Ok(Locator { len, entries, namespaces, store_id, birth, checksum, mark })
     }
 }
 

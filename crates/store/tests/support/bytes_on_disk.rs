@@ -5,7 +5,7 @@ use kura_store::format::footer::{Footer, LOCATOR_LEN, Locator};
 use kura_store::format::record::{FIXED_HEAD_LEN, Head, HeadHash, Layout, Seal, TrailerView};
 use kura_store::format::segment::{SEGMENT_HEADER_LEN, SegmentHeader};
 use kura_store::format::store_file::StoreFile;
-use kura_store::key::RecordKey;
+use kura_store::key::{RecordKey, Secret};
 use kura_store::types::{ALIGNMENT, Offset, Version};
 
 /// A head that holds at its place.
@@ -29,16 +29,16 @@ pub(crate) fn header(content: &[u8]) -> SegmentHeader {
 }
 
 /// The footer, if the segment is sealed.
-pub(crate) fn footer(content: &[u8]) -> Option<Footer> {
+pub(crate) fn footer(content: &[u8], secret: &Secret) -> Option<Footer> {
     let locator = Locator::decode(&content[content.len() - LOCATOR_LEN as usize..]).ok()?;
-    Footer::decode(&content[content.len() - usize::try_from(locator.len).ok()?..]).ok()
+    Footer::decode(&content[content.len() - usize::try_from(locator.len).ok()?..], secret).ok()
 }
 
 /// Every head that holds in the segment at `path`, inside bodies too.
 pub(crate) fn heads(disk: &SimDisk, path: &str) -> Vec<Found> {
     let (content, identity) = (disk.content(path).expect("a segment"), identity(disk));
     let (birth, block) = (header(&content).birth, header(&content).block);
-    let footer = footer(&content);
+    let footer = footer(&content, &identity.secret);
     let mut found = Vec::new();
     for at in (SEGMENT_HEADER_LEN..content.len() as u64).step_by(ALIGNMENT as usize) {
         let bytes = &content[at as usize..];

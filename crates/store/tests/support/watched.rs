@@ -10,7 +10,10 @@ use bytes::Bytes;
 use kura_disk::sim::{Operation, SimDisk};
 use kura_disk::{Buffer, DirEntry, Disk, File, Io, Lock, Space, SyncReason};
 use kura_store::format::footer::{Footer, LOCATOR_LEN, Locator};
+use kura_store::key::Secret;
 use parking_lot::Mutex;
+
+use super::bytes_on_disk;
 
 /// What was asked, of what, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +100,7 @@ impl Watch {
         self.content.resize(length as usize, 0);
     }
 
-    fn truncate(&mut self, length: u64) {
+    fn truncate(&mut self, length: u64, secret: &Secret) {
         assert!(!self.cut, "{} is cut twice", self.path);
         self.cut = true;
         let rest = self.content.split_off(length as usize);
@@ -105,7 +108,7 @@ impl Watch {
         let end = self.content.len();
         let locator =
             Locator::decode(&self.content[end - LOCATOR_LEN as usize..]).expect("a footer in front of the cut");
-        let footer = Footer::decode(&self.content[end - locator.len as usize..]).expect("a whole footer");
+        let footer = Footer::decode(&self.content[end - locator.len as usize..], secret).expect("a whole footer");
         assert_eq!(footer.entries.len(), 1, "only a solo segment is cut: {}", self.path);
     }
 }
@@ -236,7 +239,8 @@ impl File for WatchedFile {
     }
 
     fn truncate(&self, length: u64) -> Io<()> {
-        self.ask(Operation::Truncate, |watch| watch.truncate(length));
+        let secret = bytes_on_disk::identity(&self.disk).secret;
+        self.ask(Operation::Truncate, |watch| watch.truncate(length, &secret));
         self.file.truncate(length)
     }
 

@@ -33,6 +33,14 @@ pub(crate) struct Pending {
     pub(crate) answer: oneshot::Sender<Result<Version, Error>>,
 }
 
+impl Pending {
+    /// Its segment takes nothing more.
+    fn refuse(self) {
+        // Whoever asked may be gone.
+        let _ = self.answer.send(Err(Error::Evicted));
+    }
+}
+
 /// What a trailer, a footer entry and an index entry say of a record.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
@@ -98,7 +106,7 @@ impl Inner {
             !std::mem::replace(&mut writing.committing, true)
         });
         if let Some(refused) = pending {
-            let _ = refused.answer.send(Err(Error::Evicted));
+            refused.refuse();
         }
         if start == Some(true) {
             let inner = Arc::clone(self);
@@ -108,15 +116,19 @@ impl Inner {
 
     async fn commit_queue(self: &Arc<Self>, segment: &Arc<Segment>) {
         loop {
-            let batch = segment.with_writing(|writing| {
+            let next = segment.with_writing(|writing| {
                 let batch: Vec<Pending> = writing.queue.drain(..writing.queue.len().min(MAX_BATCH)).collect();
                 writing.committing = !batch.is_empty();
-                batch
+                (batch, writing.mode == Mode::Failed)
             });
-            let Some(batch) = batch.filter(|batch| !batch.is_empty()) else {
+            let Some((batch, failed)) = next.filter(|(batch, _)| !batch.is_empty()) else {
                 break;
             };
-            self.commit_batch(segment, batch).await;
+            if failed {
+                batch.into_iter().for_each(Pending::refuse);
+            } else {
+                self.commit_batch(segment, batch).await;
+            }
         }
         self.committed.notify(usize::MAX);
     }
@@ -151,9 +163,12 @@ impl Inner {
         let handle = segment.with_writing(|writing| Arc::clone(&writing.handle)).ok_or(Error::Evicted)?;
         let file = handle.file()?;
         for (offset, bytes) in self.runs(batch) {
+            segment.check_sound()?;
             file.write_at(offset, bytes).await.during("writing records")?;
         }
         segment.with_writing(|writing| writing.written += 1);
+        // Where nobody waits for a sync, one that has failed meanwhile must still be heard of.
+        segment.check_sound()?;
         if self.settings.durability == Durability::Always {
             self.sync_segment(segment, "records of a commit").await?;
         }
@@ -246,21 +261,18 @@ impl Inner {
         }
     }
 
-    /// Makes everything written to an unsealed segment durable.
+    /// Makes everything written to an unsealed segment durable. One sync of a segment runs at a time: the system tells a failure to one of those who
+    /// wait for it, and the others would take it for success.
     ///
     /// # Errors
-    /// `Io`: the segment is closed for good.
+    /// `Io`, `Evicted`: the segment is closed for good.
     pub(crate) async fn sync_segment(&self, segment: &Segment, why: SyncReason) -> Result<(), Error> {
-        let state = segment.with_writing(|writing| (Arc::clone(&writing.handle), writing.written, writing.mode));
-        let Some((handle, written, mode)) = state else {
+        let _turn = segment.turn_to_sync().await;
+        segment.check_sound()?;
+        let Some((handle, written)) = segment.with_writing(|writing| (Arc::clone(&writing.handle), writing.written))
+        else {
             return Ok(());
         };
-        if mode == Mode::Failed {
-            return Err(Error::Io {
-                operation: "syncing records",
-                source: std::io::Error::other("an earlier sync of the segment failed"),
-            });
-        }
         match handle.file()?.sync(why).await.during("syncing records") {
             Ok(()) => {
                 segment.with_writing(|writing| writing.synced = writing.synced.max(written));

@@ -150,6 +150,7 @@ impl Inner {
             sums.update(&piece);
             pieces.push(piece);
             let written: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+            ticket.segment.check_sound()?;
             to.file()?.write_at(place, std::mem::take(&mut pieces)).await.during("copying a body")?;
             place += written;
             done += length;

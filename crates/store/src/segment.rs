@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::commit::Pending;
+use crate::error::Error;
 use crate::files::{Handle, Space};
 use crate::format::footer::{Footer, FooterEntry, NamespaceTable};
 use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentKind};
@@ -35,7 +36,12 @@ pub(crate) struct Segment {
     writing: Mutex<Option<Writing>>,
     space: Mutex<Option<Space>>,
     handle: Mutex<Weak<Handle>>,
+    /// Held across a sync: the one lock that is, and nothing but other syncs waits for it.
+    syncing: futures_util::lock::Mutex<()>,
 }
+
+/// The right to sync a segment.
+pub(crate) type SyncTurn<'a> = futures_util::lock::MutexGuard<'a, ()>;
 
 /// What a segment that is not sealed keeps in memory.
 pub(crate) struct Writing {
@@ -119,6 +125,7 @@ impl Segment {
             writing: Mutex::new(writing),
             space: Mutex::new(Some(space)),
             handle: Mutex::new(handle),
+            syncing: futures_util::lock::Mutex::new(()),
         }
     }
 
@@ -220,6 +227,20 @@ impl Segment {
     /// Looks at, or changes, what an unsealed segment keeps; `None` once it is sealed.
     pub(crate) fn with_writing<T>(&self, then: impl FnOnce(&mut Writing) -> T) -> Option<T> {
         self.writing.lock().as_mut().map(then)
+    }
+
+    /// # Errors
+    /// `Evicted` after a failed sync: it is never written again.
+    pub(crate) fn check_sound(&self) -> Result<(), Error> {
+        match self.with_writing(|writing| writing.mode) {
+            Some(Mode::Failed) => Err(Error::Evicted),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until nobody else syncs the segment.
+    pub(crate) async fn turn_to_sync(&self) -> SyncTurn<'_> {
+        self.syncing.lock().await
     }
 
     pub(crate) fn is_sealed(&self) -> bool {

@@ -258,7 +258,10 @@ impl Upload {
                 Ok(())
             }
             Body::Shared(stream) if stream.target.segment.is_condemned() => Err(Error::Evicted),
-            Body::Shared(stream) => stream.append(pieces).await,
+            Body::Shared(stream) => {
+                stream.target.segment.check_sound()?;
+                stream.append(pieces).await
+            }
             Body::Solo(stream) => {
                 let coming: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
                 let end = stream.head_len + stream.written + coming;
@@ -315,6 +318,7 @@ impl Upload {
             let length = usize::try_from(end - from).unwrap_or(WRITE_SIZE).min(WRITE_SIZE);
             let buffer = self.inner.buffers.take(length);
             let piece = solo.handle.file()?.read_at(from, buffer).await.during("reading back a body")?;
+            stream.target.segment.check_sound()?;
             stream.append(vec![piece.into_bytes()]).await?;
             from += length as u64;
         }

@@ -52,7 +52,8 @@ fn a_failed_sync_fails_who_waited_and_closes_the_segment_for_good() {
             all_kept_are_there(&life, puts).await;
         }
         life.store.shutdown().await.unwrap();
-        assert_eq!(bytes_on_disk::footer(&life.disk.content(&closed).unwrap()), None, "it is not sealed");
+        let secret = bytes_on_disk::identity(&life.disk).secret;
+        assert_eq!(bytes_on_disk::footer(&life.disk.content(&closed).unwrap(), &secret), None, "it is not sealed");
         (before, puts, after)
     });
     machine.crash(Crash::Power);
@@ -168,5 +169,67 @@ fn with_an_interval_a_power_cut_costs_no_more_than_the_interval() {
         for at in 0..8 {
             assert!(life.has(&format!("early {at}"), 700).await, "{at}");
         }
+    });
+}
+
+#[test]
+fn a_segment_is_never_written_after_a_failed_sync_whoever_is_in_the_queue() {
+    for seed in 0..200 {
+        // Late by some part of what a write and a sync take.
+        let micros = seed % 40 * 5;
+        let mut machine = Machine::new(seed);
+        machine.live(async |life: Life| {
+            life.keep("before", 700).await;
+            life.wait(2).await;
+            life.disk.faults(|faults| faults.fail(fails(Operation::Sync, "segments/", 1, EIO)));
+            let second = async {
+                life.runtime.sleep(Duration::from_micros(micros)).await;
+                life.put("second", 700).await
+            };
+            let (first, _) = futures_util::future::join(life.put("first", 700), second).await;
+            assert!(first.is_err(), "its sync failed");
+        });
+    }
+}
+
+#[test]
+fn with_an_interval_nothing_is_acknowledged_into_a_segment_whose_sync_failed() {
+    for seed in 0..300 {
+        let mut machine = Machine::new(seed);
+        machine.settings.durability = Durability::Interval(Duration::from_millis(1));
+        let acknowledged = machine.live(async |life: Life| {
+            life.keep("before", 700).await;
+            life.wait(2).await;
+            life.disk.faults(|faults| faults.fail(fails(Operation::Sync, "segments/", 1, EIO)));
+            let mut acknowledged = Vec::new();
+            for at in 0..40 {
+                let name = format!("{at}");
+                if life.put(&name, 700).await.is_ok() && life.store.stats().failed_segments == 1 {
+                    // Told so when the failure was known.
+                    acknowledged.push(name);
+                }
+            }
+            life.wait(1).await;
+            acknowledged
+        });
+        machine.crash(Crash::PowerKeeping(0));
+        machine.disk().faults(|faults| faults.heal());
+        machine.live(async |life: Life| {
+            for name in acknowledged {
+                assert!(life.has(&name, 700).await, "{name} is lost, seed {seed}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_body_under_way_is_not_written_to_a_segment_whose_sync_failed() {
+    let mut machine = Machine::new(1);
+    machine.live(async |life: Life| {
+        let mut upload = life.store.put(support::request(&key("streamed"), Some(9000))).await.unwrap();
+        upload.write(body("streamed", 9000)).await.unwrap();
+        life.disk.faults(|faults| faults.fail(fails(Operation::Sync, "segments/", 1, EIO)));
+        assert!(life.put("failed", 700).await.is_err());
+        assert!(upload.commit(kura_store::Commit::default()).await.is_err(), "its segment takes nothing more");
     });
 }

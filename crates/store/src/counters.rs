@@ -71,7 +71,7 @@ pub(crate) struct Counters {
     pub(crate) commit_latency: Latency,
     shed_records: Counter,
     shed_bytes: Counter,
-    lost_leases: Counter,
+    pub(crate) lost_leases: Counter,
     /// Age of the last record that was shed, in milliseconds.
     shed_age_millis: AtomicU64,
 }

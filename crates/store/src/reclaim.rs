@@ -59,6 +59,17 @@ impl Inner {
     /// # Errors
     /// `Io`, or `Full` where what must be kept found no place: the segment stays as it is.
     pub(crate) async fn reclaim(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
+        let lost_before = self.counters.lost_leases.get();
+        let result = self.reclaim_any(victim, manner).await;
+        let lost = self.counters.lost_leases.get() - lost_before;
+        if lost > 0 {
+            let shed_age = self.counters.shed_age();
+            tracing::warn!(segment = %victim.number(), lost, ?shed_age, "leases could not be kept: the budget is too small for what clients were told is there");
+        }
+        result
+    }
+
+    async fn reclaim_any(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
         let _emptying = Emptying::new(self);
         if victim.is_solo() && !victim.is_unfinished() {
             return self.reclaim_solo(victim, manner).await;

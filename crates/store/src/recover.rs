@@ -157,9 +157,6 @@ impl Inner {
         self.count_foreign(&entries);
         let segments = segments_of(&entries);
         progress.found(segments.len());
-        if let Some(newest) = segments.iter().map(|(number, ..)| number.0).max() {
-            self.versions.start_above(newest);
-        }
         let unsealed = self.load_all(segments, progress).await?;
         self.go_on(unsealed).await;
         self.unmark_heat().await?;
@@ -242,11 +239,13 @@ impl Inner {
                 Ok(Loaded::Segment(opened)) => unsealed.extend(self.take_in(number, space, *opened)),
                 Ok(Loaded::Orphan) => self.remove_orphan(number, length, space).await,
                 Ok(Loaded::Foreign(why)) => {
+                    self.versions.step_over(number);
                     tracing::warn!(segment = %segment_path(number), why, "left alone, and counted against the budget");
                     self.keep_on_ledger(space);
                 }
                 Err(error @ Error::NewerFormat { .. }) => return Err(error),
                 Err(error) => {
+                    self.versions.step_over(number);
                     tracing::warn!(segment = %segment_path(number), %error, "could not be read: left alone, and counted against the budget");
                     self.keep_on_ledger(space);
                 }
@@ -274,7 +273,7 @@ impl Inner {
         let now = crate::index::Minutes::from_unix_millis(self.runtime.unix_millis());
         let names = &opened.footer.namespaces;
         let namespaces: Vec<_> = names.iter().map(|name| self.identity.seed.of_namespace_id(name)).collect();
-        let mut newest = segment.birth.0;
+        let mut newest = number.0.max(segment.birth.0);
         for (position, record) in opened.footer.entries.iter().enumerate() {
             let ordinal = crate::types::Ordinal(u32::try_from(position).unwrap_or(u32::MAX));
             let mut entry = record.index_entry(segment.slot, ordinal);
@@ -289,6 +288,7 @@ impl Inner {
 
     /// Removes what a crash left of a segment that never was one.
     async fn remove_orphan(self: &Arc<Self>, number: SegmentNumber, length: u64, space: u64) {
+        self.versions.step_over(number);
         let shape = Shape { birth: number, number, kind: SegmentKind::Solo, block: self.geometry().block(), length };
         let space = Arc::new(Mutex::new(self.budget.force_reserve(Category::Solo, space)));
         let Some(orphan) = self.ring.add(|slot| Segment::new(slot, shape, space, None)) else {

@@ -1,21 +1,26 @@
 //! The one counter that versions and segment numbers come from.
-//! Strictly increasing, whatever the wall clock does; started above everything found on disk.
+//! Strictly increasing, whatever the wall clock does; started above everything of this store's that is found on disk. Names that others gave are stepped over,
+//! however high: a stray file must not use up the numbers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kura_disk::Runtime;
+use parking_lot::Mutex;
 
 use crate::types::{SegmentNumber, Version};
 
 pub(crate) struct VersionClock {
     runtime: Arc<dyn Runtime>,
     last: AtomicU64,
+    /// Numbers that files have which are not this store's segments. Bounded by the files found at the start.
+    taken: Mutex<HashSet<SegmentNumber>>,
 }
 
 impl VersionClock {
     pub(crate) fn new(runtime: Arc<dyn Runtime>) -> VersionClock {
-        VersionClock { runtime, last: AtomicU64::new(0) }
+        VersionClock { runtime, last: AtomicU64::new(0), taken: Mutex::default() }
     }
 
     /// Everything taken from now on is above `seen`.
@@ -23,12 +28,23 @@ impl VersionClock {
         self.last.fetch_max(seen, Ordering::SeqCst);
     }
 
+    /// No segment gets this number.
+    pub(crate) fn step_over(&self, number: SegmentNumber) {
+        self.taken.lock().insert(number);
+    }
+
     pub(crate) fn next_version(&self) -> Version {
         Version(self.next())
     }
 
     pub(crate) fn next_number(&self) -> SegmentNumber {
-        SegmentNumber(self.next())
+        let taken = self.taken.lock();
+        loop {
+            let number = SegmentNumber(self.next());
+            if !taken.contains(&number) {
+                return number;
+            }
+        }
     }
 
     fn next(&self) -> u64 {

@@ -315,7 +315,7 @@ proptest! {
         }
         let locator = Locator::decode(&bytes[bytes.len() - LOCATOR_LEN as usize..]);
         prop_assert_eq!(locator.map(|locator| locator.len), Ok(bytes.len() as u64));
-        prop_assert_eq!(Footer::decode(&bytes, &SECRET), Ok(footer.clone()));
+        prop_assert_eq!(Footer::decode(&bytes, &SECRET), Ok(footer));
         prop_assert!(Footer::decode(&bytes, &Secret([!SECRET.0[0]; 16])).is_err(), "made by another store");
     }
 

@@ -8,7 +8,7 @@ use kura_disk::{Buffer, File};
 use crate::create::segment_path;
 use crate::error::{During, Error};
 use crate::format::FormatError;
-use crate::format::footer::{Footer, LOCATOR_LEN, Locator, NamespaceTable};
+use crate::format::footer::{Footer, LOCATOR_LEN, Locator};
 use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::read::index;
 use crate::scan::Scanner;
@@ -129,13 +129,8 @@ impl Inner {
         if found.records.is_empty() && kind != Some(SegmentKind::Shared) {
             return Ok(Loaded::Orphan);
         }
-        let mut names = NamespaceTable::default();
-        let mut entries = Vec::with_capacity(found.records.len());
-        for mut record in found.records {
-            record.entry.namespace = names.intern(&record.namespace);
-            entries.push(record.entry);
-        }
-        let footer = Footer { store_id: self.identity.store_id, birth, entries, namespaces: names.names() };
+        let entries = found.records.into_iter().map(|(_, entry)| entry).collect();
+        let footer = Footer { store_id: self.identity.store_id, birth, entries, namespaces: found.namespaces.names() };
         let (kind, block) = kind.map_or_else(|| self.guess(&footer), |kind| (kind, block));
         Ok(Loaded::Segment(Box::new(Opened { file, kind, block, length, footer, tail: Some(found.tail) })))
     }

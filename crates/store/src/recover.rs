@@ -262,7 +262,6 @@ impl Inner {
         let handle = Handle::new(opened.file, Arc::clone(&space), Arc::clone(&self.graveyard));
         let writing = opened.tail.map(|tail| {
             let mut writing = Writing::new(Arc::clone(&handle), tail);
-            writing.entries.clone_from(&opened.footer.entries);
             for namespace in &opened.footer.namespaces {
                 writing.namespaces.intern(namespace);
             }
@@ -283,7 +282,8 @@ impl Inner {
             self.publish_new(entry, &segment, namespace);
         }
         self.versions.start_above(newest);
-        opened.tail.map(|_| segment)
+        segment.with_writing(|writing| writing.entries = opened.footer.entries)?;
+        Some(segment)
     }
 
     /// Removes what a crash left of a segment that never was one.

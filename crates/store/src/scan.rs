@@ -11,7 +11,7 @@ use kura_disk::buffer::BufferPool;
 use kura_disk::{File, Runtime};
 
 use crate::error::{During, Error};
-use crate::format::footer::FooterEntry;
+use crate::format::footer::{FooterEntry, NamespaceTable};
 use crate::format::record::{BlockSums, FIXED_HEAD_LEN, Head, Layout, Seal, TrailerView};
 use crate::format::segment::SEGMENT_HEADER_LEN;
 use crate::key::{NamespaceId, Secret};
@@ -22,20 +22,21 @@ use crate::types::{ALIGNMENT, Offset, Ordinal, SegmentNumber};
 const WINDOW: u64 = 1 << 20;
 
 /// What a scan found.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Scanned {
     /// Committed records, in commit order.
-    pub(crate) records: Vec<ScannedRecord>,
+    pub(crate) records: Vec<(Ordinal, FooterEntry)>,
+    /// The namespaces that they name.
+    pub(crate) namespaces: NamespaceTable,
     /// Behind all that a head claims or that is not zero.
     pub(crate) tail: u64,
 }
 
-#[derive(Debug)]
-pub(crate) struct ScannedRecord {
-    pub(crate) ordinal: Ordinal,
-    pub(crate) namespace: NamespaceId,
+struct ScannedRecord {
+    ordinal: Ordinal,
+    namespace: NamespaceId,
     /// Its `namespace` is set when it is interned.
-    pub(crate) entry: FooterEntry,
+    entry: FooterEntry,
 }
 
 pub(crate) struct Scanner<'a> {
@@ -57,7 +58,7 @@ impl Scanner<'_> {
     /// # Errors
     /// `Io` when the segment cannot be read.
     pub(crate) async fn scan(&self) -> Result<Scanned, Error> {
-        let mut found = Scanned { records: Vec::new(), tail: SEGMENT_HEADER_LEN };
+        let mut found = Scanned { tail: SEGMENT_HEADER_LEN, ..Scanned::default() };
         let mut window = Window { start: 0, bytes: Bytes::new() };
         let mut at = SEGMENT_HEADER_LEN;
         while at + FIXED_HEAD_LEN <= self.length {
@@ -66,12 +67,15 @@ impl Scanner<'_> {
                 at = self.next_candidate(&window, at, &fixed, &mut found.tail);
                 continue;
             };
-            found.records.extend(record);
+            if let Some(ScannedRecord { ordinal, namespace, mut entry }) = record {
+                entry.namespace = found.namespaces.intern(&namespace);
+                found.records.push((ordinal, entry));
+            }
             at += total.max(head_len);
             found.tail = at.min(self.length);
             self.runtime.yield_now().await;
         }
-        found.records.sort_by_key(|record| (record.ordinal, record.entry.offset));
+        found.records.sort_unstable_by_key(|(ordinal, entry)| (*ordinal, entry.offset));
         Ok(found)
     }
 

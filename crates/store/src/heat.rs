@@ -1,5 +1,5 @@
-//! Use counters over a restart: a hint, no more. Two bytes a record by birth number and commit ordinal, written every few minutes.
-//! Only a clean stop marks the file as complete, and the mark is durably removed before anything is taken; without it, all that is
+//! Use counters over a restart: a hint, no more. Two bytes a record by birth number and commit ordinal, written at once and then every few minutes.
+//! Only a clean stop marks the file as complete, and the marked file is durably removed before anything is taken; without it, all that is
 //! present counts as vouched for at the next start, since leases of the last minutes are not in it.
 //! Not here: the bytes (`format::heat`).
 
@@ -63,12 +63,16 @@ async fn read(disk: &Arc<dyn Disk>, limit: u64) -> Option<HeatFile> {
 }
 
 impl Inner {
-    /// Before anything is taken: the mark of a clean stop goes, durably.
+    /// Before anything is taken: the mark of a clean stop goes, durably. With its file, since on a full disk there is no room to write another.
     ///
     /// # Errors
     /// `Io`: nothing may be written yet.
     pub(crate) async fn unmark_heat(&self) -> Result<(), Error> {
-        if self.heat.was_complete { self.write_heat(false).await } else { Ok(()) }
+        if !self.heat.was_complete {
+            return Ok(());
+        }
+        self.disk.unlink(HEAT).await.during("removing the mark of a clean stop")?;
+        self.disk.sync_directory("", "unlink of the use counters").await.during("syncing the unlink of heat")
     }
 
     /// Writes `heat` anew, `clean` only as the last act of a clean stop.

@@ -61,7 +61,8 @@ impl Inner {
     /// Runs until the store closes.
     pub(crate) async fn keep(self: Arc<Self>) {
         let mut next_look = Duration::ZERO;
-        let mut next_heat = self.runtime.monotonic() + self.settings.heat_interval;
+        // The start has removed the file that was there.
+        let mut next_heat = Duration::ZERO;
         while !self.is_closed() {
             let woken = self.wake.listen();
             if let Err(error) = self.round(&mut next_look).await {

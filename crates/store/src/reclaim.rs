@@ -57,7 +57,7 @@ impl Inner {
     /// Reclaims one segment. Returns the bytes that came back (a promotion: none).
     ///
     /// # Errors
-    /// `Io`, or `Full` where what must be kept found no place: the segment stays as it is.
+    /// `Io`, or `NoPlace` for what must be kept: the segment stays as it is.
     pub(crate) async fn reclaim(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
         let lost_before = self.counters.lost_leases.get();
         let result = self.reclaim_any(victim, manner).await;
@@ -130,7 +130,7 @@ impl Inner {
                 self.rescue(victim, &residents).await?;
             }
         }
-        Err(Error::Full("no room for records that must be kept"))
+        Err(Error::NoPlace)
     }
 
     async fn choose_residents(&self, victim: &Segment, residents: &[Resident], manner: Manner) -> Vec<Resident> {

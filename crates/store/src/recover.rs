@@ -4,6 +4,7 @@
 //! What could not be read, and what is not ours, is left alone, named in a warning, and on the ledger.
 //! Not here: reading one segment (`load`); what is thrown away (`sweep`); how records of one key meet (`publish`).
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,9 +62,13 @@ impl Store {
     }
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 async fn take_lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>, Error> {
     match disk.lock(LOCK).await {
-        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(Error::Locked { pid: disk.lock_holder(LOCK).await.ok().flatten() })
         }
         other => other.during("locking the data directory"),
@@ -73,7 +78,7 @@ async fn take_lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>, Error> {
 /// Reads `STORE`, or writes the first one.
 async fn identify(disk: &Arc<dyn Disk>, runtime: &Arc<dyn Runtime>, settings: &Settings) -> Result<StoreFile, Error> {
     let file = match disk.open(STORE).await {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let segments = count_segments(disk).await?;
             if segments > 0 {
                 return Err(Error::StoreDamaged { segments });
@@ -99,7 +104,7 @@ async fn identify(disk: &Arc<dyn Disk>, runtime: &Arc<dyn Runtime>, settings: &S
 
 async fn count_segments(disk: &Arc<dyn Disk>) -> Result<usize, Error> {
     match disk.list(SEGMENTS_DIRECTORY).await {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         entries => Ok(segments_of(&entries.during("listing the segments")?).len()),
     }
 }
@@ -130,7 +135,7 @@ async fn create_store(
     };
     let temporary = format!("{TEMPORARY_PREFIX}{STORE}");
     match disk.unlink(&temporary).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(error).during("clearing the way for STORE");
         }
         _ => {}
@@ -332,22 +337,42 @@ impl Inner {
         let over = || self.budget.used().saturating_sub(self.budget.limit());
         while over() > 0 {
             progress.over_budget(over());
-            if self.log.lacking() == Lacking::Spare {
-                let size = self.geometry().segment();
-                let reservation = self.budget.force_reserve(Category::Shared, size);
-                let spare = self.create_segment(SegmentKind::Shared, size, reservation).await?;
-                self.log.set_spare(spare.take());
-            }
+            self.spare_to_shrink_into().await?;
             self.evict_condemned().await;
-            if !self.reclaim_oldest(Manner::Shrink).await? {
-                tracing::warn!(
-                    over = over(),
-                    "still over the budget with nothing left to reclaim: remove what is not ours from the data directory"
-                );
-                break;
+            match self.reclaim_oldest(Manner::Shrink).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let over = over();
+                    tracing::warn!(
+                        over,
+                        "still over the budget with nothing left to reclaim: remove what is not ours from the data directory"
+                    );
+                    break;
+                }
+                Err(error @ Error::NoPlace) => {
+                    let over = over();
+                    tracing::warn!(over, %error, "still over the budget: free space on the filesystem");
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
         progress.over_budget(0);
+        Ok(())
+    }
+
+    /// A spare for what shrinking has to move. Where the filesystem is full there is none until a segment has gone.
+    async fn spare_to_shrink_into(self: &Arc<Self>) -> Result<(), Error> {
+        if self.log.lacking() != Lacking::Spare {
+            return Ok(());
+        }
+        let size = self.geometry().segment();
+        let reservation = self.budget.force_reserve(Category::Shared, size);
+        match self.create_segment(SegmentKind::Shared, size, reservation).await {
+            Ok(spare) => self.log.set_spare(spare.take()),
+            Err(Error::Io { source, .. }) if is_full(&source) => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 

@@ -7,11 +7,13 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kura_disk::sim::{Crash, Operation};
+use kura_disk::sim::{Crash, Operation, Rule};
 use kura_store::geometry::Geometry;
 use kura_store::key::{AttributeName, Attributes, NamespaceId};
 use kura_store::{Commit, Error, PutRequest};
 use support::{BUDGET, Life, Machine, SEGMENT, body, bytes_on_disk, captured, get, key, key_of, put, request};
+
+const ENOSPC: i32 = 28;
 
 /// What is kept beside each artifact that comes near a limit: as much as may be.
 fn most_attributes() -> Attributes {
@@ -342,6 +344,56 @@ fn a_neighbour_that_takes_everything_meets_the_floor_and_reads_go_on() {
         });
     });
     assert!(log.contains("the cache is down to its floor") && log.contains("has room again"), "{log}");
+}
+
+/// A machine that was stopped cleanly with a full store, on a filesystem that has not a block left.
+fn stopped_on_a_full_filesystem() -> Machine {
+    let mut machine = beside_neighbours();
+    machine.live(async |life: Life| {
+        fill_budget(&life).await;
+        let full = |operation| Rule { operation: Some(operation), path: "", after: 0, times: u64::MAX, errno: ENOSPC };
+        life.disk.faults(|faults| faults.fail(full(Operation::Allocate)));
+        // Up to the last byte that is allocated: there is no spare left.
+        while life.put(&format!("{}", life.store.stats().bytes_written), 4000).await.is_ok() {}
+        life.keep("newest", 10).await;
+        life.store.shutdown().await.unwrap();
+    });
+    machine.crash(Crash::Process);
+    machine.disk().set_neighbour(2 * BUDGET - machine.disk().allocated());
+    machine
+}
+
+#[test]
+fn a_clean_stop_on_a_full_filesystem_is_followed_by_a_start_that_serves() {
+    let mut machine = stopped_on_a_full_filesystem();
+    machine.live(async |life: Life| {
+        assert!(life.has("newest", 10).await);
+        life.wait(5).await;
+        assert!(life.has("newest", 10).await);
+        life.check(BUDGET);
+    });
+    machine.crash(Crash::Power);
+    machine.live(async |life: Life| assert!(life.has("newest", 10).await));
+}
+
+#[test]
+fn a_lowered_capacity_is_kept_on_a_full_filesystem_too() {
+    let mut machine = stopped_on_a_full_filesystem();
+    let lower = BUDGET - 2 * SEGMENT;
+    assert!(machine.disk().allocated() + SEGMENT > lower, "it is above the lower one, all that is no segment aside");
+    machine.settings.geometry = Geometry::simulation(lower);
+    let disk = machine.disk();
+    machine.live(async |life: Life| {
+        assert!(life.has("newest", 10).await);
+        life.wait(5).await;
+        life.check(lower);
+        disk.set_neighbour(0);
+        disk.faults(|faults| faults.heal());
+        life.wait(5).await;
+        life.keep("later", 4000).await;
+        life.wait(5).await;
+        life.check(lower);
+    });
 }
 
 #[test]

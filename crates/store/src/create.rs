@@ -33,7 +33,7 @@ impl Inner {
     /// Makes a segment of `length` bytes in the ring, for which `reservation` pays.
     ///
     /// # Errors
-    /// `Io`, with `StorageFull` where neighbours have filled the filesystem.
+    /// `Io`, with `StorageFull` where neighbours have filled the filesystem. `Busy` where there are as many segments as the index can name.
     pub(crate) async fn create_segment(
         self: &Arc<Self>,
         kind: SegmentKind,
@@ -73,7 +73,7 @@ impl Inner {
             Some(segment) => Ok(Created { inner: Arc::clone(self), segment: Some(segment) }),
             None => {
                 self.remove_stray([temporary, segment_path(number)], space).await;
-                Err(Error::Full("too many segments"))
+                Err(self.no_room())
             }
         }
     }

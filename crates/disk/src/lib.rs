@@ -42,7 +42,7 @@ pub trait Disk: Send + Sync + 'static {
     /// `WouldBlock` when another process holds it; [`Disk::lock_holder`] then tells which.
     fn lock(&self, path: &str) -> Io<Box<dyn Lock>>;
 
-    /// The process id that the holder of the lock on `path` wrote into it, if it can be read.
+    /// The process id that the holder of the lock on `path` wrote into it, if there was room for it and it can be read.
     fn lock_holder(&self, path: &str) -> Io<Option<u32>>;
 
     /// Creates a directory and its parents; one that exists is left as it is.

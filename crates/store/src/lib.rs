@@ -4,7 +4,7 @@
 //! - WRITE: [`Store::put`] → `upload` (admit, reserve, stream in place) → `commit` (trailer, group commit, index).
 //! - READ: [`Store::get`] → `read` (probe, vouch) → `body` (checked as it leaves).
 //! - RECLAIM: `keeper` (when) → `reclaim` (choose, rescue or promote, sync) → `evict` (unlink).
-//! - RECOVERY: [`Store::open`] → `recover` → `sweep`, `load`, `scan` → `publish`.
+//! - RECOVERY: [`Store::open`] → `recover` → `identify`, `sweep`, `load`, `scan` → `publish`.
 //!
 //! Invariants: an index entry leads to a record that is readable; a segment is in the ring until its unlink is durable; every byte on the disk is
 //! on the ledger; no lock is held across disk work.
@@ -22,6 +22,7 @@ mod files;
 pub mod format;
 pub mod geometry;
 mod heat;
+mod identify;
 pub mod index;
 mod keeper;
 pub mod key;

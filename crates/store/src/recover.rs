@@ -2,12 +2,11 @@
 //! Segments with a valid footer are trusted; the others are synced first (a killed process may have shown what no sync covered), read afresh from the
 //! device, and scanned. Of the unsealed shared ones the newest that holds a record is continued, an empty one stays the spare, the others are sealed.
 //! What could not be read, and what is not ours, is left alone, named in a warning, and on the ledger.
-//! Not here: reading one segment (`load`); what is thrown away (`sweep`); how records of one key meet (`publish`).
+//! Not here: whose the store is (`identify`); reading one segment (`load`); what is thrown away (`sweep`); how records of one key meet (`publish`).
 
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_channel::oneshot;
 use kura_disk::{DirEntry, Disk, Lock, Runtime};
 use parking_lot::Mutex;
@@ -17,10 +16,9 @@ use crate::create::segment_path;
 use crate::error::{During, Error};
 use crate::files::Handle;
 use crate::format::segment::{SegmentKind, parse_file_name};
-use crate::format::store_file::StoreFile;
-use crate::format::{FormatError, LOCK, SEGMENTS_DIRECTORY, STORE, TEMPORARY_PREFIX};
+use crate::format::{LOCK, SEGMENTS_DIRECTORY, TEMPORARY_PREFIX};
 use crate::heat::Heat;
-use crate::key::{FingerprintSeed, Secret};
+use crate::identify::identify;
 use crate::load::{Loaded, Opened};
 use crate::log::Lacking;
 use crate::progress::{Phase, Progress};
@@ -75,76 +73,13 @@ async fn take_lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>, Error> {
     }
 }
 
-/// Reads `STORE`, or writes the first one.
-async fn identify(disk: &Arc<dyn Disk>, runtime: &Arc<dyn Runtime>, settings: &Settings) -> Result<StoreFile, Error> {
-    let file = match disk.open(STORE).await {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let segments = count_segments(disk).await?;
-            if segments > 0 {
-                return Err(Error::StoreDamaged { segments });
-            }
-            return create_store(disk, runtime, settings).await;
-        }
-        other => other.during("opening STORE")?,
-    };
-    let length = file.len().await.during("reading STORE")?.min(StoreFile::ENCODED_LEN);
-    let bytes =
-        file.read_at(0, kura_disk::Buffer::unpooled(crate::read::index(length))).await.during("reading STORE")?;
-    match StoreFile::decode(&bytes) {
-        Ok(identity) => Ok(identity),
-        Err(FormatError::NewerVersion { found, known }) => {
-            Err(Error::NewerFormat { path: STORE.to_owned(), found, known })
-        }
-        Err(_) => match count_segments(disk).await? {
-            0 => create_store(disk, runtime, settings).await,
-            segments => Err(Error::StoreDamaged { segments }),
-        },
-    }
-}
-
-async fn count_segments(disk: &Arc<dyn Disk>) -> Result<usize, Error> {
-    match disk.list(SEGMENTS_DIRECTORY).await {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        entries => Ok(segments_of(&entries.during("listing the segments")?).len()),
-    }
-}
-
-fn segments_of(entries: &[DirEntry]) -> Vec<(SegmentNumber, u64, u64)> {
+/// The segment files among the entries of their directory.
+pub(crate) fn segments_of(entries: &[DirEntry]) -> Vec<(SegmentNumber, u64, u64)> {
     let number = |entry: &DirEntry| {
         let number = entry.name.as_deref().and_then(parse_file_name).filter(|_| entry.is_file)?;
         Some((number, entry.length, entry.allocated))
     };
     entries.iter().filter_map(number).collect()
-}
-
-async fn create_store(
-    disk: &Arc<dyn Disk>,
-    runtime: &Arc<dyn Runtime>,
-    settings: &Settings,
-) -> Result<StoreFile, Error> {
-    let random = || {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&runtime.random().to_le_bytes());
-        bytes[8..].copy_from_slice(&runtime.random().to_le_bytes());
-        bytes
-    };
-    let identity = StoreFile {
-        store_id: random(),
-        secret: Secret(random()),
-        seed: FingerprintSeed(settings.fingerprint_seed.unwrap_or_else(random)),
-    };
-    let temporary = format!("{TEMPORARY_PREFIX}{STORE}");
-    match disk.unlink(&temporary).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).during("clearing the way for STORE");
-        }
-        _ => {}
-    }
-    let file = disk.create(&temporary).await.during("creating STORE")?;
-    file.write_at(0, vec![Bytes::from(identity.encode())]).await.during("writing STORE")?;
-    file.sync("identity of a new store").await.during("syncing STORE")?;
-    disk.rename(&temporary, STORE).await.during("naming STORE")?;
-    Ok(identity)
 }
 
 impl Inner {

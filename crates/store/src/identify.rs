@@ -1,0 +1,84 @@
+//! Who the store is: reads `STORE`, or writes the first one. It is written once, atomically, its content twice; without one good copy nothing beside
+//! it can be vouched for.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kura_disk::{Disk, Runtime};
+
+use crate::error::{During, Error};
+use crate::format::store_file::StoreFile;
+use crate::format::{FormatError, SEGMENTS_DIRECTORY, STORE, TEMPORARY_PREFIX};
+use crate::key::{FingerprintSeed, Secret};
+use crate::recover::segments_of;
+use crate::settings::Settings;
+
+/// # Errors
+/// `NewerFormat`; `StoreDamaged` where there are segments and nobody knows whose; `Io`.
+pub(crate) async fn identify(
+    disk: &Arc<dyn Disk>,
+    runtime: &Arc<dyn Runtime>,
+    settings: &Settings,
+) -> Result<StoreFile, Error> {
+    let file = match disk.open(STORE).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let segments = count_segments(disk).await?;
+            if segments > 0 {
+                return Err(Error::StoreDamaged { segments });
+            }
+            return create_store(disk, runtime, settings).await;
+        }
+        other => other.during("opening STORE")?,
+    };
+    let length = file.len().await.during("reading STORE")?.min(StoreFile::ENCODED_LEN);
+    let bytes =
+        file.read_at(0, kura_disk::Buffer::unpooled(crate::read::index(length))).await.during("reading STORE")?;
+    match StoreFile::decode(&bytes) {
+        Ok(identity) => Ok(identity),
+        Err(FormatError::NewerVersion { found, known }) => {
+            Err(Error::NewerFormat { path: STORE.to_owned(), found, known })
+        }
+        Err(_) => match count_segments(disk).await? {
+            0 => create_store(disk, runtime, settings).await,
+            segments => Err(Error::StoreDamaged { segments }),
+        },
+    }
+}
+
+async fn count_segments(disk: &Arc<dyn Disk>) -> Result<usize, Error> {
+    match disk.list(SEGMENTS_DIRECTORY).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        entries => Ok(segments_of(&entries.during("listing the segments")?).len()),
+    }
+}
+
+async fn create_store(
+    disk: &Arc<dyn Disk>,
+    runtime: &Arc<dyn Runtime>,
+    settings: &Settings,
+) -> Result<StoreFile, Error> {
+    let random = || {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&runtime.random().to_le_bytes());
+        bytes[8..].copy_from_slice(&runtime.random().to_le_bytes());
+        bytes
+    };
+    let identity = StoreFile {
+        store_id: random(),
+        secret: Secret(random()),
+        seed: FingerprintSeed(settings.fingerprint_seed.unwrap_or_else(random)),
+    };
+    let temporary = format!("{TEMPORARY_PREFIX}{STORE}");
+    match disk.unlink(&temporary).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).during("clearing the way for STORE");
+        }
+        _ => {}
+    }
+    let file = disk.create(&temporary).await.during("creating STORE")?;
+    file.write_at(0, vec![Bytes::from(identity.encode())]).await.during("writing STORE")?;
+    file.sync("identity of a new store").await.during("syncing STORE")?;
+    disk.rename(&temporary, STORE).await.during("naming STORE")?;
+    Ok(identity)
+}

@@ -136,6 +136,8 @@ pub struct DirEntry {
     pub length: u64,
     /// Bytes that its blocks occupy.
     pub allocated: u64,
+    /// When its content was last changed, by the wall clock of that moment, in milliseconds since the Unix epoch; coarse, to the low tens of them.
+    pub modified_unix_millis: u64,
 }
 
 /// A filesystem's capacity.

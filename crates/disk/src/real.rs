@@ -137,6 +137,7 @@ impl Disk for RealDisk {
                     is_file: metadata.is_file(),
                     length: metadata.len(),
                     allocated: metadata.blocks() * 512,
+                    modified_unix_millis: unix_millis(&metadata),
                 });
             }
             Ok(entries)
@@ -174,6 +175,12 @@ impl Disk for RealDisk {
             Ok(Space { total: stat.f_blocks * stat.f_frsize, available: stat.f_bavail * stat.f_frsize })
         })
     }
+}
+
+fn unix_millis(metadata: &std::fs::Metadata) -> u64 {
+    let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
+    let nanos = u64::try_from(metadata.mtime_nsec()).unwrap_or(0);
+    seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)
 }
 
 /// In place of the one before, so that no block is given back that would have to be found again.

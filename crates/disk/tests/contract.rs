@@ -182,6 +182,25 @@ fn a_lock_keeps_others_out_until_it_is_dropped() {
 }
 
 #[test]
+fn a_file_tells_when_it_was_changed() {
+    on_every_disk(|disk| {
+        Box::pin(async move {
+            let modified = async || {
+                let entries = disk.list("").await.unwrap();
+                let find = |name: &str| entries.iter().find(|entry| entry.name.as_deref() == Some(name)).unwrap();
+                (find("first").modified_unix_millis, find("second").modified_unix_millis)
+            };
+            write(&disk, "first", "1").await;
+            write(&disk, "second", "2").await;
+            let (first, second) = modified().await;
+            assert!(first <= second && first > 1_700_000_000_000, "milliseconds of this century: {first} {second}");
+            disk.open("first").await.unwrap().write_at(0, vec![Bytes::from("3")]).await.unwrap();
+            assert!(modified().await.0 >= second);
+        })
+    });
+}
+
+#[test]
 fn a_filesystem_has_no_more_free_than_it_is_large() {
     on_every_disk(|disk| {
         Box::pin(async move {

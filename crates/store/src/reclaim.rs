@@ -49,9 +49,11 @@ impl Drop for Emptying<'_> {
 }
 
 impl Inner {
-    /// Whether a record that the index does not know may be found by the next start: its segment is still to be unlinked.
-    pub(crate) fn is_emptying(&self) -> bool {
-        self.emptying.load(Ordering::SeqCst) > 0 || self.ring.oldest(Segment::is_condemned).is_some()
+    /// Whether a record that the index does not know may be found by the next start: its segment is still to be unlinked, or could not be read by
+    /// this one.
+    pub(crate) fn may_find_more(&self) -> bool {
+        let unknown = |segment: &Segment| segment.is_condemned() || segment.is_unread();
+        self.emptying.load(Ordering::SeqCst) > 0 || self.ring.oldest(unknown).is_some()
     }
 
     /// Reclaims one segment. Returns the bytes that came back (a promotion: none).
@@ -227,7 +229,8 @@ impl Inner {
     }
 
     async fn reclaim_solo(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
-        for resident in self.residents(victim).await {
+        let residents = if victim.is_unread() { Vec::new() } else { self.residents(victim).await };
+        for resident in residents {
             let used = matches!(manner, Manner::Rescue | Manner::Force) && self.uses(&resident) > 0;
             if used || self.drop_resident(victim, &resident, manner) == Dropped::Protected {
                 if self.promote(victim, &resident).await? {

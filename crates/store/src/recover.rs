@@ -1,7 +1,7 @@
 //! RECOVERY: lock → identity → sweep → load → go on → fit.
 //! Segments with a valid footer are trusted; the others are synced first (a killed process may have shown what no sync covered), read afresh from the
 //! device, and scanned. Of the unsealed shared ones the newest that holds a record is continued, an empty one stays the spare, the others are sealed.
-//! What could not be read, and what is not ours, is left alone, named in a warning, and on the ledger.
+//! What is not ours is left alone, named in a warning, and on the ledger; so is what could not be read, until it is the oldest in the ring.
 //! Not here: whose the store is (`identify`); reading one segment (`load`); what is thrown away (`sweep`); how records of one key meet (`publish`).
 
 use std::io;
@@ -28,6 +28,7 @@ use crate::solo::allocated;
 use crate::store::{Inner, Store};
 use crate::sweep::{sweep_orphaned_segments, sweep_temporary};
 use crate::types::SegmentNumber;
+use crate::version::above_unread;
 use crate::victim::Manner;
 
 /// Segments loaded side by side, for each that can compute at a time: the rest wait for the device.
@@ -74,12 +75,23 @@ async fn take_lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>, Error> {
 }
 
 /// The segment files among the entries of their directory.
-pub(crate) fn segments_of(entries: &[DirEntry]) -> Vec<(SegmentNumber, u64, u64)> {
-    let number = |entry: &DirEntry| {
+pub(crate) fn segments_of(entries: &[DirEntry]) -> Vec<FoundFile> {
+    let segment = |entry: &DirEntry| {
         let number = entry.name.as_deref().and_then(parse_file_name).filter(|_| entry.is_file)?;
-        Some((number, entry.length, entry.allocated))
+        let space = allocated(entry.length.max(entry.allocated));
+        Some(FoundFile { number, length: entry.length, space, modified_unix_millis: entry.modified_unix_millis })
     };
-    entries.iter().filter_map(number).collect()
+    entries.iter().filter_map(segment).collect()
+}
+
+/// A file that has a segment's name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FoundFile {
+    number: SegmentNumber,
+    length: u64,
+    /// Bytes that it occupies.
+    space: u64,
+    modified_unix_millis: u64,
 }
 
 impl Inner {
@@ -142,7 +154,7 @@ impl Inner {
     /// Loads all segments side by side. Returns the unsealed ones.
     async fn load_all(
         self: &Arc<Self>,
-        segments: Vec<(SegmentNumber, u64, u64)>,
+        segments: Vec<FoundFile>,
         progress: &Arc<Progress>,
     ) -> Result<Vec<Arc<Segment>>, Error> {
         let queue = Arc::new(Mutex::new(segments));
@@ -165,40 +177,36 @@ impl Inner {
 
     async fn load_from(
         self: &Arc<Self>,
-        queue: &Mutex<Vec<(SegmentNumber, u64, u64)>>,
+        queue: &Mutex<Vec<FoundFile>>,
         progress: &Progress,
     ) -> Result<Vec<Arc<Segment>>, Error> {
         let mut unsealed = Vec::new();
         loop {
             let next = queue.lock().pop();
-            let Some((number, length, blocks)) = next else {
+            let Some(file) = next else {
                 return Ok(unsealed);
             };
-            let space = allocated(length.max(blocks));
-            match self.load(number, length).await {
-                Ok(Loaded::Segment(opened)) => unsealed.extend(self.take_in(number, space, *opened)),
-                Ok(Loaded::Orphan) => self.remove_orphan(number, length, space).await,
+            match self.load(file.number, file.length).await {
+                Ok(Loaded::Segment(opened)) => unsealed.extend(self.take_in(&file, *opened)),
+                Ok(Loaded::Orphan) => self.remove_orphan(&file),
                 Ok(Loaded::Foreign(why)) => {
-                    self.versions.step_over(number);
-                    tracing::warn!(segment = %segment_path(number), why, "left alone, and counted against the budget");
-                    self.keep_on_ledger(space);
+                    self.versions.step_over(file.number);
+                    tracing::warn!(segment = %segment_path(file.number), why, "left alone, and counted against the budget");
+                    self.keep_on_ledger(file.space);
                 }
                 Err(error @ Error::NewerFormat { .. }) => return Err(error),
-                Err(error) => {
-                    self.versions.step_over(number);
-                    tracing::warn!(segment = %segment_path(number), %error, "could not be read: left alone, and counted against the budget");
-                    self.keep_on_ledger(space);
-                }
+                Err(error) => self.take_in_unread(&file, &error),
             }
             progress.loaded_one();
         }
     }
 
     /// Puts a loaded segment into the ring and its records into the index. Returns it if it is not sealed.
-    fn take_in(self: &Arc<Self>, number: SegmentNumber, space: u64, opened: Opened) -> Option<Arc<Segment>> {
+    fn take_in(self: &Arc<Self>, found: &FoundFile, opened: Opened) -> Option<Arc<Segment>> {
+        let number = found.number;
         let kind = opened.kind;
         let category = if kind == SegmentKind::Solo { Category::Solo } else { Category::Shared };
-        let space = Arc::new(Mutex::new(self.budget.force_reserve(category, space)));
+        let space = Arc::new(Mutex::new(self.budget.force_reserve(category, found.space)));
         let handle = Handle::new(opened.file, Arc::clone(&space), Arc::clone(&self.graveyard));
         let writing = opened.tail.map(|tail| {
             let mut writing = Writing::new(Arc::clone(&handle), tail);
@@ -226,11 +234,26 @@ impl Inner {
         Some(segment)
     }
 
+    /// What cannot be read now may be read by the next start, with all that it holds: so what is written from here on is newer, lies later in the ring,
+    /// and goes later. A number that no store gave is only stepped over.
+    fn take_in_unread(&self, found: &FoundFile, error: &Error) {
+        tracing::warn!(segment = %segment_path(found.number), %error, "could not be read: its artifacts are misses until a start can read it");
+        let Some(above) = above_unread(found.number, found.modified_unix_millis) else {
+            self.versions.step_over(found.number);
+            self.keep_on_ledger(found.space);
+            return;
+        };
+        self.versions.start_above(above);
+        let space = Arc::new(Mutex::new(self.budget.force_reserve(Category::Foreign, found.space)));
+        self.ring.add(|slot| Segment::unread(slot, found.number, found.length, space));
+    }
+
     /// Removes what a crash left of a segment that never was one.
-    async fn remove_orphan(self: &Arc<Self>, number: SegmentNumber, length: u64, space: u64) {
+    fn remove_orphan(self: &Arc<Self>, found: &FoundFile) {
+        let FoundFile { number, length, .. } = *found;
         self.versions.step_over(number);
         let shape = Shape { birth: number, number, kind: SegmentKind::Solo, block: self.geometry().block(), length };
-        let space = Arc::new(Mutex::new(self.budget.force_reserve(Category::Solo, space)));
+        let space = Arc::new(Mutex::new(self.budget.force_reserve(Category::Solo, found.space)));
         let Some(orphan) = self.ring.add(|slot| Segment::new(slot, shape, space, None)) else {
             return;
         };
@@ -249,11 +272,13 @@ impl Inner {
         }
         let continued = shared.iter().rposition(|segment| !segment.is_untouched());
         for (position, segment) in shared.into_iter().enumerate() {
-            if Some(position) == continued {
+            // What is written from now on has to lie behind what could not be read.
+            let is_last = !self.ring.any_unread_above(segment.number());
+            if is_last && Some(position) == continued {
                 self.log.set_active(segment);
             } else if !segment.is_untouched() {
                 self.seal_found(&segment);
-            } else if self.log.lacking() == Lacking::Spare {
+            } else if is_last && self.log.lacking() == Lacking::Spare {
                 self.log.set_spare(segment);
             } else {
                 self.condemn(segment);

@@ -84,6 +84,11 @@ impl Ring {
         self.inner.read().by_number.values().find(|other| other.slot != segment.slot).map(|other| other.number())
     }
 
+    /// Whether one that could not be read has a number above `number`.
+    pub(crate) fn any_unread_above(&self, number: SegmentNumber) -> bool {
+        self.inner.read().by_number.range(number..).any(|(_, segment)| segment.is_unread())
+    }
+
     /// Whether a segment that holds records, or may soon, has a number above `number`.
     pub(crate) fn any_record_above(&self, number: SegmentNumber) -> bool {
         let inner = self.inner.read();

@@ -32,6 +32,8 @@ pub(crate) struct Segment {
     live: AtomicU64,
     /// Taken by the keeper to be evicted: no victim again, and no upload goes on in it.
     condemned: AtomicBool,
+    /// Its file could not be read at the start: nobody knows what it holds.
+    unread: bool,
     /// While records are taken; `None` once sealed.
     writing: Mutex<Option<Writing>>,
     space: Mutex<Option<Space>>,
@@ -122,11 +124,22 @@ impl Segment {
             length: AtomicU64::new(shape.length),
             live: AtomicU64::new(0),
             condemned: AtomicBool::new(false),
+            unread: false,
             writing: Mutex::new(writing),
             space: Mutex::new(Some(space)),
             handle: Mutex::new(handle),
             syncing: futures_util::lock::Mutex::new(()),
         }
+    }
+
+    /// One that could not be read. It has its place in the ring, so that what is newer stays longer; none of its records is in the index.
+    pub(crate) fn unread(slot: SegmentSlot, number: SegmentNumber, length: u64, space: Space) -> Segment {
+        let shape = Shape { birth: number, number, kind: SegmentKind::Solo, block: 0, length };
+        Segment { unread: true, ..Segment::new(slot, shape, space, None) }
+    }
+
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread
     }
 
     pub(crate) fn number(&self) -> SegmentNumber {

@@ -49,6 +49,7 @@ impl Shared {
                 return Err(io::Error::other("the machine has crashed"));
             }
             shared.check(operation, &path)?;
+            shared.files.lock().unix_millis = shared.core.unix_millis();
             work(&shared, &path)
         })
     }
@@ -203,6 +204,7 @@ impl Disk for SimDisk {
                     is_file: inode.is_some(),
                     length,
                     allocated: length.div_ceil(4096) * 4096,
+                    modified_unix_millis: inode.map_or(0, |inode| files.modified_unix_millis(inode)),
                 }
             };
             Ok(files.list(directory)?.into_iter().map(entry).collect())

@@ -109,6 +109,12 @@ impl Core {
         draw(&mut self.state.lock().random)
     }
 
+    pub(super) fn unix_millis(&self) -> u64 {
+        let state = self.state.lock();
+        let millis = START_UNIX_MILLIS + u64::try_from(state.now.as_millis()).unwrap_or(0);
+        millis.saturating_add_signed(state.wall_offset)
+    }
+
     /// Runs a disk operation a little later; the future gives what it returned. It takes effect even if the future is dropped.
     pub(super) fn operate<T: Send + 'static>(
         self: &Arc<Self>,
@@ -328,9 +334,7 @@ impl Runtime for SimRuntime {
     }
 
     fn unix_millis(&self) -> u64 {
-        let state = self.core.state.lock();
-        let millis = START_UNIX_MILLIS + u64::try_from(state.now.as_millis()).unwrap_or(0);
-        millis.saturating_add_signed(state.wall_offset)
+        self.core.unix_millis()
     }
 
     fn random(&self) -> u64 {

@@ -84,6 +84,7 @@ struct FileState {
     cache_lies: bool,
     handles: usize,
     named: bool,
+    modified_unix_millis: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -126,6 +127,8 @@ pub(super) struct Files {
     directories: BTreeSet<String>,
     waiting_names: Vec<(u64, NameChange)>,
     next: u64,
+    /// The wall clock, as it stood when the last operation took effect.
+    pub(super) unix_millis: u64,
     pub(super) capacity: u64,
     pub(super) neighbour: u64,
     peak: u64,
@@ -140,6 +143,7 @@ impl Default for Files {
             directories: BTreeSet::new(),
             waiting_names: Vec::new(),
             next: 1,
+            unix_millis: 0,
             capacity: u64::MAX / 4,
             neighbour: 0,
             peak: 0,
@@ -303,12 +307,17 @@ impl Files {
         if self.allocated() + self.neighbour + more > self.capacity {
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
-        let order = self.tick();
+        let (order, now) = (self.tick(), self.unix_millis);
         let file = self.file(inode);
+        file.modified_unix_millis = now;
         file.seen.apply(&change, &mut || true);
         file.waiting.push((order, change));
         self.peak = self.peak.max(self.allocated());
         Ok(())
+    }
+
+    pub(super) fn modified_unix_millis(&self, inode: Inode) -> u64 {
+        self.files.get(&inode).map_or(0, |file| file.modified_unix_millis)
     }
 
     pub(super) fn write(&mut self, inode: Inode, offset: u64, bytes: Vec<Bytes>) -> io::Result<()> {

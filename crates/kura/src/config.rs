@@ -51,7 +51,7 @@ impl Config {
             min_free: parse(layers, Setting::MinFree, share_or_none)?,
             durability: parse(layers, Setting::Durability, |text| durability(text, interval))?,
             max_artifact_size: parse(layers, Setting::MaxArtifactSize, value::size)?,
-            lease: parse(layers, Setting::Lease, value::duration)?,
+            lease: parse(layers, Setting::Lease, lease)?,
             drain_timeout: parse(layers, Setting::DrainTimeout, value::duration)?,
             room_wait: parse(layers, Setting::RoomWait, value::duration)?,
             index_memory: parse(layers, Setting::IndexMemory, value::share)?,
@@ -103,6 +103,12 @@ fn waitable(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("expected a duration above zero".to_owned()) } else { Ok(duration) }
 }
 
+/// A lease that the store can keep apart from a new one.
+fn lease(text: &str) -> Result<Duration, String> {
+    let lease = value::duration(text)?;
+    if lease > kura_store::Settings::MAX_LEASE { Err("expected at most 10 days".to_owned()) } else { Ok(lease) }
+}
+
 fn durability(text: &str, interval: Duration) -> Result<Durability, String> {
     match text {
         "always" => Ok(Durability::Always),
@@ -142,6 +148,7 @@ mod tests {
         assert_eq!(config.capacity, Share::Percent(50));
         assert_eq!(config.durability, Durability::Always);
         assert_eq!(config.lease, Duration::from_secs(3 * 3600));
+        assert_eq!(check(&["--lease", "10d"]).unwrap().lease, kura_store::Settings::MAX_LEASE);
         assert_eq!(config.server.upload_pace, ServerSettings::default().upload_pace);
         assert_eq!(config.server.idle_timeout, ServerSettings::default().idle_timeout);
         assert_eq!(config.server.memory_in_flight, ServerSettings::default().memory_in_flight);
@@ -161,6 +168,7 @@ mod tests {
             ["--max-connections", "0"],
             ["--log-level", "info=info=info"],
             ["--lease", "-1h"],
+            ["--lease", "10d 1s"],
             ["--data-dir", ""],
         ] {
             assert!(check(&flags).is_err(), "{flags:?}");

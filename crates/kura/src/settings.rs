@@ -107,9 +107,12 @@ impl Setting {
             Setting::MaxArtifactSize => {
                 ("max-artifact-size", "SIZE", "2GiB", "The largest body taken; never above a quarter of the capacity")
             }
-            Setting::Lease => {
-                ("lease", "DURATION", "3h", "How long an artifact is kept after a client was told that it is there")
-            }
+            Setting::Lease => (
+                "lease",
+                "DURATION",
+                "3h",
+                "How long an artifact is kept after a client was told that it is there; 10d at most",
+            ),
             Setting::DrainTimeout => (
                 "drain-timeout",
                 "DURATION",

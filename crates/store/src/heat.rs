@@ -25,6 +25,8 @@ pub(crate) struct Heat {
     found: Mutex<HashMap<SegmentNumber, Vec<HeatEntry>>>,
     /// Whether it was complete when the store was opened.
     was_complete: bool,
+    /// When it was written.
+    pub(crate) written: Option<Minutes>,
 }
 
 impl Heat {
@@ -33,7 +35,7 @@ impl Heat {
         match read(disk, limit).await {
             Some(file) if file.store_id == store_id => {
                 let found = file.segments.into_iter().map(|segment| (segment.birth, segment.entries)).collect();
-                Heat { found: Mutex::new(found), was_complete: file.clean }
+                Heat { found: Mutex::new(found), was_complete: file.clean, written: Some(file.now) }
             }
             _ => Heat::default(),
         }
@@ -102,7 +104,7 @@ impl Inner {
 
     /// Nothing is remembered, so all that is present will count as vouched for.
     fn no_heat(&self) -> HeatFile {
-        let now = Minutes::from_unix_millis(self.runtime.unix_millis());
+        let now = self.now();
         HeatFile { store_id: self.identity.store_id, clean: false, now, segments: Vec::new() }
     }
 

@@ -97,6 +97,13 @@ impl Index {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Forgets the vouches that are `over`, one shard's lock at a time.
+    pub fn forget_vouches(&self, over: impl Fn(Minutes) -> bool) {
+        for shard in &self.shards {
+            shard.lock().forget_vouches(&over);
+        }
+    }
+
     /// Visits every entry, one shard's lock at a time.
     pub fn for_each(&self, mut visit: impl FnMut(&Entry)) {
         for shard in &self.shards {

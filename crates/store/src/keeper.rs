@@ -72,6 +72,7 @@ impl Inner {
             }
             if self.runtime.monotonic() >= next_heat {
                 next_heat = self.runtime.monotonic() + self.settings.heat_interval;
+                self.forget_old_vouches();
                 if let Err(error) = self.write_heat(false).await {
                     tracing::warn!(%error, "use counters were not saved");
                 }

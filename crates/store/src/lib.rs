@@ -26,6 +26,7 @@ mod identify;
 pub mod index;
 mod keeper;
 pub mod key;
+mod lease;
 mod load;
 mod log;
 mod pressure;

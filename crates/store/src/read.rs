@@ -13,7 +13,7 @@ use crate::error::{During, Error};
 use crate::files::Handle;
 use crate::format::Damage;
 use crate::format::record::{Head, HeadHash, Layout, Seal, TrailerView};
-use crate::index::{Entry, Minutes};
+use crate::index::Entry;
 use crate::key::{Attributes, RecordKey};
 use crate::publish::Spot;
 use crate::segment::Segment;
@@ -93,7 +93,7 @@ impl Inner {
     /// Probes the index, marks what is found as vouched for, and as used if `used`.
     pub(crate) fn find(&self, key: &RecordKey, used: bool) -> Option<Found> {
         let fingerprint = self.identity.seed.of(key);
-        let now = Minutes::from_unix_millis(self.runtime.unix_millis());
+        let now = self.now();
         let mut shard = self.index.lock(&fingerprint);
         let entry = shard.touch(&fingerprint, now, used)?;
         if entry.record_type != RecordType::Artifact || self.is_cleaned(key, entry.version) {

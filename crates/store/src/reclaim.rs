@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use crate::create::segment_path;
 use crate::error::{During, Error};
-use crate::index::{Entry, Minutes};
+use crate::index::Entry;
 use crate::publish::{Spot, record_bytes};
 use crate::residents::Resident;
 use crate::segment::{Segment, Writing};
@@ -174,12 +174,6 @@ impl Inner {
         let Some(active) = self.log.active().filter(|active| active.number() < victim.number()) else { return false };
         let holds = |writing: &mut Writing| writing.entries.iter().any(|other| other.fingerprint == entry.fingerprint);
         active.with_writing(holds).unwrap_or(false)
-    }
-
-    fn is_leased(&self, entry: &Entry) -> bool {
-        let now = Minutes::from_unix_millis(self.runtime.unix_millis());
-        let lease = self.settings.lease.as_secs().div_ceil(60);
-        entry.vouched.is_some_and(|at| u64::from(at.age(now)) <= lease)
     }
 
     /// Takes the records out of the index, but for those that must be kept, which are returned.

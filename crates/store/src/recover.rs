@@ -42,9 +42,10 @@ impl Store {
     pub async fn open(
         disk: Arc<dyn Disk>,
         runtime: Arc<dyn Runtime>,
-        settings: Settings,
+        mut settings: Settings,
         progress: Arc<Progress>,
     ) -> Result<Store, Error> {
+        settings.lease = settings.lease.min(Settings::MAX_LEASE);
         let (found, minimum) = (settings.geometry.budget(), settings.geometry.minimum_budget());
         if found < minimum {
             return Err(Error::CapacityTooSmall { found, minimum });
@@ -217,7 +218,7 @@ impl Inner {
         });
         let shape = Shape { birth: opened.footer.birth, number, kind, block: opened.block, length: opened.length };
         let segment = self.ring.add(|slot| Segment::new(slot, shape, space, writing))?;
-        let now = crate::index::Minutes::from_unix_millis(self.runtime.unix_millis());
+        let now = self.now();
         let names = &opened.footer.namespaces;
         let namespaces: Vec<_> = names.iter().map(|name| self.identity.seed.of_namespace_id(name)).collect();
         let mut newest = number.0.max(segment.birth.0);

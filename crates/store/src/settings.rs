@@ -22,7 +22,7 @@ pub struct Settings {
     pub geometry: Geometry,
     /// What acknowledged means.
     pub durability: Durability,
-    /// How long an artifact is kept after a client was told that it is there.
+    /// How long an artifact is kept after a client was told that it is there; [`Settings::MAX_LEASE`] where that is less.
     pub lease: Duration,
     /// Free bytes of the filesystem below which the store gives way to its neighbours.
     pub min_free: u64,
@@ -41,6 +41,9 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The longest lease: within what `heat` remembers (254 hours), and far within what minutes modulo 2^16 can tell apart (45 days).
+    pub const MAX_LEASE: Duration = Duration::from_secs(10 * 24 * 60 * 60);
+
     /// The defaults for a geometry.
     #[must_use]
     pub fn new(geometry: Geometry) -> Settings {

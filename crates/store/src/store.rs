@@ -18,6 +18,7 @@ use crate::geometry::Geometry;
 use crate::heat::Heat;
 use crate::index::Index;
 use crate::key::RecordKey;
+use crate::lease::LeaseClock;
 use crate::log::Log;
 use crate::pressure::Pressure;
 use crate::ring::Ring;
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) buffers: BufferPool,
     pub(crate) pressure: Pressure,
     pub(crate) heat: Heat,
+    pub(crate) leases: LeaseClock,
     pub(crate) counters: Counters,
     /// Segments that the keeper is to unlink.
     pub(crate) condemned: Mutex<Vec<Arc<Segment>>>,
@@ -106,6 +108,7 @@ impl Inner {
             unlinked: Unlinked::default(),
             buffers: BufferPool::default(),
             pressure: Pressure::default(),
+            leases: LeaseClock::new(runtime.as_ref(), heat.written),
             counters: Counters::default(),
             condemned: Mutex::default(),
             emptying: AtomicUsize::new(0),

@@ -3,11 +3,14 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kura_disk::sim::Crash;
+use kura_store::Settings;
 use kura_store::format::heat::HeatFile;
 use kura_store::types::SegmentNumber;
+use support::skewed_clock::Skew;
 use support::{BUDGET, Life, Machine, bytes_on_disk, key};
 
 #[test]
@@ -129,4 +132,80 @@ fn a_lease_that_could_not_be_kept_is_logged_with_the_shed_age() {
         });
     });
     assert!(log.contains("lease"), "{log}");
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Minutes modulo 2^16 begin anew after this.
+const WRAP: Duration = Duration::from_secs(65_536 * 60);
+
+#[test]
+fn a_vouch_does_not_come_back_to_life_when_the_minutes_begin_anew() {
+    let mut machine = Machine::new(1);
+    let skew = Arc::clone(&machine.skew);
+    machine.live(async |life: Life| {
+        life.keep("vouched", 700).await;
+        assert!(life.store.contains(&key("vouched")).is_some());
+        // The keeper looks at it now and then.
+        skew.pass(20 * DAY);
+        life.wait(200).await;
+        skew.pass(WRAP - 20 * DAY);
+        life.wait(2).await;
+        life.fill(2).await;
+        assert!(life.store.contains(&key("vouched")).is_none(), "it was vouched for long ago");
+    });
+}
+
+#[test]
+fn a_lease_is_at_most_as_long_as_it_can_be_told_from_a_new_one() {
+    let mut machine = Machine::new(1);
+    machine.settings.lease = 60 * DAY;
+    let skew = Arc::clone(&machine.skew);
+    machine.live(async |life: Life| {
+        life.keep("vouched", 700).await;
+        assert!(life.store.contains(&key("vouched")).is_some());
+        skew.pass(Settings::MAX_LEASE - DAY);
+        life.fill(12).await;
+        assert!(bytes_on_disk::find(&life.disk, &key("vouched")).is_some(), "it is kept");
+        skew.pass(2 * DAY);
+        life.fill(12).await;
+        assert!(life.store.contains(&key("vouched")).is_none(), "and not for ever");
+    });
+}
+
+#[test]
+fn a_wall_clock_that_is_set_ends_no_lease_and_prolongs_none() {
+    let day = 24 * 3600 * 1000;
+    for jump in [-day, day, 365 * day, -365 * day] {
+        for restart in [false, true] {
+            let mut machine = Machine::new(1);
+            let skew = Arc::clone(&machine.skew);
+            let vouched = async |life: Life| {
+                life.keep("vouched", 700).await;
+                assert!(life.store.contains(&key("vouched")).is_some());
+                life
+            };
+            let held = async |life: Life, skew: Arc<Skew>| {
+                skew.pass(Duration::from_secs(3600));
+                life.fill(12).await;
+                assert!(bytes_on_disk::find(&life.disk, &key("vouched")).is_some(), "kept, {jump} {restart}");
+                skew.pass(Duration::from_secs(3 * 3600));
+                life.fill(12).await;
+                assert!(life.store.contains(&key("vouched")).is_none(), "over, {jump} {restart}");
+            };
+            if restart {
+                machine.live(async |life: Life| vouched(life).await.store.shutdown().await.unwrap());
+                machine.crash(Crash::Process);
+                // Forward, the time that the machine was off cannot be told from a clock that was set.
+                skew.set_wall_clock(jump.min(0));
+                machine.live(async |life: Life| held(life, skew).await);
+            } else {
+                machine.live(async |life: Life| {
+                    let life = vouched(life).await;
+                    skew.set_wall_clock(jump);
+                    held(life, skew).await;
+                });
+            }
+        }
+    }
 }

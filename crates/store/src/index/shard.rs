@@ -92,6 +92,10 @@ impl Shard {
         Some(old)
     }
 
+    pub(super) fn forget_vouches(&mut self, over: &impl Fn(Minutes) -> bool) {
+        self.slots.iter_mut().for_each(|slot| slot.forget_vouch(over));
+    }
+
     pub(super) fn for_each(&self, visit: &mut impl FnMut(&Entry)) {
         self.slots.iter().filter(|slot| !slot.is_empty()).for_each(|slot| visit(&slot.unpack()));
     }

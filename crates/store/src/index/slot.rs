@@ -43,6 +43,12 @@ impl Slot {
         self.uses = self.uses.saturating_add(u8::from(used));
     }
 
+    pub(super) fn forget_vouch(&mut self, over: impl Fn(Minutes) -> bool) {
+        if Minutes::from_bits(self.vouched).is_some_and(over) {
+            self.vouched = 0;
+        }
+    }
+
     pub(super) fn pack(entry: &Entry) -> Slot {
         let kind = match entry.record_type {
             RecordType::Artifact => 0,

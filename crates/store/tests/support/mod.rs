@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 pub(crate) mod bytes_on_disk;
+pub(crate) mod skewed_clock;
 pub(crate) mod stopped_clock;
 pub(crate) mod watched;
 
@@ -17,6 +18,7 @@ use kura_store::types::{Encoding, Kind, Version};
 use kura_store::{Commit, Error, Progress, PutRequest, Settings, Store};
 use parking_lot::Mutex;
 
+use skewed_clock::{Skew, SkewedClock};
 use stopped_clock::StoppedClock;
 use watched::{Journal, Watched};
 
@@ -35,6 +37,8 @@ pub(crate) struct Machine {
     pub(crate) settings: Settings,
     /// Whether the clock stands still.
     pub(crate) stopped_clock: bool,
+    /// What has been done to its clocks.
+    pub(crate) skew: Arc<Skew>,
     /// What the store asked of the disk since the last start.
     pub(crate) journal: Arc<Mutex<Journal>>,
 }
@@ -45,6 +49,7 @@ impl Machine {
             world: World::new(seed),
             settings: Settings::new(Geometry::simulation(BUDGET)),
             stopped_clock: false,
+            skew: Arc::default(),
             journal: Arc::default(),
         };
         machine.world.disk().set_capacity(FILESYSTEM);
@@ -68,7 +73,8 @@ impl Machine {
 
     /// A new start's store, not opened yet.
     fn start(&mut self) -> impl Future<Output = Result<Life, Error>> + use<> {
-        let (mut runtime, disk, settings) = (self.world.runtime(), self.disk(), self.settings.clone());
+        let (disk, settings) = (self.disk(), self.settings.clone());
+        let mut runtime: Arc<dyn Runtime> = Arc::new(SkewedClock::new(self.world.runtime(), Arc::clone(&self.skew)));
         if self.stopped_clock {
             runtime = Arc::new(StoppedClock::new(runtime));
         }

@@ -4,6 +4,7 @@
 mod announce;
 mod config;
 mod layers;
+mod memory;
 mod page;
 mod serve;
 mod settings;

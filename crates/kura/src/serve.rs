@@ -14,6 +14,7 @@ use kura_store::{Progress, Store};
 
 use crate::announce;
 use crate::config::Config;
+use crate::memory;
 use crate::signals::Signals;
 use crate::telemetry;
 
@@ -120,18 +121,11 @@ fn store_settings(config: &Config, filesystem: u64) -> kura_store::Settings {
         min_free: config.min_free.of(filesystem),
         max_artifact_size: config.max_artifact_size,
         room_wait: config.room_wait,
-        index_limit: config.index_memory.of(memory()),
+        index_limit: config.index_memory.of(memory::available()),
         open_files: config.open_files,
         fingerprint_seed: config.fingerprint_seed,
         ..kura_store::Settings::new(Geometry::standard(wanted.min(most)))
     }
-}
-
-/// The machine's memory in bytes.
-fn memory() -> u64 {
-    let system = rustix::system::sysinfo();
-    #[allow(clippy::useless_conversion, reason = "its type differs between machines")]
-    u64::from(system.totalram).saturating_mul(u64::from(system.mem_unit))
 }
 
 async fn stop(config: &Config, handle: &Handle, store: &Store) -> Result<(), ServeError> {

@@ -153,7 +153,7 @@ impl Setting {
                 "index-memory",
                 "SIZE|PERCENT",
                 "25%",
-                "The most memory that the index may take, as a size or a share of the machine's; beyond, the oldest is evicted",
+                "The most memory that the index may take, as a size or a share of what this process may use; beyond, the oldest is evicted",
             ),
             Setting::OpenFiles => ("open-files", "NUMBER", "256", "The most segment files kept open for reading"),
             Setting::OpaquePrefixes => (

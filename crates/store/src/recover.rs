@@ -16,7 +16,7 @@ use crate::create::segment_path;
 use crate::error::{During, Error};
 use crate::files::Handle;
 use crate::format::segment::{SegmentKind, parse_file_name};
-use crate::format::{LOCK, SEGMENTS_DIRECTORY, TEMPORARY_PREFIX};
+use crate::format::{HEAT, LOCK, SEGMENTS_DIRECTORY, STORE, TEMPORARY_PREFIX};
 use crate::heat::Heat;
 use crate::identify::identify;
 use crate::load::{Loaded, Opened};
@@ -33,6 +33,9 @@ use crate::victim::Manner;
 
 /// Segments loaded side by side, for each that can compute at a time: the rest wait for the device.
 const LOADS_PER_CORE: usize = 2;
+
+/// What some filesystems have in their root.
+const LOST_AND_FOUND: &str = "lost+found";
 
 impl Store {
     /// Opens the store in `disk`, creating it if there is none, and recovers what a crash left.
@@ -85,6 +88,17 @@ pub(crate) fn segments_of(entries: &[DirEntry]) -> Vec<FoundFile> {
     entries.iter().filter_map(segment).collect()
 }
 
+/// Whether a name in a directory was given by a store.
+fn is_ours(directory: &str, entry: &DirEntry) -> bool {
+    let Some(name) = entry.name.as_deref() else { return false };
+    match (directory, entry.is_file) {
+        ("", true) => [LOCK, STORE, HEAT].contains(&name) || name.starts_with(TEMPORARY_PREFIX),
+        // The filesystem's own, where the directory is a mount.
+        ("", false) => [SEGMENTS_DIRECTORY, LOST_AND_FOUND].contains(&name),
+        (_, is_file) => is_file && (parse_file_name(name).is_some() || name.starts_with(TEMPORARY_PREFIX)),
+    }
+}
+
 /// A file that has a segment's name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FoundFile {
@@ -107,7 +121,7 @@ impl Inner {
         let found = self.disk.sync_directory(SEGMENTS_DIRECTORY, "names of the segments found").await;
         found.during("syncing the segments directory")?;
         let entries = self.disk.list(SEGMENTS_DIRECTORY).await.during("listing the segments")?;
-        self.count_foreign(&entries);
+        self.count_foreign(SEGMENTS_DIRECTORY, &entries);
         let segments = segments_of(&entries);
         progress.found(segments.len());
         let unsealed = self.load_all(segments, progress).await?;
@@ -119,7 +133,10 @@ impl Inner {
 
     async fn sweep(&self) {
         let root = match self.disk.list("").await {
-            Ok(entries) => sweep_temporary(&self.disk, "", &entries).await,
+            Ok(entries) => {
+                self.count_foreign("", &entries);
+                sweep_temporary(&self.disk, "", &entries).await
+            }
             Err(error) => {
                 tracing::warn!(%error, "the sweep could not list the data directory");
                 crate::sweep::Swept::default()
@@ -134,13 +151,12 @@ impl Inner {
     }
 
     /// Files that are not ours are named, left alone, and counted.
-    fn count_foreign(&self, entries: &[DirEntry]) {
-        for entry in entries {
+    fn count_foreign(&self, directory: &str, entries: &[DirEntry]) {
+        for entry in entries.iter().filter(|entry| !is_ours(directory, entry)) {
             let name = entry.name.as_deref().unwrap_or("(not UTF-8)");
-            if parse_file_name(name).is_none() && !name.starts_with(TEMPORARY_PREFIX) {
-                tracing::warn!(name, "not a segment: left alone, and counted against the budget");
-                self.keep_on_ledger(allocated(entry.length.max(entry.allocated)));
-            }
+            let what = if entry.is_file { "" } else { ", without what is in it" };
+            tracing::warn!(name, directory, "not ours: left alone, and counted against the budget{what}");
+            self.keep_on_ledger(allocated(entry.length.max(entry.allocated)));
         }
     }
 

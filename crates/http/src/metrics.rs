@@ -153,7 +153,11 @@ fn store(text: &mut Text, stats: &Stats) {
         ("kura_store_compactions_total", "Mostly dead segments emptied.", stats.compactions),
         ("kura_store_swept_total", "Leftovers of a crash removed at the start.", stats.swept),
         ("kura_store_damaged_total", "Records that did not hold.", stats.damaged),
-        ("kura_store_broken_off_total", "Answers broken off to keep the budget.", stats.broken_off),
+        (
+            "kura_store_broken_off_total",
+            "Evicted segments taken from slow readers to keep the budget.",
+            stats.broken_off,
+        ),
         ("kura_store_failed_segments_total", "Segments whose sync failed.", stats.failed_segments),
         ("kura_store_written_bytes_total", "Body bytes acknowledged.", stats.bytes_written),
     ];
@@ -178,7 +182,11 @@ fn store(text: &mut Text, stats: &Stats) {
 
 fn commit_latency(text: &mut Text, stats: &Stats) {
     const NAME: &str = "kura_store_commit_seconds";
-    text.head(NAME, "histogram", "How long commits took.");
+    text.head(
+        NAME,
+        "histogram",
+        "How long commits took: one for a batch that shared a sync, and for a body in a segment of its own.",
+    );
     let mut below = 0;
     for (bound, count) in LATENCY_BUCKETS_MICROS.iter().zip(stats.commit_latency.buckets) {
         below += count;

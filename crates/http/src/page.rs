@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
 use http::{HeaderMap, StatusCode};
+use kura_cache::Kind;
 
 use crate::error::json_message;
 use crate::health::readiness;
@@ -92,7 +93,8 @@ fn figures(site: &Site) -> String {
     };
     let store = cache.store_stats();
     let used: u64 = store.used.iter().map(|(_, bytes)| bytes).sum();
-    let kinds = cache.kind_stats();
+    // What clients did: the readiness probe is none of them.
+    let kinds: Vec<_> = cache.kind_stats().into_iter().filter(|(kind, _)| *kind != Kind::Probe).collect();
     let sum = |read: fn(&kura_cache::KindStats) -> u64| kinds.iter().map(|(_, of)| read(of)).sum::<u64>();
     let shed_age = if store.shed_records > 0 { store.shed_age.as_secs().to_string() } else { "null".to_owned() };
     format!(
@@ -103,7 +105,7 @@ fn figures(site: &Site) -> String {
         sum(|of| of.hit_bytes),
         sum(|of| of.stored),
         sum(|of| of.stored_bytes),
-        store.index_entries,
+        store.artifacts,
         store.segments,
         store.live_bytes,
         store.budget,

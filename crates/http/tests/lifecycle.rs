@@ -53,6 +53,8 @@ async fn ready_means_that_a_probe_was_written_and_read_back_and_costs_one_probe_
         assert_eq!((ready.status, ready.text().as_str()), (200, "{\"ready\":true,\"phase\":\"serving\"}\n"));
     }
     assert_eq!(site.metric("kura_cache_stored_total{kind=\"probe\"}").await, 1);
+    let figures = site.get("/status.json").await.text();
+    assert!(figures.contains("\"hits\":0") && figures.contains("\"stored\":0,\"stored_bytes\":0"), "{figures}");
     drop(store);
 }
 
@@ -64,6 +66,17 @@ async fn a_store_that_takes_nothing_is_not_ready() {
     assert_eq!(ready.status, 503);
     assert!(ready.text().contains("\"phase\":\"failing\""), "{}", ready.text());
     site.put("/http/a/b", b"body").await.refused(503);
+}
+
+#[tokio::test]
+async fn what_ends_an_artifact_is_none() {
+    let (site, store) = Site::serving(ServerSettings::default()).await;
+    site.put("/http/a/b", b"body").await;
+    site.put("/http/a/c", b"body").await;
+    assert_eq!(site.request("DELETE", "/http/a/b", "", b"").await.status, 204);
+    let figures = site.get("/status.json").await.text();
+    assert!(figures.contains("\"artifacts\":1,"), "{figures}");
+    assert_eq!(store.stats().index_entries, 2);
 }
 
 #[tokio::test]

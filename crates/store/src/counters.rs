@@ -99,6 +99,8 @@ impl Counters {
 pub struct Stats {
     /// Artifacts and tombstones in the index.
     pub index_entries: u64,
+    /// The artifacts among them; those of a cleaned namespace until reclaim comes to them.
+    pub artifacts: u64,
     /// What the index occupies in memory.
     pub index_bytes: u64,
     /// Segments in the ring, and of those the solo ones.
@@ -131,13 +133,13 @@ pub struct Stats {
     pub swept: u64,
     /// Records that did not hold.
     pub damaged: u64,
-    /// Answers broken off to keep the budget.
+    /// Evicted segments that were taken from slow readers to keep the budget.
     pub broken_off: u64,
     /// Segments whose sync failed.
     pub failed_segments: u64,
     /// Body bytes acknowledged.
     pub bytes_written: u64,
-    /// How long commits took, from taking a batch to its answers.
+    /// How long commits took: one for each batch that shared a sync, and for each large artifact with a segment of its own.
     pub commit_latency: LatencySnapshot,
     /// Whether writes are refused after failed syncs.
     pub read_only: bool,
@@ -154,6 +156,7 @@ impl Store {
         let segments = inner.ring.in_order();
         Stats {
             index_entries: inner.index.len() as u64,
+            artifacts: (inner.index.len() as u64).saturating_sub(inner.index.tombstones()),
             index_bytes: inner.index.bytes(),
             segments: segments.len() as u64,
             solo_segments: segments.iter().filter(|segment| segment.is_solo()).count() as u64,

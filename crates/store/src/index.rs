@@ -53,6 +53,7 @@ pub struct Entry {
 pub struct Index {
     shards: Box<[Mutex<Shard>]>,
     len: AtomicU64,
+    tombstones: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -68,7 +69,7 @@ impl Index {
     pub fn new(shards: usize) -> Index {
         assert!(shards.is_power_of_two());
         let shards: Box<[Mutex<Shard>]> = (0..shards).map(|_| Mutex::new(Shard::default())).collect();
-        Index { shards, len: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Index { shards, len: AtomicU64::new(0), tombstones: AtomicU64::new(0), bytes: AtomicU64::new(0) }
     }
 
     /// Locks the shard of a fingerprint.
@@ -83,6 +84,12 @@ impl Index {
     #[must_use]
     pub fn len(&self) -> usize {
         usize::try_from(self.len.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
+    /// Of those, how many end something.
+    #[must_use]
+    pub fn tombstones(&self) -> u64 {
+        self.tombstones.load(Ordering::Relaxed)
     }
 
     /// Whether there are none.
@@ -121,12 +128,16 @@ impl ShardGuard<'_> {
 
     /// Puts an entry in; returns the one that it replaces.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        self.changing(|shard| shard.insert(&entry))
+        let before = self.changing(|shard| shard.insert(&entry));
+        self.count_tombstones(Some(&entry), before.as_ref());
+        before
     }
 
     /// Takes an entry out.
     pub fn remove(&mut self, fingerprint: &Fingerprint) -> Option<Entry> {
-        self.changing(|shard| shard.remove(*fingerprint))
+        let before = self.changing(|shard| shard.remove(*fingerprint));
+        self.count_tombstones(None, before.as_ref());
+        before
     }
 
     /// Changes an entry in place, all but its fingerprint.
@@ -137,6 +148,11 @@ impl ShardGuard<'_> {
     /// Marks an entry as vouched for now, and as used if `used`; returns it.
     pub fn touch(&mut self, fingerprint: &Fingerprint, now: Minutes, used: bool) -> Option<Entry> {
         self.shard.touch(*fingerprint, now, used)
+    }
+
+    fn count_tombstones(&self, come: Option<&Entry>, gone: Option<&Entry>) {
+        let count = |entry: Option<&Entry>| u64::from(entry.is_some_and(|of| of.record_type != RecordType::Artifact));
+        self.index.tombstones.fetch_add(count(come).wrapping_sub(count(gone)), Ordering::Relaxed);
     }
 
     fn changing(&mut self, change: impl FnOnce(&mut Shard) -> Option<Entry>) -> Option<Entry> {

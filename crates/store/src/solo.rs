@@ -140,9 +140,11 @@ impl Inner {
             });
             let result = match began {
                 Some(true) => {
+                    let began = inner.runtime.monotonic();
                     inner.under_way.enter(head.fingerprint);
                     let result = inner.finish_solo(stream, &head, &commit).await;
                     inner.under_way.leave(head.fingerprint);
+                    inner.counters.commit_latency.record(inner.runtime.monotonic() - began);
                     result
                 }
                 _ => Err(Error::Evicted),

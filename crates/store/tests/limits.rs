@@ -141,6 +141,17 @@ fn segments_are_reclaimed_only_by_unlink() {
 }
 
 #[test]
+fn a_commit_is_timed_whatever_segment_it_is_in() {
+    let mut machine = Machine::new(1);
+    machine.live(async |life: Life| {
+        for (commits, (length, known)) in [(700, true), (50_000, true), (50_000, false)].into_iter().enumerate() {
+            put(&life.store, &key("timed"), &body("timed", length), known).await.unwrap();
+            assert_eq!(life.store.stats().commit_latency.buckets.iter().sum::<u64>(), commits as u64 + 1);
+        }
+    });
+}
+
+#[test]
 fn a_too_large_artifact_is_refused_before_a_byte_is_written() {
     let mut machine = Machine::new(1);
     let journal = |machine: &Machine| machine.journal.lock().asked.clone();

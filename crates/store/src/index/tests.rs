@@ -31,6 +31,19 @@ fn spread(n: u64) -> u128 {
 }
 
 #[test]
+fn tombstones_are_counted_apart() {
+    let index = Index::new(2);
+    let put = |version| index.lock(&Fingerprint(7)).insert(entry(7, version));
+    let counted = [1, 2, 3, 4, 5].map(|version| {
+        put(version);
+        index.tombstones()
+    });
+    assert_eq!((counted, index.len()), ([1, 1, 0, 1, 1], 1));
+    index.lock(&Fingerprint(7)).remove(&Fingerprint(7));
+    assert_eq!((index.tombstones(), index.len()), (0, 0));
+}
+
+#[test]
 fn an_entry_comes_back_as_it_went_in() {
     let index = Index::new(1);
     for version in 1..7 {

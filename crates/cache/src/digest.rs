@@ -1,9 +1,10 @@
 //! Digest functions, digests, and the check that a body has the one that it was sent under.
-//! SHA-256 is computed; the others are named, so that keys and types have their place, and refused where they would have to be verified.
 
 use std::fmt;
 
-use sha2::{Digest as _, Sha256};
+use md5::Md5;
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 /// A function that content is addressed by. The numbers are those of the Remote Execution API; they are part of keys on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +25,23 @@ pub enum DigestFunction {
 }
 
 impl DigestFunction {
+    /// All of them, the default first.
+    pub const ALL: [DigestFunction; 6] = [
+        DigestFunction::Sha256,
+        DigestFunction::Blake3,
+        DigestFunction::Sha1,
+        DigestFunction::Sha384,
+        DigestFunction::Sha512,
+        DigestFunction::Md5,
+    ];
+
+    /// The function whose hashes have so many hexadecimal digits, where a protocol lets the length tell: BLAKE3, as long as SHA-256, has to
+    /// be named.
+    #[must_use]
+    pub fn of_hex_len(digits: usize) -> Option<DigestFunction> {
+        DigestFunction::ALL.into_iter().find(|function| 2 * function.hash_len() == digits)
+    }
+
     /// Bytes of its hashes.
     #[must_use]
     pub const fn hash_len(self) -> usize {
@@ -91,13 +109,11 @@ impl Digest {
     }
 
     /// The digest of these bytes, with their size.
-    ///
-    /// # Errors
-    /// [`Unsupported`] for functions that are not computed here.
-    pub fn of(function: DigestFunction, bytes: &[u8]) -> Result<Digest, Unsupported> {
-        let mut verifier = Verifier::new(function)?;
+    #[must_use]
+    pub fn of(function: DigestFunction, bytes: &[u8]) -> Digest {
+        let mut verifier = Verifier::new(function);
         verifier.update(bytes);
-        Ok(verifier.finish())
+        verifier.finish()
     }
 
     /// The same hash for a body of `size` bytes; another size is another blob.
@@ -117,6 +133,11 @@ impl Digest {
     #[must_use]
     pub fn hash(&self) -> &[u8] {
         &self.key[1..=self.function.hash_len()]
+    }
+
+    /// The hash, if it is a SHA-256.
+    pub(crate) fn sha256(&self) -> Option<[u8; 32]> {
+        self.hash().try_into().ok().filter(|_| self.function == DigestFunction::Sha256)
     }
 
     /// The size of what it addresses, where it is known.
@@ -152,30 +173,48 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A digest function that is named here and not computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this server does not verify {0:?} digests")]
-pub struct Unsupported(pub DigestFunction);
-
 /// Computes a digest while the body goes by.
 pub struct Verifier {
-    hasher: Sha256,
+    function: DigestFunction,
+    hasher: Hasher,
     seen: u64,
 }
 
+enum Hasher {
+    Sha256(Sha256),
+    Sha1(Sha1),
+    Md5(Md5),
+    Sha384(Sha384),
+    Sha512(Sha512),
+    /// Its state is ten times that of the others.
+    Blake3(Box<blake3::Hasher>),
+}
+
 impl Verifier {
-    /// # Errors
-    /// [`Unsupported`].
-    pub fn new(function: DigestFunction) -> Result<Verifier, Unsupported> {
-        match function {
-            DigestFunction::Sha256 => Ok(Verifier { hasher: Sha256::new(), seen: 0 }),
-            other => Err(Unsupported(other)),
-        }
+    /// Has seen nothing yet.
+    #[must_use]
+    pub fn new(function: DigestFunction) -> Verifier {
+        let hasher = match function {
+            DigestFunction::Sha256 => Hasher::Sha256(Sha256::new()),
+            DigestFunction::Sha1 => Hasher::Sha1(Sha1::new()),
+            DigestFunction::Md5 => Hasher::Md5(Md5::new()),
+            DigestFunction::Sha384 => Hasher::Sha384(Sha384::new()),
+            DigestFunction::Sha512 => Hasher::Sha512(Sha512::new()),
+            DigestFunction::Blake3 => Hasher::Blake3(Box::default()),
+        };
+        Verifier { function, hasher, seen: 0 }
     }
 
     /// Takes the next piece.
     pub fn update(&mut self, piece: &[u8]) {
-        self.hasher.update(piece);
+        match &mut self.hasher {
+            Hasher::Sha256(hasher) => hasher.update(piece),
+            Hasher::Sha1(hasher) => hasher.update(piece),
+            Hasher::Md5(hasher) => hasher.update(piece),
+            Hasher::Sha384(hasher) => hasher.update(piece),
+            Hasher::Sha512(hasher) => hasher.update(piece),
+            Hasher::Blake3(hasher) => drop(hasher.update(piece)),
+        }
         self.seen += piece.len() as u64;
     }
 
@@ -183,9 +222,17 @@ impl Verifier {
     #[must_use]
     pub fn finish(self) -> Digest {
         let mut key = [0; 1 + MAX_HASH_LEN];
-        key[0] = DigestFunction::Sha256 as u8;
-        key[1..=DigestFunction::Sha256.hash_len()].copy_from_slice(&self.hasher.finalize());
-        Digest { key, function: DigestFunction::Sha256, size: Some(self.seen) }
+        key[0] = self.function as u8;
+        let hash = &mut key[1..=self.function.hash_len()];
+        match self.hasher {
+            Hasher::Sha256(hasher) => hash.copy_from_slice(&hasher.finalize()),
+            Hasher::Sha1(hasher) => hash.copy_from_slice(&hasher.finalize()),
+            Hasher::Md5(hasher) => hash.copy_from_slice(&hasher.finalize()),
+            Hasher::Sha384(hasher) => hash.copy_from_slice(&hasher.finalize()),
+            Hasher::Sha512(hasher) => hash.copy_from_slice(&hasher.finalize()),
+            Hasher::Blake3(hasher) => hash.copy_from_slice(hasher.finalize().as_bytes()),
+        }
+        Digest { key, function: self.function, size: Some(self.seen) }
     }
 }
 
@@ -195,15 +242,47 @@ mod tests {
 
     const HELLO: &[u8] = b"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
+    /// The hashes of "hello".
+    const OF_HELLO: [(DigestFunction, &[u8]); 6] = [
+        (DigestFunction::Sha256, HELLO),
+        (DigestFunction::Blake3, b"ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f"),
+        (DigestFunction::Sha1, b"aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"),
+        (
+            DigestFunction::Sha384,
+            b"59e1748777448c69de6b800d7a33bbfb9ff1b463e44354c3553bcdb9c666fa90125a3c79f90397bdf5f6a13de828684f",
+        ),
+        (
+            DigestFunction::Sha512,
+            b"9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043",
+        ),
+        (DigestFunction::Md5, b"5d41402abc4b2a76b9719d911017c592"),
+    ];
+
     #[test]
     fn a_digest_is_the_same_however_the_body_is_cut() {
-        let mut verifier = Verifier::new(DigestFunction::Sha256).unwrap();
-        verifier.update(b"he");
-        verifier.update(b"");
-        verifier.update(b"llo");
-        let expected = Digest::from_hex(DigestFunction::Sha256, HELLO).unwrap();
-        assert_eq!(verifier.finish(), expected.with_size(5));
-        assert_eq!(expected.to_string().as_bytes(), HELLO);
+        for (function, hash) in OF_HELLO {
+            let mut verifier = Verifier::new(function);
+            verifier.update(b"he");
+            verifier.update(b"");
+            verifier.update(b"llo");
+            let expected = Digest::from_hex(function, hash).unwrap();
+            assert_eq!(verifier.finish(), expected.with_size(5));
+            assert_eq!(expected.to_string().as_bytes(), hash);
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_hash_tells_all_functions_but_blake3() {
+        for (function, hash) in OF_HELLO {
+            let told = DigestFunction::of_hex_len(hash.len());
+            assert_eq!(
+                told,
+                Some(function).filter(|function| *function != DigestFunction::Blake3).or(Some(DigestFunction::Sha256))
+            );
+        }
+        for none in [0, 1, 31, 33, 63, 65, 66, 129, usize::MAX] {
+            assert_eq!(DigestFunction::of_hex_len(none), None);
+        }
     }
 
     #[test]
@@ -217,14 +296,12 @@ mod tests {
 
     #[test]
     fn the_empty_blob_is_known_in_every_function() {
-        use DigestFunction::{Blake3, Md5, Sha1, Sha256, Sha384, Sha512};
-        for function in [Sha256, Sha1, Md5, Sha384, Sha512, Blake3] {
-            let empty = Digest::from_hex(function, function.empty_hash()).unwrap();
+        for function in DigestFunction::ALL {
+            let empty = Digest::of(function, b"");
             assert!(empty.is_empty_blob(), "{empty:?}");
             assert!(!empty.with_size(1).is_empty_blob());
+            assert!(!Digest::of(function, b"x").is_empty_blob());
         }
-        assert!(Digest::of(Sha256, b"").unwrap().is_empty_blob());
-        assert!(!Digest::of(Sha256, b"x").unwrap().is_empty_blob());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::artifact::InvalidKey;
-use crate::digest::{Digest, Unsupported};
+use crate::digest::Digest;
 
 /// Why the cache could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +21,6 @@ pub enum Error {
     /// The key or a name is not one.
     #[error(transparent)]
     Key(#[from] InvalidKey),
-    /// This digest function is not verified here.
-    #[error(transparent)]
-    Unsupported(#[from] Unsupported),
     /// The body does not have the length that was declared.
     #[error("the body has {received} bytes and not the {declared} that were declared")]
     LengthMismatch {

@@ -30,7 +30,7 @@ use kura_store::{Stats, Store};
 
 pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Scope, Tenant};
 pub use counters::KindStats;
-pub use digest::{Digest, DigestFunction, Unsupported, Verifier};
+pub use digest::{Digest, DigestFunction, Verifier};
 pub use error::Error;
 pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;

@@ -27,9 +27,9 @@ enum Sink {
     /// Checked against nothing.
     Keyed(kura_store::Upload),
     /// Checked against its digest.
-    Blob(BlobCheck, kura_store::Upload),
+    Blob(Box<BlobCheck>, kura_store::Upload),
     /// It is there already: checked all the same, and not written again.
-    Known(BlobCheck, Version),
+    Known(Box<BlobCheck>, Version),
     /// Checked as a whole, then stored.
     Action(Gathered, DigestFunction, Attributes),
 }
@@ -47,7 +47,7 @@ impl Cache {
     /// Starts an upload; whatever can refuse it before its first byte does so here. `length` is the body's, where it is declared.
     ///
     /// # Errors
-    /// `TooLarge`, `Unsupported`, `LengthMismatch` against the digest's size; `Busy`, `Full`, `ReadOnly`, `Closed`.
+    /// `TooLarge`, `LengthMismatch` against the digest's size; `Busy`, `Full`, `ReadOnly`, `Closed`.
     pub async fn put(&self, key: &ArtifactKey, attributes: Attributes, length: Option<u64>) -> Result<Upload, Error> {
         let sink = match &key.meaning {
             Meaning::Keyed(_) => Sink::Keyed(self.open_upload(key, attributes, length).await?),
@@ -57,7 +57,7 @@ impl Cache {
                 {
                     return Err(Error::LengthMismatch { declared, received });
                 }
-                let check = BlobCheck::new(*digest)?;
+                let check = Box::new(BlobCheck::new(*digest));
                 match self.has_blob(key, digest) {
                     Some(presence) => Sink::Known(check, presence.version),
                     None => Sink::Blob(check, self.open_upload(key, attributes, length).await?),

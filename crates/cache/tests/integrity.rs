@@ -47,7 +47,7 @@ impl Fixture {
 
     /// Stores a blob under its digest.
     async fn add(&self, body: &[u8]) -> Digest {
-        let digest = Digest::of(SHA256, body).unwrap();
+        let digest = Digest::of(SHA256, body);
         self.put(&self.blob(&digest), body, Some(body.len() as u64)).await.unwrap();
         digest
     }
@@ -68,7 +68,7 @@ impl Fixture {
 
     /// Stores a result, then tells whether it is served while each of `named` is missing, and while all are there.
     async fn is_served_only_with(&self, result: &reapi::ActionResult, named: &[(Digest, Vec<u8>)]) {
-        let action = ArtifactKey::action(&self.scope, &Digest::of(SHA256, b"action").unwrap()).unwrap();
+        let action = ArtifactKey::action(&self.scope, &Digest::of(SHA256, b"action")).unwrap();
         let encoded = result.encode_to_vec();
         self.put(&action, &encoded, Some(encoded.len() as u64)).await.unwrap();
         for (_, body) in named {
@@ -89,7 +89,7 @@ fn spelled(digest: &Digest) -> Option<reapi::Digest> {
 }
 
 fn with_digest(body: &[u8]) -> (Digest, Vec<u8>) {
-    (Digest::of(SHA256, body).unwrap(), body.to_vec())
+    (Digest::of(SHA256, body), body.to_vec())
 }
 
 fn directory(files: &[&Digest], directories: &[&Digest]) -> reapi::Directory {
@@ -107,13 +107,27 @@ async fn a_blob_is_stored_only_under_its_digest() {
     let fixture = Fixture::new().await;
     for length in [0_usize, 1, 5000, 100_000] {
         let body = vec![7; length];
-        let wrong = fixture.blob(&Digest::of(SHA256, b"something else").unwrap().with_size(length as u64));
+        let wrong = fixture.blob(&Digest::of(SHA256, b"something else").with_size(length as u64));
         for declared in [Some(length as u64), None] {
             assert!(matches!(fixture.put(&wrong, &body, declared).await, Err(Error::DigestMismatch { .. })));
             assert!(fixture.cache.has(&wrong).is_none() && fixture.get(&wrong).await.is_none());
         }
         let digest = fixture.add(&body).await;
         assert_eq!(fixture.get(&fixture.blob(&digest)).await, Some(body));
+    }
+}
+
+#[tokio::test]
+async fn a_blob_is_verified_in_every_digest_function() {
+    let fixture = Fixture::new().await;
+    let body = vec![3; 70_000];
+    for function in DigestFunction::ALL {
+        let digest = Digest::of(function, &body);
+        let other = fixture.blob(&Digest::of(function, b"something else"));
+        assert!(matches!(fixture.put(&other, &body, None).await, Err(Error::DigestMismatch { .. })), "{function:?}");
+        assert!(fixture.cache.has(&fixture.blob(&digest)).is_none(), "{function:?} shares nothing with the others");
+        assert!(!fixture.put(&fixture.blob(&digest), &body, None).await.unwrap().known);
+        assert_eq!(fixture.get(&fixture.blob(&digest)).await.as_ref(), Some(&body), "{function:?}");
     }
 }
 
@@ -217,7 +231,7 @@ async fn a_result_is_served_only_with_the_files_of_its_trees() {
     let fixture = Fixture::new().await;
     let (in_root, in_child) = (with_digest(b"in the root"), with_digest(&[9; 70_000]));
     let child = directory(&[&in_child.0], &[]);
-    let root = directory(&[&in_root.0], &[&Digest::of(SHA256, &child.encode_to_vec()).unwrap()]);
+    let root = directory(&[&in_root.0], &[&Digest::of(SHA256, &child.encode_to_vec())]);
     let tree = with_digest(&reapi::Tree { root: Some(root), children: vec![child] }.encode_to_vec());
     let result = reapi::ActionResult {
         output_directories: vec![reapi::OutputDirectory { tree_digest: spelled(&tree.0), ..Default::default() }],
@@ -257,7 +271,7 @@ async fn a_tree_that_is_none_makes_its_result_a_miss() {
         output_directories: vec![reapi::OutputDirectory { tree_digest: spelled(&tree), ..Default::default() }],
         ..Default::default()
     };
-    let action = ArtifactKey::action(&fixture.scope, &Digest::of(SHA256, b"action").unwrap()).unwrap();
+    let action = ArtifactKey::action(&fixture.scope, &Digest::of(SHA256, b"action")).unwrap();
     fixture.put(&action, &result.encode_to_vec(), None).await.unwrap();
     assert_eq!(fixture.get(&action).await, None);
 }
@@ -265,7 +279,7 @@ async fn a_tree_that_is_none_makes_its_result_a_miss() {
 #[tokio::test]
 async fn empty_outputs_need_not_be_stored() {
     let fixture = Fixture::new().await;
-    let empty = Digest::of(SHA256, b"").unwrap();
+    let empty = Digest::of(SHA256, b"");
     let result = reapi::ActionResult {
         output_files: vec![reapi::OutputFile { path: "o".into(), digest: spelled(&empty), ..Default::default() }],
         stdout_digest: spelled(&empty),

@@ -54,7 +54,7 @@ impl Refusal {
     /// What a failed read comes to: a build goes on without an artifact that cannot be read, so that is a miss. Only an overload says so.
     pub(crate) fn of_read(error: Error) -> Refusal {
         match error {
-            Error::Busy { .. } | Error::Closed | Error::Key(_) | Error::Unsupported(_) => Refusal::from(error),
+            Error::Busy { .. } | Error::Closed | Error::Key(_) => Refusal::from(error),
             other => {
                 tracing::error!(error = %other, "an artifact could not be read: answered as a miss");
                 Refusal::miss()
@@ -85,7 +85,6 @@ impl From<Error> for Refusal {
             Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Invalid(_)
             | Error::Key(_)
-            | Error::Unsupported(_)
             | Error::LengthMismatch { .. }
             | Error::DigestMismatch { .. }
             | Error::NotAnActionResult(_) => StatusCode::BAD_REQUEST,

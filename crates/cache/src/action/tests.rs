@@ -10,7 +10,7 @@ const SHA256: DigestFunction = DigestFunction::Sha256;
 
 fn digest(seed: u64) -> Digest {
     let bytes = seed.to_le_bytes();
-    Digest::of(SHA256, &bytes).unwrap().with_size(seed % 1_000_000)
+    Digest::of(SHA256, &bytes).with_size(seed % 1_000_000)
 }
 
 fn spelled(digest: &Digest) -> Option<reapi::Digest> {

@@ -10,6 +10,7 @@
 
 mod action;
 mod artifact;
+mod body;
 mod cas;
 mod counters;
 mod digest;
@@ -21,14 +22,14 @@ mod namespace;
 mod upload;
 mod wire;
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kura_disk::Runtime;
 use kura_store::{Stats, Store};
 
 pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Scope, Tenant};
+pub use body::{Body, Pieces};
 pub use counters::KindStats;
 pub use digest::{Digest, DigestFunction, Verifier};
 pub use error::Error;
@@ -79,47 +80,6 @@ pub struct Artifact {
 impl Artifact {
     fn in_memory(body: Bytes, version: Version, attributes: Attributes) -> Artifact {
         Artifact { length: body.len() as u64, version, attributes, body: Body::Whole(body) }
-    }
-}
-
-/// The bytes of an artifact.
-#[derive(Debug)]
-pub enum Body {
-    /// All of them: bodies of up to a mebibyte come like this.
-    Whole(Bytes),
-    /// In pieces, each checked as it leaves.
-    Pieces(kura_store::Body),
-}
-
-impl Body {
-    /// Restricts it to `range`; what lies past the end is cut off.
-    #[must_use]
-    pub fn select(self, range: Range<u64>) -> Body {
-        match self {
-            Body::Whole(bytes) => {
-                let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
-                let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
-                Body::Whole(bytes.slice(start..end))
-            }
-            Body::Pieces(mut body) => {
-                body.select(range);
-                Body::Pieces(body)
-            }
-        }
-    }
-
-    /// All of it in memory; for bodies that are known to be short.
-    async fn collect(self) -> Result<Bytes, Error> {
-        match self {
-            Body::Whole(bytes) => Ok(bytes),
-            Body::Pieces(mut body) => {
-                let mut bytes = BytesMut::with_capacity(usize::try_from(body.remaining()).unwrap_or(0));
-                while let Some(piece) = body.next().await? {
-                    bytes.extend_from_slice(&piece);
-                }
-                Ok(bytes.freeze())
-            }
-        }
     }
 }
 
@@ -199,10 +159,7 @@ impl Cache {
         let Some(found) = self.inner.store.get(&key.record).await? else {
             return Ok(None);
         };
-        let body = match found.body.into_whole() {
-            Ok(bytes) => Body::Whole(bytes),
-            Err(body) => Body::Pieces(body),
-        };
+        let body = Body::stored(found.body);
         Ok(Some(Artifact { length: found.logical_len, version: found.version, attributes: found.attributes, body }))
     }
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
+use kura_cache::Pieces;
 
 use crate::memory::Held;
 use crate::metrics::SurfaceCounters;
@@ -33,7 +34,7 @@ impl Answer {
         if bytes.is_empty() { Answer::Empty } else { Answer::Whole(Piece { bytes, _held: held }) }
     }
 
-    pub(crate) fn stream(body: kura_store::Body, held: Held, counters: Arc<SurfaceCounters>) -> Answer {
+    pub(crate) fn stream(body: Pieces, held: Held, counters: Arc<SurfaceCounters>) -> Answer {
         let left = body.remaining();
         Answer::Stream(Stream { state: State::Resting(body), left, counters, _held: held })
     }
@@ -79,14 +80,14 @@ pub(crate) struct Stream {
 }
 
 enum State {
-    Resting(kura_store::Body),
+    Resting(Pieces),
     Reading(Pin<Box<dyn Future<Output = Read> + Send>>),
     Over,
 }
 
-type Read = (kura_store::Body, Result<Option<Bytes>, kura_store::Error>);
+type Read = (Pieces, Result<Option<Bytes>, kura_cache::Error>);
 
-async fn read(mut body: kura_store::Body) -> Read {
+async fn read(mut body: Pieces) -> Read {
     let piece = body.next().await;
     (body, piece)
 }
@@ -115,8 +116,8 @@ impl Stream {
 
     fn take(
         &mut self,
-        body: kura_store::Body,
-        piece: Result<Option<Bytes>, kura_store::Error>,
+        body: Pieces,
+        piece: Result<Option<Bytes>, kura_cache::Error>,
     ) -> Option<Result<Bytes, BrokenOff>> {
         match piece {
             Ok(Some(piece)) => {

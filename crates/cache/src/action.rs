@@ -13,7 +13,7 @@ use crate::digest::{Digest, DigestFunction};
 use crate::error::Error;
 use crate::limits::{MAX_ACTION_RESULT, MAX_DIRECTORIES, MAX_TREE, MAX_TREES, PROBES_BETWEEN_YIELDS};
 use crate::wire::{Fields, Malformed, Value};
-use crate::{Artifact, Cache};
+use crate::{Artifact, Cache, Form};
 
 /// One digest that an action result names, and what stands behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ enum Named {
 impl Cache {
     /// The action result and its bytes, if it is there and complete; everything it names is vouched for then.
     pub(crate) async fn get_action(&self, key: &ArtifactKey, action: &Digest) -> Result<Option<Artifact>, Error> {
-        let Some(found) = self.fetch(key).await? else {
+        let Some(found) = self.fetch(key, Form::Identity).await? else {
             return Ok(None);
         };
         if found.length > MAX_ACTION_RESULT {
@@ -119,7 +119,7 @@ impl Walk<'_> {
             return Ok(false);
         }
         let _pass = self.cache.inner.trees.enter(presence.length).await;
-        let Some(found) = self.cache.get_blob(&key, digest).await? else {
+        let Some(found) = self.cache.get_blob(&key, digest, Form::Identity).await? else {
             return Ok(false);
         };
         let message = found.body.collect().await?;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::Error;
+use crate::transcode::{Decoded, Encoded};
 
 /// The bytes of an artifact.
 #[derive(Debug)]
@@ -18,31 +19,32 @@ pub enum Body {
 
 /// A body that is read while it is sent.
 pub struct Pieces {
-    stored: kura_store::Body,
+    source: Source,
+}
+
+enum Source {
+    Plain(Plain),
+    Encoded(Box<Encoded>),
+}
+
+/// Bytes as they are stored, or decoded.
+pub(crate) enum Plain {
+    Whole(Bytes),
+    Stored(kura_store::Body),
+    Decoded(Box<Decoded>),
 }
 
 impl Body {
-    /// What the store holds, as it is.
-    pub(crate) fn stored(body: kura_store::Body) -> Body {
-        match body.into_whole() {
-            Ok(bytes) => Body::Whole(bytes),
-            Err(stored) => Body::Pieces(Pieces { stored }),
-        }
+    pub(crate) fn encoded(body: Encoded) -> Body {
+        Body::Pieces(Pieces { source: Source::Encoded(Box::new(body)) })
     }
 
-    /// Restricts it to `range`; what lies past the end is cut off.
+    /// Restricts it to `range`; what lies past the end is cut off. A body that was asked for in zstd stays whole.
     #[must_use]
     pub fn select(self, range: Range<u64>) -> Body {
-        match self {
-            Body::Whole(bytes) => {
-                let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
-                let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
-                Body::Whole(bytes.slice(start..end))
-            }
-            Body::Pieces(mut pieces) => {
-                pieces.stored.select(range);
-                Body::Pieces(pieces)
-            }
+        match self.into_plain() {
+            Ok(plain) => plain.select(range).into(),
+            Err(encoded) => encoded,
         }
     }
 
@@ -62,21 +64,86 @@ impl Body {
             }
         }
     }
+
+    /// # Errors
+    /// Gives the body back if it is encoded on its way.
+    pub(crate) fn into_plain(self) -> Result<Plain, Body> {
+        match self {
+            Body::Whole(bytes) => Ok(Plain::Whole(bytes)),
+            Body::Pieces(Pieces { source: Source::Plain(plain) }) => Ok(plain),
+            encoded @ Body::Pieces(_) => Err(encoded),
+        }
+    }
+}
+
+impl From<Plain> for Body {
+    fn from(plain: Plain) -> Body {
+        match plain {
+            Plain::Whole(bytes) => Body::Whole(bytes),
+            plain => Body::Pieces(Pieces { source: Source::Plain(plain) }),
+        }
+    }
 }
 
 impl Pieces {
-    /// Bytes that are still to come.
+    /// Bytes that are still to come; of a body that is encoded on its way, those that are still to be encoded.
     #[must_use]
     pub fn remaining(&self) -> u64 {
-        self.stored.remaining()
+        match &self.source {
+            Source::Plain(plain) => plain.remaining(),
+            Source::Encoded(encoded) => encoded.remaining(),
+        }
     }
 
     /// The next piece; `None` at the end.
     ///
     /// # Errors
-    /// `Evicted` where the answer was broken off, `Store`. Nothing more can be read then.
+    /// `Evicted` where the answer was broken off, `Busy` where nothing to decode or encode with became free in time, `Damaged`, `Store`.
+    /// Nothing more can be read then.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        Ok(self.stored.next().await?)
+        match &mut self.source {
+            Source::Plain(plain) => plain.next().await,
+            Source::Encoded(encoded) => encoded.next().await,
+        }
+    }
+}
+
+impl Plain {
+    /// What the store holds, as it is.
+    pub(crate) fn stored(body: kura_store::Body) -> Plain {
+        match body.into_whole() {
+            Ok(bytes) => Plain::Whole(bytes),
+            Err(stored) => Plain::Stored(stored),
+        }
+    }
+
+    pub(crate) fn select(mut self, range: Range<u64>) -> Plain {
+        match &mut self {
+            Plain::Whole(bytes) => {
+                let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
+                let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+                *bytes = bytes.slice(start..end);
+            }
+            Plain::Stored(stored) => stored.select(range),
+            Plain::Decoded(decoded) => decoded.select(range),
+        }
+        self
+    }
+
+    pub(crate) fn remaining(&self) -> u64 {
+        match self {
+            Plain::Whole(bytes) => bytes.len() as u64,
+            Plain::Stored(stored) => stored.remaining(),
+            Plain::Decoded(decoded) => decoded.remaining(),
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        match self {
+            Plain::Whole(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
+            Plain::Stored(stored) => Ok(stored.next().await?),
+            Plain::Decoded(decoded) => decoded.next().await,
+        }
     }
 }
 

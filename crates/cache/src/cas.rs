@@ -1,4 +1,5 @@
 //! Content-addressed blobs: verified while they stream in, so that a mismatch leaves nothing; immutable from then on.
+//! One that comes as zstd is verified by decoding it, and stored as it came: what it may decode to is bounded by the size in its digest.
 //! The empty blob always exists and is never stored. A digest of another size than the stored blob's is another blob, which is not there.
 
 use bytes::Bytes;
@@ -6,7 +7,10 @@ use bytes::Bytes;
 use crate::artifact::ArtifactKey;
 use crate::digest::{Digest, Verifier};
 use crate::error::Error;
-use crate::{Artifact, Attributes, Cache, Presence, Version};
+use crate::limits::COMPRESSED_SLACK;
+use crate::pool::{Lease, Pool};
+use crate::zstd::{Decoder, Refused};
+use crate::{Artifact, Attributes, Cache, Form, Presence, Version};
 
 /// The version of the empty blob, which nobody wrote.
 const EMPTY_BLOB_VERSION: Version = Version(1);
@@ -17,38 +21,111 @@ impl Cache {
         found.or_else(|| digest.is_empty_blob().then_some(Presence { length: 0, version: EMPTY_BLOB_VERSION }))
     }
 
-    pub(crate) async fn get_blob(&self, key: &ArtifactKey, digest: &Digest) -> Result<Option<Artifact>, Error> {
-        let found = self.fetch(key).await?.filter(|found| digest.size().is_none_or(|size| size == found.length));
+    pub(crate) async fn get_blob(
+        &self,
+        key: &ArtifactKey,
+        digest: &Digest,
+        form: Form,
+    ) -> Result<Option<Artifact>, Error> {
+        let found = self.fetch(key, form).await?.filter(|found| digest.size().is_none_or(|size| size == found.length));
         let empty = || Artifact::in_memory(Bytes::new(), EMPTY_BLOB_VERSION, Attributes::default());
-        Ok(found.or_else(|| digest.is_empty_blob().then(empty)))
+        match (found.or_else(|| digest.is_empty_blob().then(empty)), form) {
+            (Some(found), Form::Zstd { from }) => Ok(Some(self.in_zstd(found, from).await?)),
+            (found, _) => Ok(found),
+        }
     }
 }
 
-/// The check of one blob on its way in.
+/// The check of one blob on its way in, compressed or not.
 pub(crate) struct BlobCheck {
     expected: Digest,
     verifier: Verifier,
+    decoding: Option<Decoding>,
+}
+
+/// The content of a compressed blob is what has the digest.
+struct Decoding {
+    /// The most bytes that it may hold, and those it held so far.
+    size: u64,
+    decoded: u64,
+    /// The most bytes that it may have, and those that came so far.
+    limit: u64,
+    received: u64,
+    decoders: Pool<Decoder>,
+    /// From the first byte on.
+    decoder: Option<Lease<Decoder>>,
+}
+
+/// What a blob was found to be.
+pub(crate) struct Checked {
+    /// Bytes of its content.
+    pub(crate) length: u64,
+    /// The SHA-256, where that is what was computed.
+    pub(crate) sha256: Option<[u8; 32]>,
 }
 
 impl BlobCheck {
-    pub(crate) fn new(expected: Digest) -> BlobCheck {
-        BlobCheck { expected, verifier: Verifier::new(expected.function()) }
+    /// Of a body that is the content.
+    pub(crate) fn of_content(expected: Digest) -> BlobCheck {
+        BlobCheck { expected, verifier: Verifier::new(expected.function()), decoding: None }
     }
 
-    pub(crate) fn update(&mut self, piece: &[u8]) {
-        self.verifier.update(piece);
+    /// Of a body that is the content in zstd, `size` bytes of it at most.
+    pub(crate) fn of_zstd(expected: Digest, size: u64, decoders: Pool<Decoder>) -> BlobCheck {
+        let limit = size.saturating_mul(2).saturating_add(COMPRESSED_SLACK);
+        let decoding = Decoding { size, decoded: 0, limit, received: 0, decoders, decoder: None };
+        BlobCheck { decoding: Some(decoding), ..BlobCheck::of_content(expected) }
     }
 
-    /// The SHA-256, where that is what was computed.
-    ///
     /// # Errors
-    /// `DigestMismatch`.
-    pub(crate) fn finish(self) -> Result<Option<[u8; 32]>, Error> {
+    /// `NotZstd`, `LengthMismatch` for more content than the digest says, `TooLarge` for a body far longer than that, `Busy`.
+    pub(crate) async fn update(&mut self, piece: &Bytes) -> Result<(), Error> {
+        match &mut self.decoding {
+            Some(decoding) => decoding.update(piece, &mut self.verifier).await?,
+            None => self.verifier.update(piece),
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// `DigestMismatch`, `NotZstd` for a frame that is cut short.
+    pub(crate) fn finish(self) -> Result<Checked, Error> {
+        if let Some(Decoding { decoder: Some(decoder), .. }) = &self.decoding
+            && !decoder.is_complete()
+        {
+            return Err(Error::NotZstd("the last frame is cut short"));
+        }
         let found = self.verifier.finish();
-        let same_size = self.expected.size().is_none_or(|size| found.size() == Some(size));
-        if found.hash() != self.expected.hash() || !same_size {
+        let length = found.size().unwrap_or(0);
+        if found.hash() != self.expected.hash() || self.expected.size().is_some_and(|size| size != length) {
             return Err(Error::DigestMismatch { expected: Box::new(self.expected), found: Box::new(found) });
         }
-        Ok(found.sha256())
+        Ok(Checked { length, sha256: found.sha256() })
+    }
+}
+
+impl Decoding {
+    async fn update(&mut self, piece: &Bytes, verifier: &mut Verifier) -> Result<(), Error> {
+        self.received += piece.len() as u64;
+        if self.received > self.limit {
+            return Err(Error::TooLarge { limit: self.limit });
+        }
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            none => none.insert(self.decoders.take().await?),
+        };
+        let mut input = piece.clone();
+        while !decoder.is_done_with(&input) {
+            let content = decoder.step(&mut input).map_err(|Refused(why)| Error::NotZstd(why))?;
+            self.decoded += content.len() as u64;
+            if self.decoded > self.size {
+                return Err(Error::LengthMismatch { declared: self.size, received: self.decoded });
+            }
+            verifier.update(content);
+            if !decoder.is_done_with(&input) {
+                self.decoders.rest().await;
+            }
+        }
+        Ok(())
     }
 }

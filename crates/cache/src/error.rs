@@ -37,6 +37,9 @@ pub enum Error {
         /// As computed.
         found: Box<Digest>,
     },
+    /// What was sent as zstd is none, or not of the sort that is taken here.
+    #[error("not zstd that is taken here: {0}")]
+    NotZstd(&'static str),
     /// What was sent as an action result is none.
     #[error("not an action result: {0}")]
     NotAnActionResult(&'static str),
@@ -52,6 +55,9 @@ pub enum Error {
     /// What was being written or read was evicted under it: start again.
     #[error("evicted while it was being transferred: start again")]
     Evicted,
+    /// What is stored is not what was stored: it cannot be served.
+    #[error("{0}")]
+    Damaged(&'static str),
     /// Nothing is taken any more, what is stored is served: the device fails.
     #[error("the device fails: reads are served, writes are refused")]
     ReadOnly,

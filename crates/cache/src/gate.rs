@@ -1,45 +1,56 @@
 //! A bound on something that is held for a while, bytes in memory for instance: whoever finds no room waits in line.
 
+use std::sync::Arc;
+
 use event_listener::Event;
 use parking_lot::Mutex;
 
+/// Clones share what is free.
+#[derive(Clone)]
 pub(crate) struct Gate {
+    state: Arc<State>,
+}
+
+struct State {
     free: Mutex<u64>,
     freed: Event,
 }
 
 impl Gate {
     pub(crate) fn new(total: u64) -> Gate {
-        Gate { free: Mutex::new(total), freed: Event::new() }
+        Gate { state: Arc::new(State { free: Mutex::new(total), freed: Event::new() }) }
     }
 
     /// Waits until `amount` is free, and takes it. More than the total would wait for ever: callers bound it.
-    pub(crate) async fn enter(&self, amount: u64) -> Pass<'_> {
+    pub(crate) async fn enter(&self, amount: u64) -> Pass {
         loop {
-            let listener = self.freed.listen();
-            {
-                let mut free = self.free.lock();
-                if *free >= amount {
-                    *free -= amount;
-                    return Pass { gate: self, amount };
-                }
+            let listener = self.state.freed.listen();
+            if let Some(pass) = self.try_enter(amount) {
+                return pass;
             }
             listener.await;
         }
+    }
+
+    /// Takes `amount`, if it is free now.
+    pub(crate) fn try_enter(&self, amount: u64) -> Option<Pass> {
+        let mut free = self.state.free.lock();
+        *free = free.checked_sub(amount)?;
+        Some(Pass { state: Arc::clone(&self.state), amount })
     }
 }
 
 /// Gives back what was taken when dropped.
 #[must_use]
-pub(crate) struct Pass<'a> {
-    gate: &'a Gate,
+pub(crate) struct Pass {
+    state: Arc<State>,
     amount: u64,
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Pass {
     fn drop(&mut self) {
-        *self.gate.free.lock() += self.amount;
-        self.gate.freed.notify(usize::MAX);
+        *self.state.free.lock() += self.amount;
+        self.state.freed.notify(usize::MAX);
     }
 }
 
@@ -60,8 +71,8 @@ mod tests {
         assert!(second.as_mut().poll(&mut context).is_pending());
         drop(first);
         let Poll::Ready(second) = second.as_mut().poll(&mut context) else { panic!("there is room again") };
-        assert_eq!(*gate.free.lock(), 7);
+        assert_eq!(*gate.state.free.lock(), 7);
         drop(second);
-        assert_eq!(*gate.free.lock(), 10);
+        assert_eq!(*gate.state.free.lock(), 10);
     }
 }

@@ -3,11 +3,11 @@
 
 use crate::artifact::ArtifactKey;
 use crate::error::Error;
-use crate::{Artifact, Cache};
+use crate::{Artifact, Cache, Form};
 
 impl Cache {
     pub(crate) async fn get_keyed(&self, key: &ArtifactKey) -> Result<Option<Artifact>, Error> {
-        self.fetch(key).await
+        self.fetch(key, Form::Identity).await
     }
 
     /// Whether the store writes, commits and reads back: stores `nonce` under the probe's own key and reads it.
@@ -20,7 +20,7 @@ impl Cache {
         let mut upload = self.put(&key, crate::Attributes::default(), Some(body.len() as u64)).await?;
         upload.write(body.clone()).await?;
         upload.commit().await?;
-        let found = self.peek(&key).await?.ok_or(Error::Evicted)?;
+        let found = self.get_keyed(&key).await?.ok_or(Error::Evicted)?;
         if found.body.collect().await? == body { Ok(()) } else { Err(Error::Evicted) }
     }
 }

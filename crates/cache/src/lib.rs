@@ -4,6 +4,7 @@
 //! - `cas`: blobs are verified while they stream in, and never change.
 //! - `action`: an action result is served only while every blob that it names is there.
 //! - `keyed`: the last writer wins.
+//! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
 //!
 //! Absent on purpose: HTTP and gRPC (the adapters), files and segments (the store), and any task of its own.
@@ -15,12 +16,16 @@ mod cas;
 mod counters;
 mod digest;
 mod error;
+mod fetch;
 mod gate;
 mod keyed;
 pub mod limits;
 mod namespace;
+mod pool;
+mod transcode;
 mod upload;
 mod wire;
+mod zstd;
 
 use std::sync::Arc;
 
@@ -33,12 +38,14 @@ pub use body::{Body, Pieces};
 pub use counters::KindStats;
 pub use digest::{Digest, DigestFunction, Verifier};
 pub use error::Error;
+pub use fetch::{Compression, Form};
 pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
 pub use upload::{Stored, Upload};
 
 use artifact::Meaning;
 use counters::Counters;
+use fetch::Codecs;
 use gate::Gate;
 
 /// The cache. Clones share it.
@@ -53,6 +60,7 @@ struct Inner {
     counters: Counters,
     /// Bounds the trees that completeness checks hold in memory.
     trees: Gate,
+    codecs: Codecs,
 }
 
 /// What is known of an artifact without reading it. Being told vouches for it.
@@ -67,19 +75,22 @@ pub struct Presence {
 /// An artifact that is there.
 #[derive(Debug)]
 pub struct Artifact {
-    /// Bytes of its body.
+    /// Bytes of its content.
     pub length: u64,
     /// When it was stored.
     pub version: Version,
     /// What was kept beside the body.
     pub attributes: Attributes,
+    /// How the body is compressed: not at all, unless it was asked for like that.
+    pub compression: Compression,
     /// The bytes.
     pub body: Body,
 }
 
 impl Artifact {
     fn in_memory(body: Bytes, version: Version, attributes: Attributes) -> Artifact {
-        Artifact { length: body.len() as u64, version, attributes, body: Body::Whole(body) }
+        let (length, compression) = (body.len() as u64, Compression::Identity);
+        Artifact { length, version, attributes, compression, body: Body::Whole(body) }
     }
 }
 
@@ -87,8 +98,8 @@ impl Cache {
     /// A cache in `store`.
     #[must_use]
     pub fn new(store: Store, runtime: Arc<dyn Runtime>) -> Cache {
-        let trees = Gate::new(limits::TREES_IN_MEMORY);
-        Cache { inner: Arc::new(Inner { store, runtime, counters: Counters::default(), trees }) }
+        let (trees, codecs) = (Gate::new(limits::TREES_IN_MEMORY), Codecs::new(&runtime));
+        Cache { inner: Arc::new(Inner { store, runtime, counters: Counters::default(), trees, codecs }) }
     }
 
     /// Whether the artifact's bytes are there: a probe of the index, which vouches for it. Of an action result this says nothing about
@@ -106,21 +117,7 @@ impl Cache {
     /// # Errors
     /// `Busy`, `Store`. What is damaged is a miss.
     pub async fn get(&self, key: &ArtifactKey) -> Result<Option<Artifact>, Error> {
-        let found = self.peek(key).await?;
-        match &found {
-            Some(artifact) => self.inner.counters.hit(key.kind(), artifact.length),
-            None => self.inner.counters.miss(key.kind()),
-        }
-        Ok(found)
-    }
-
-    /// As [`Cache::get`], without counting.
-    async fn peek(&self, key: &ArtifactKey) -> Result<Option<Artifact>, Error> {
-        match &key.meaning {
-            Meaning::Blob(digest) => self.get_blob(key, digest).await,
-            Meaning::Action(action) => self.get_action(key, action).await,
-            Meaning::Keyed(_) => self.get_keyed(key).await,
-        }
+        self.get_as(key, Form::Identity).await
     }
 
     /// Removes the artifact; whether it was there. The empty blob stays.
@@ -152,14 +149,5 @@ impl Cache {
     fn probe_index(&self, key: &ArtifactKey) -> Option<Presence> {
         let found = self.inner.store.contains(&key.record)?;
         Some(Presence { length: found.logical_len, version: found.version })
-    }
-
-    /// The stored artifact, whatever it means.
-    async fn fetch(&self, key: &ArtifactKey) -> Result<Option<Artifact>, Error> {
-        let Some(found) = self.inner.store.get(&key.record).await? else {
-            return Ok(None);
-        };
-        let body = Body::stored(found.body);
-        Ok(Some(Artifact { length: found.logical_len, version: found.version, attributes: found.attributes, body }))
     }
 }

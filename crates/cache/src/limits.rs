@@ -1,5 +1,7 @@
 //! What one request may cost, in one place, related where one bounds another.
 
+use std::time::Duration;
+
 /// The longest action result that is taken, in bytes. It is gathered in memory to be checked.
 pub const MAX_ACTION_RESULT: u64 = 8 << 20;
 
@@ -17,6 +19,39 @@ pub(crate) const MAX_DIRECTORIES: usize = 100_000;
 
 /// A completeness check lets other tasks run after this many probes of the index.
 pub(crate) const PROBES_BETWEEN_YIELDS: u32 = 4096;
+
+/// The largest window that a zstd frame may ask for, as a power of two: 8 MiB, what RFC 8878 wants every decoder to have. A decoder holds
+/// little more than its window.
+pub(crate) const MAX_WINDOW_LOG: u32 = 23;
+
+/// How many bodies are decoded at a time; further ones wait. Bodies of up to [`WHOLE`] bytes take their turn only while they are computed,
+/// longer ones as long as their client reads or sends.
+pub(crate) const DECODERS: u64 = 32;
+
+/// How many bodies are encoded at a time. An encoder holds 1.3 MiB.
+pub(crate) const ENCODERS: u64 = 32;
+
+/// A codec that holds more than this many bytes is not kept for its next use.
+pub(crate) const IDLE_CODEC: usize = 2 << 20;
+
+/// How long to wait for a codec.
+pub(crate) const CODEC_WAIT: Duration = Duration::from_secs(10);
+
+/// What a client that got none is told to wait.
+pub(crate) const CODEC_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// The most bytes that a codec takes before other tasks run.
+pub(crate) const STEP_INPUT: usize = 128 << 10;
+
+/// The most bytes that a codec gives before other tasks run, and the longest piece of a body that comes from one.
+pub(crate) const STEP_OUTPUT: usize = 256 << 10;
+
+/// Bodies of up to this many bytes are decoded, or encoded, all at once.
+pub(crate) const WHOLE: u64 = 1 << 20;
+
+/// A compressed body may be longer than what it holds, by that once more and this many bytes: room for incompressible content in small
+/// blocks, and none for hiding something in frames that hold nothing.
+pub(crate) const COMPRESSED_SLACK: u64 = 64 << 10;
 
 const _: () = assert!(MAX_TREE <= TREES_IN_MEMORY, "the largest tree must be able to get its turn");
 const _: () = assert!(MAX_TREE <= MAX_TREES);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::action::{Gathered, check_result};
 use crate::artifact::{ArtifactKey, Meaning};
-use crate::cas::BlobCheck;
+use crate::cas::{BlobCheck, Checked};
 use crate::digest::DigestFunction;
 use crate::error::Error;
 use crate::limits::MAX_ACTION_RESULT;
@@ -50,18 +50,17 @@ impl Cache {
     /// `TooLarge`, `LengthMismatch` against the digest's size; `Busy`, `Full`, `ReadOnly`, `Closed`.
     pub async fn put(&self, key: &ArtifactKey, attributes: Attributes, length: Option<u64>) -> Result<Upload, Error> {
         let sink = match &key.meaning {
-            Meaning::Keyed(_) => Sink::Keyed(self.open_upload(key, attributes, length).await?),
+            Meaning::Keyed(_) => {
+                Sink::Keyed(self.inner.store.put(request(key, attributes, Encoding::Identity, length)).await?)
+            }
             Meaning::Blob(digest) => {
                 if let (Some(declared), Some(received)) = (digest.size(), length)
                     && declared != received
                 {
                     return Err(Error::LengthMismatch { declared, received });
                 }
-                let check = Box::new(BlobCheck::new(*digest));
-                match self.has_blob(key, digest) {
-                    Some(presence) => Sink::Known(check, presence.version),
-                    None => Sink::Blob(check, self.open_upload(key, attributes, length).await?),
-                }
+                let request = request(key, attributes, Encoding::Identity, length);
+                self.blob_sink(key, BlobCheck::of_content(*digest), request).await?
             }
             Meaning::Action(action) => {
                 if length.is_some_and(|length| length > MAX_ACTION_RESULT) {
@@ -73,15 +72,40 @@ impl Cache {
         Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, sink })
     }
 
-    async fn open_upload(
+    /// As [`Cache::put`], for a blob that comes as zstd frames of its content, and is stored as they are. `length` is theirs.
+    ///
+    /// # Errors
+    /// As [`Cache::put`]; `Invalid` for what is no blob, or one of unknown size.
+    pub async fn put_zstd(
         &self,
         key: &ArtifactKey,
         attributes: Attributes,
         length: Option<u64>,
-    ) -> Result<kura_store::Upload, Error> {
-        let request = PutRequest { key: key.record.clone(), attributes, encoding: Encoding::Identity, length };
-        Ok(self.inner.store.put(request).await?)
+    ) -> Result<Upload, Error> {
+        let Meaning::Blob(digest) = &key.meaning else {
+            return Err(Error::Invalid("nothing but blobs is taken as zstd"));
+        };
+        let size = digest.size().ok_or(Error::Invalid("a blob that comes as zstd needs its size in its digest"))?;
+        let limit = self.max_artifact_size();
+        if size > limit {
+            return Err(Error::TooLarge { limit });
+        }
+        let check = BlobCheck::of_zstd(*digest, size, self.inner.codecs.decoders.clone());
+        let sink = self.blob_sink(key, check, request(key, attributes, Encoding::Zstd, length)).await?;
+        Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, sink })
     }
+
+    async fn blob_sink(&self, key: &ArtifactKey, check: BlobCheck, request: PutRequest) -> Result<Sink, Error> {
+        let check = Box::new(check);
+        Ok(match self.has(key) {
+            Some(presence) => Sink::Known(check, presence.version),
+            None => Sink::Blob(check, self.inner.store.put(request).await?),
+        })
+    }
+}
+
+fn request(key: &ArtifactKey, attributes: Attributes, encoding: Encoding, length: Option<u64>) -> PutRequest {
+    PutRequest { key: key.record.clone(), attributes, encoding, length }
 }
 
 impl Upload {
@@ -97,7 +121,7 @@ impl Upload {
     /// Takes the next piece.
     ///
     /// # Errors
-    /// `LengthMismatch` for more than was declared, `TooLarge`; `Evicted`, `Busy`, `Full`: the upload is lost.
+    /// `LengthMismatch` for more than was declared, `TooLarge`, `NotZstd`; `Evicted`, `Busy`, `Full`: the upload is lost.
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
         self.received += piece.len() as u64;
         if let Some(declared) = self.declared.filter(|declared| self.received > *declared) {
@@ -106,10 +130,10 @@ impl Upload {
         match &mut self.sink {
             Sink::Keyed(upload) => upload.write(piece).await?,
             Sink::Blob(check, upload) => {
-                check.update(&piece);
+                check.update(&piece).await?;
                 upload.write(piece).await?;
             }
-            Sink::Known(check, _) => check.update(&piece),
+            Sink::Known(check, _) => check.update(&piece).await?,
             Sink::Action(gathered, ..) => gathered.push(piece)?,
         }
         Ok(())
@@ -118,7 +142,7 @@ impl Upload {
     /// Ends the upload: from the answer on it can be read.
     ///
     /// # Errors
-    /// `LengthMismatch`, `DigestMismatch`, `NotAnActionResult`; `Evicted`, `Busy`, `Full`. Nothing is kept then.
+    /// `LengthMismatch`, `DigestMismatch`, `NotZstd`, `NotAnActionResult`; `Evicted`, `Busy`, `Full`. Nothing is kept then.
     pub async fn commit(self) -> Result<Stored, Error> {
         if let Some(declared) = self.declared.filter(|declared| self.received != *declared) {
             return Err(Error::LengthMismatch { declared, received: self.received });
@@ -127,8 +151,8 @@ impl Upload {
         let version = match self.sink {
             Sink::Keyed(upload) => upload.commit(Commit::default()).await?,
             Sink::Blob(check, upload) => {
-                let sha256 = check.finish()?;
-                upload.commit(Commit { logical_len: None, sha256 }).await?
+                let Checked { length, sha256 } = check.finish()?;
+                upload.commit(Commit { logical_len: Some(length), sha256 }).await?
             }
             Sink::Known(check, version) => {
                 check.finish()?;
@@ -138,7 +162,8 @@ impl Upload {
             Sink::Action(gathered, function, attributes) => {
                 let result = gathered.into_bytes();
                 check_result(&result, function)?;
-                let mut upload = self.cache.open_upload(&self.key, attributes, Some(self.received)).await?;
+                let request = request(&self.key, attributes, Encoding::Identity, Some(self.received));
+                let mut upload = self.cache.inner.store.put(request).await?;
                 upload.write(result).await?;
                 upload.commit(Commit::default()).await?
             }

@@ -87,6 +87,7 @@ impl From<Error> for Refusal {
             | Error::Key(_)
             | Error::LengthMismatch { .. }
             | Error::DigestMismatch { .. }
+            | Error::NotZstd(_)
             | Error::NotAnActionResult(_) => StatusCode::BAD_REQUEST,
             Error::Busy { .. } | Error::Evicted => StatusCode::TOO_MANY_REQUESTS,
             Error::Full(_) => StatusCode::INSUFFICIENT_STORAGE,

@@ -1,0 +1,115 @@
+//! READ: what the store holds, in the form that its reader wants. Stored as received, so that a reader who takes zstd gets those bytes untouched.
+//! What is short is decoded, or encoded, at once; the rest on its way out (`transcode`).
+
+use std::sync::Arc;
+
+use kura_disk::Runtime;
+use kura_store::types::Encoding;
+
+use crate::artifact::{ArtifactKey, Meaning};
+use crate::body::{Body, Plain};
+use crate::error::Error;
+use crate::limits::{DECODERS, ENCODERS, WHOLE};
+use crate::pool::Pool;
+use crate::transcode::{Decoded, Encoded};
+use crate::zstd::{Decoder, Encoder};
+use crate::{Artifact, Cache};
+
+/// How the bytes of a body are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// Not at all.
+    Identity,
+    /// As zstd frames.
+    Zstd,
+}
+
+/// The form in which a blob is wanted. Other artifacts come as [`Form::Identity`] whatever is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Its content.
+    Identity,
+    /// As it is stored, so that nothing has to be computed.
+    Stored,
+    /// zstd frames that hold its content from this offset on: those that are stored, or else made on the way.
+    Zstd {
+        /// The first byte of the content that is wanted.
+        from: u64,
+    },
+}
+
+/// What decodes and encodes bodies.
+pub(crate) struct Codecs {
+    pub(crate) decoders: Pool<Decoder>,
+    pub(crate) encoders: Pool<Encoder>,
+}
+
+impl Codecs {
+    pub(crate) fn new(runtime: &Arc<dyn Runtime>) -> Codecs {
+        Codecs {
+            decoders: Pool::new(DECODERS, Arc::clone(runtime)),
+            encoders: Pool::new(ENCODERS, Arc::clone(runtime)),
+        }
+    }
+
+    async fn decode(&self, stored: kura_store::Body, length: u64) -> Result<Body, Error> {
+        let decoded = Decoded::new(stored, length, self.decoders.clone());
+        let body = Body::from(Plain::Decoded(Box::new(decoded)));
+        if length <= WHOLE { Ok(Body::Whole(body.collect().await?)) } else { Ok(body) }
+    }
+
+    /// As one frame; what is encoded already stays as it is.
+    async fn encode(&self, body: Body) -> Result<Body, Error> {
+        let plain = match body.into_plain() {
+            Ok(plain) => plain,
+            Err(encoded) => return Ok(encoded),
+        };
+        let short = plain.remaining() <= WHOLE;
+        let body = Body::encoded(Encoded::new(plain, self.encoders.clone()));
+        if short { Ok(Body::Whole(body.collect().await?)) } else { Ok(body) }
+    }
+}
+
+impl Cache {
+    /// As [`Cache::get`], in the form that is asked for.
+    ///
+    /// # Errors
+    /// As [`Cache::get`].
+    pub async fn get_as(&self, key: &ArtifactKey, form: Form) -> Result<Option<Artifact>, Error> {
+        let found = match &key.meaning {
+            Meaning::Blob(digest) => self.get_blob(key, digest, form).await?,
+            Meaning::Action(action) => self.get_action(key, action).await?,
+            Meaning::Keyed(_) => self.get_keyed(key).await?,
+        };
+        match &found {
+            Some(artifact) => self.inner.counters.hit(key.kind(), artifact.length),
+            None => self.inner.counters.miss(key.kind()),
+        }
+        Ok(found)
+    }
+
+    /// The stored artifact, whatever it means: its content, or what is stored where the form allows for that.
+    pub(crate) async fn fetch(&self, key: &ArtifactKey, form: Form) -> Result<Option<Artifact>, Error> {
+        let Some(found) = self.inner.store.get(&key.record).await? else {
+            return Ok(None);
+        };
+        let length = found.logical_len;
+        let (compression, body) = match found.encoding {
+            Encoding::Identity => (Compression::Identity, Plain::stored(found.body).into()),
+            Encoding::Zstd if matches!(form, Form::Stored | Form::Zstd { from: 0 }) => {
+                (Compression::Zstd, Plain::stored(found.body).into())
+            }
+            Encoding::Zstd => (Compression::Identity, self.inner.codecs.decode(found.body, length).await?),
+        };
+        Ok(Some(Artifact { length, version: found.version, attributes: found.attributes, compression, body }))
+    }
+
+    /// The artifact's content from `from` on as zstd, unless that is what it is.
+    pub(crate) async fn in_zstd(&self, found: Artifact, from: u64) -> Result<Artifact, Error> {
+        if found.compression == Compression::Zstd {
+            return Ok(found);
+        }
+        let body = self.inner.codecs.encode(found.body.select(from..u64::MAX)).await?;
+        Ok(Artifact { compression: Compression::Zstd, body, ..found })
+    }
+}

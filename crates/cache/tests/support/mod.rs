@@ -1,0 +1,118 @@
+//! A cache on a simulated machine: one thread, virtual time, a disk in memory.
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kura_cache::{ArtifactKey, Attributes, Cache, Digest, DigestFunction, Error, Form, Scope, Stored, Upload};
+use kura_disk::Runtime;
+use kura_disk::sim::{Crash, World};
+use kura_store::geometry::Geometry;
+use kura_store::{Progress, Settings, Store};
+
+pub(crate) const SHA256: DigestFunction = DigestFunction::Sha256;
+
+/// Enough for bodies of some mebibytes: the largest is a quarter of it.
+pub(crate) const BUDGET: u64 = 64 << 20;
+
+#[derive(Clone)]
+pub(crate) struct Life {
+    pub(crate) store: Store,
+    pub(crate) cache: Cache,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) scope: Scope,
+}
+
+/// Opens a cache on a new machine, and does `what` with it.
+pub(crate) fn live<T, F: Future<Output = T>>(what: impl FnOnce(Life) -> F) -> T {
+    live_within(BUDGET, what)
+}
+
+pub(crate) fn live_within<T, F: Future<Output = T>>(budget: u64, what: impl FnOnce(Life) -> F) -> T {
+    let mut world = World::new(1);
+    let (disk, runtime) = (world.disk(), world.runtime());
+    disk.set_capacity(4 * budget);
+    let done = world.block_on(async move {
+        let settings = Settings::new(Geometry::simulation(budget));
+        let store = Store::open(disk, Arc::clone(&runtime), settings, Arc::new(Progress::default())).await.unwrap();
+        let cache = Cache::new(store.clone(), Arc::clone(&runtime));
+        what(Life { store, cache, runtime, scope: Scope::default() }).await
+    });
+    // Tasks hold the machine that holds them: without an end they and their disk would stay in memory.
+    world.crash(Crash::Process);
+    done
+}
+
+impl Life {
+    pub(crate) fn blob(&self, digest: &Digest) -> ArtifactKey {
+        ArtifactKey::blob(&self.scope, digest).unwrap()
+    }
+
+    /// Stores a blob under its digest.
+    pub(crate) async fn add(&self, body: &[u8]) -> Digest {
+        let digest = Digest::of(SHA256, body);
+        let upload = self.cache.put(&self.blob(&digest), Attributes::default(), digest.size()).await.unwrap();
+        send(upload, body).await.unwrap();
+        digest
+    }
+
+    pub(crate) async fn put_zstd(&self, digest: &Digest, frames: &[u8]) -> Result<Stored, Error> {
+        send(self.cache.put_zstd(&self.blob(digest), Attributes::default(), None).await?, frames).await
+    }
+
+    /// Stores a blob as zstd under its digest.
+    pub(crate) async fn add_zstd(&self, body: &[u8], frames: &[u8]) -> Digest {
+        let digest = Digest::of(SHA256, body);
+        self.put_zstd(&digest, frames).await.unwrap();
+        digest
+    }
+
+    pub(crate) async fn get(&self, digest: &Digest) -> Option<Bytes> {
+        self.get_as(digest, Form::Identity).await
+    }
+
+    pub(crate) async fn get_as(&self, digest: &Digest, form: Form) -> Option<Bytes> {
+        let found = self.cache.get_as(&self.blob(digest), form).await.unwrap()?;
+        Some(found.body.collect().await.unwrap())
+    }
+
+    pub(crate) async fn wait(&self, duration: Duration) {
+        self.runtime.sleep(duration).await;
+    }
+}
+
+/// Sends a body in pieces.
+pub(crate) async fn send(mut upload: Upload, body: &[u8]) -> Result<Stored, Error> {
+    for piece in body.chunks(10_000) {
+        upload.write(Bytes::copy_from_slice(piece)).await?;
+    }
+    upload.commit().await
+}
+
+/// One zstd frame that holds `content`.
+pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(zstd_safe::compress_bound(content.len()));
+    zstd_safe::compress(&mut frame, content, 3).unwrap();
+    frame
+}
+
+/// The content of one frame.
+pub(crate) fn content(frame: &[u8]) -> Vec<u8> {
+    let length = zstd_safe::get_frame_content_size(frame).unwrap().unwrap();
+    let mut content = Vec::with_capacity(usize::try_from(length).unwrap());
+    zstd_safe::decompress(&mut content, frame).unwrap();
+    content
+}
+
+/// Bytes that compress to about half, the same for the same seed.
+pub(crate) fn compressible(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        b"abcdefghijklmnop"[(state >> 60) as usize]
+    };
+    (0..length).map(|_| next()).collect()
+}

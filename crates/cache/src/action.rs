@@ -6,8 +6,6 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
-
 use crate::artifact::{ArtifactKey, Scope};
 use crate::digest::{Digest, DigestFunction};
 use crate::error::Error;
@@ -264,33 +262,6 @@ fn read_digest(message: &[u8], function: DigestFunction) -> Result<Option<Digest
     Digest::from_hex(function, hash)
         .map(|digest| Some(digest.with_size(size)))
         .map_err(|_| Bad("a digest that is none"))
-}
-
-/// Gathers an action result on its way in, as much as one may be long.
-#[derive(Default)]
-pub(crate) struct Gathered {
-    pieces: Vec<Bytes>,
-    length: u64,
-}
-
-impl Gathered {
-    /// # Errors
-    /// `TooLarge`.
-    pub(crate) fn push(&mut self, piece: Bytes) -> Result<(), Error> {
-        self.length += piece.len() as u64;
-        if self.length > MAX_ACTION_RESULT {
-            return Err(Error::TooLarge { limit: MAX_ACTION_RESULT });
-        }
-        self.pieces.push(piece);
-        Ok(())
-    }
-
-    pub(crate) fn into_bytes(mut self) -> Bytes {
-        match self.pieces.len() {
-            1 => self.pieces.swap_remove(0),
-            _ => self.pieces.concat().into(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The empty blob always exists and is never stored. A digest of another size than the stored blob's is another blob, which is not there.
 
 use bytes::Bytes;
+use kura_store::Commit;
 
 use crate::artifact::ArtifactKey;
 use crate::digest::{Digest, Verifier};
@@ -56,14 +57,6 @@ struct Decoding {
     decoder: Option<Lease<Decoder>>,
 }
 
-/// What a blob was found to be.
-pub(crate) struct Checked {
-    /// Bytes of its content.
-    pub(crate) length: u64,
-    /// The SHA-256, where that is what was computed.
-    pub(crate) sha256: Option<[u8; 32]>,
-}
-
 impl BlobCheck {
     /// Of a body that is the content.
     pub(crate) fn of_content(expected: Digest) -> BlobCheck {
@@ -87,20 +80,22 @@ impl BlobCheck {
         Ok(())
     }
 
+    /// What its trailer says of it.
+    ///
     /// # Errors
     /// `DigestMismatch`, `NotZstd` for a frame that is cut short.
-    pub(crate) fn finish(self) -> Result<Checked, Error> {
+    pub(crate) fn finish(self) -> Result<Commit, Error> {
         if let Some(Decoding { decoder: Some(decoder), .. }) = &self.decoding
             && !decoder.is_complete()
         {
             return Err(Error::NotZstd("the last frame is cut short"));
         }
         let found = self.verifier.finish();
-        let length = found.size().unwrap_or(0);
-        if found.hash() != self.expected.hash() || self.expected.size().is_some_and(|size| size != length) {
+        let same_size = self.expected.size().is_none_or(|size| found.size() == Some(size));
+        if found.hash() != self.expected.hash() || !same_size {
             return Err(Error::DigestMismatch { expected: Box::new(self.expected), found: Box::new(found) });
         }
-        Ok(Checked { length, sha256: found.sha256() })
+        Ok(Commit { logical_len: found.size(), sha256: found.sha256() })
     }
 }
 

@@ -18,6 +18,7 @@ mod digest;
 mod error;
 mod fetch;
 mod gate;
+mod gathered;
 mod keyed;
 pub mod limits;
 mod namespace;
@@ -54,8 +55,16 @@ pub struct Cache {
     inner: Arc<Inner>,
 }
 
+/// What the operator decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether to store blobs as zstd that come as they are, where they are short and it makes them smaller.
+    pub compress: bool,
+}
+
 struct Inner {
     store: Store,
+    settings: Settings,
     runtime: Arc<dyn Runtime>,
     counters: Counters,
     /// Bounds the trees that completeness checks hold in memory.
@@ -95,11 +104,18 @@ impl Artifact {
 }
 
 impl Cache {
-    /// A cache in `store`.
+    /// A cache in `store`, with the default settings.
     #[must_use]
     pub fn new(store: Store, runtime: Arc<dyn Runtime>) -> Cache {
-        let (trees, codecs) = (Gate::new(limits::TREES_IN_MEMORY), Codecs::new(&runtime));
-        Cache { inner: Arc::new(Inner { store, runtime, counters: Counters::default(), trees, codecs }) }
+        Cache::with_settings(store, runtime, Settings::default())
+    }
+
+    /// A cache in `store`.
+    #[must_use]
+    pub fn with_settings(store: Store, runtime: Arc<dyn Runtime>, settings: Settings) -> Cache {
+        let codecs = Codecs::new(&runtime);
+        let trees = Gate::new(limits::TREES_IN_MEMORY);
+        Cache { inner: Arc::new(Inner { store, settings, runtime, counters: Counters::default(), trees, codecs }) }
     }
 
     /// Whether the artifact's bytes are there: a probe of the index, which vouches for it. Of an action result this says nothing about

@@ -3,13 +3,14 @@
 
 use bytes::Bytes;
 
-use crate::action::{Gathered, check_result};
+use crate::action::check_result;
 use crate::artifact::{ArtifactKey, Meaning};
-use crate::cas::{BlobCheck, Checked};
+use crate::cas::BlobCheck;
 use crate::digest::DigestFunction;
 use crate::error::Error;
-use crate::limits::MAX_ACTION_RESULT;
-use crate::{Attributes, Cache, Version};
+use crate::gathered::Gathered;
+use crate::limits::{MAX_ACTION_RESULT, WHOLE};
+use crate::{Attributes, Cache, Inner, Version};
 use kura_store::types::Encoding;
 use kura_store::{Commit, PutRequest};
 
@@ -28,6 +29,8 @@ enum Sink {
     Keyed(kura_store::Upload),
     /// Checked against its digest.
     Blob(Box<BlobCheck>, kura_store::Upload),
+    /// Checked against its digest, then compressed if that is worth it.
+    Compressing(Box<BlobCheck>, Gathered, Attributes),
     /// It is there already: checked all the same, and not written again.
     Known(Box<BlobCheck>, Version),
     /// Checked as a whole, then stored.
@@ -59,14 +62,21 @@ impl Cache {
                 {
                     return Err(Error::LengthMismatch { declared, received });
                 }
-                let request = request(key, attributes, Encoding::Identity, length);
-                self.blob_sink(key, BlobCheck::of_content(*digest), request).await?
+                let check = BlobCheck::of_content(*digest);
+                if self.inner.settings.compress
+                    && length.is_some_and(|length| length <= WHOLE)
+                    && self.has(key).is_none()
+                {
+                    Sink::Compressing(Box::new(check), Gathered::up_to(WHOLE), attributes)
+                } else {
+                    self.blob_sink(key, check, request(key, attributes, Encoding::Identity, length)).await?
+                }
             }
             Meaning::Action(action) => {
                 if length.is_some_and(|length| length > MAX_ACTION_RESULT) {
                     return Err(Error::TooLarge { limit: MAX_ACTION_RESULT });
                 }
-                Sink::Action(Gathered::default(), action.function(), attributes)
+                Sink::Action(Gathered::up_to(MAX_ACTION_RESULT), action.function(), attributes)
             }
         };
         Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, sink })
@@ -133,6 +143,10 @@ impl Upload {
                 check.update(&piece).await?;
                 upload.write(piece).await?;
             }
+            Sink::Compressing(check, gathered, _) => {
+                check.update(&piece).await?;
+                gathered.push(piece)?;
+            }
             Sink::Known(check, _) => check.update(&piece).await?,
             Sink::Action(gathered, ..) => gathered.push(piece)?,
         }
@@ -147,12 +161,21 @@ impl Upload {
         if let Some(declared) = self.declared.filter(|declared| self.received != *declared) {
             return Err(Error::LengthMismatch { declared, received: self.received });
         }
-        let counters = &self.cache.inner.counters;
+        let Inner { store, counters, codecs, .. } = &*self.cache.inner;
         let version = match self.sink {
             Sink::Keyed(upload) => upload.commit(Commit::default()).await?,
-            Sink::Blob(check, upload) => {
-                let Checked { length, sha256 } = check.finish()?;
-                upload.commit(Commit { logical_len: Some(length), sha256 }).await?
+            Sink::Blob(check, upload) => upload.commit(check.finish()?).await?,
+            Sink::Compressing(check, gathered, attributes) => {
+                let commit = check.finish()?;
+                let content = gathered.into_bytes();
+                let (encoding, body) = match codecs.compress(&content).await {
+                    Some(frame) => (Encoding::Zstd, frame),
+                    None => (Encoding::Identity, content),
+                };
+                let request = request(&self.key, attributes, encoding, Some(body.len() as u64));
+                let mut upload = store.put(request).await?;
+                upload.write(body).await?;
+                upload.commit(commit).await?
             }
             Sink::Known(check, version) => {
                 check.finish()?;
@@ -163,7 +186,7 @@ impl Upload {
                 let result = gathered.into_bytes();
                 check_result(&result, function)?;
                 let request = request(&self.key, attributes, Encoding::Identity, Some(self.received));
-                let mut upload = self.cache.inner.store.put(request).await?;
+                let mut upload = store.put(request).await?;
                 upload.write(result).await?;
                 upload.commit(Commit::default()).await?
             }

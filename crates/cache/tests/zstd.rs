@@ -5,10 +5,10 @@ mod support;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use bytes::Bytes;
-use kura_cache::{ArtifactKey, Attributes, Body, Compression, Digest, DigestFunction, Error, Form, Kind};
+use kura_cache::{ArtifactKey, Attributes, Body, Compression, Digest, DigestFunction, Error, Form, Kind, Settings};
 use proptest::prelude::*;
 use prost::Message;
-use support::{SHA256, compressible, content, frame, live, send};
+use support::{SHA256, compressible, content, frame, live, live_with, send};
 
 const MIB: usize = 1 << 20;
 
@@ -162,6 +162,36 @@ fn a_tree_that_is_stored_as_zstd_is_read_for_the_action_result_that_names_it() {
         life.add_zstd(b"file", &frame(b"file")).await;
         assert!(life.cache.is_complete(&life.scope, SHA256, &result).await.unwrap());
     });
+}
+
+#[test]
+fn what_comes_as_it_is_is_compressed_if_the_operator_says_so_and_it_is_worth_it() {
+    let noise: Vec<u8> = (0..30_u32).flat_map(|at| *blake3::hash(&at.to_le_bytes()).as_bytes()).collect();
+    for compress in [false, true] {
+        live_with(Settings { compress }, async |life| {
+            for (body, shrinks) in [
+                (compressible(7, 50_000), true),
+                (compressible(7, MIB), true),
+                (compressible(7, MIB + 1), false),
+                (noise.clone(), false),
+                (b"short".to_vec(), false),
+            ] {
+                let written = life.store.stats().bytes_written;
+                let digest = life.add(&body).await;
+                let written = life.store.stats().bytes_written - written;
+                let found = life.cache.get_as(&life.blob(&digest), Form::Stored).await.unwrap().unwrap();
+                assert_eq!(found.compression == Compression::Zstd, shrinks && compress);
+                assert_eq!(written < body.len() as u64, shrinks && compress);
+                assert!(life.get(&digest).await.unwrap() == body);
+            }
+            let digest = Digest::of(SHA256, &[1; 1000]);
+            let upload = life.cache.put(&life.blob(&digest), Attributes::default(), Some(1000)).await.unwrap();
+            assert!(matches!(send(upload, &[2; 1000]).await, Err(Error::DigestMismatch { .. })));
+            let upload = life.cache.put(&life.blob(&digest), Attributes::default(), Some(1000)).await.unwrap();
+            assert!(matches!(send(upload, &[1; 999]).await, Err(Error::LengthMismatch { .. })));
+            assert!(life.cache.has(&life.blob(&digest)).is_none());
+        });
+    }
 }
 
 #[test]

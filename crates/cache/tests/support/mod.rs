@@ -26,17 +26,17 @@ pub(crate) struct Life {
 
 /// Opens a cache on a new machine, and does `what` with it.
 pub(crate) fn live<T, F: Future<Output = T>>(what: impl FnOnce(Life) -> F) -> T {
-    live_within(BUDGET, what)
+    live_with(kura_cache::Settings::default(), what)
 }
 
-pub(crate) fn live_within<T, F: Future<Output = T>>(budget: u64, what: impl FnOnce(Life) -> F) -> T {
+pub(crate) fn live_with<T, F: Future<Output = T>>(chosen: kura_cache::Settings, what: impl FnOnce(Life) -> F) -> T {
     let mut world = World::new(1);
     let (disk, runtime) = (world.disk(), world.runtime());
-    disk.set_capacity(4 * budget);
+    disk.set_capacity(4 * BUDGET);
     let done = world.block_on(async move {
-        let settings = Settings::new(Geometry::simulation(budget));
+        let settings = Settings::new(Geometry::simulation(BUDGET));
         let store = Store::open(disk, Arc::clone(&runtime), settings, Arc::new(Progress::default())).await.unwrap();
-        let cache = Cache::new(store.clone(), Arc::clone(&runtime));
+        let cache = Cache::with_settings(store.clone(), Arc::clone(&runtime), chosen);
         what(Life { store, cache, runtime, scope: Scope::default() }).await
     });
     // Tasks hold the machine that holds them: without an end they and their disk would stay in memory.

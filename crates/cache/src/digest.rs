@@ -108,6 +108,17 @@ impl Digest {
         Ok(Digest { key, function, size: None })
     }
 
+    /// A digest of unknown size.
+    ///
+    /// # Panics
+    /// Where the hash has not the length of this function's hashes.
+    pub(crate) fn from_hash(function: DigestFunction, hash: &[u8]) -> Digest {
+        let mut key = [0; 1 + MAX_HASH_LEN];
+        key[0] = function as u8;
+        key[1..=function.hash_len()].copy_from_slice(hash);
+        Digest { key, function, size: None }
+    }
+
     /// The digest of these bytes, with their size.
     #[must_use]
     pub fn of(function: DigestFunction, bytes: &[u8]) -> Digest {

@@ -2,7 +2,7 @@
 //!
 //! - `artifact`: names. The way an [`ArtifactKey`] was made says what its bytes have to hold.
 //! - `cas`: blobs are verified while they stream in, and never change.
-//! - `action`: an action result is served only while every blob that it names is there.
+//! - `action`: an action result is served only while every blob that it names is there; `names` reads what that is, `memory` remembers it.
 //! - `keyed`: the last writer wins.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
@@ -21,6 +21,8 @@ mod gate;
 mod gathered;
 mod keyed;
 pub mod limits;
+mod memory;
+mod names;
 mod namespace;
 mod pool;
 mod transcode;
@@ -44,10 +46,13 @@ pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
 pub use upload::{Stored, Upload};
 
+use action::ReadAs;
 use artifact::Meaning;
 use counters::Counters;
 use fetch::Codecs;
 use gate::Gate;
+use memory::Memory;
+use names::Names;
 
 /// The cache. Clones share it.
 #[derive(Clone)]
@@ -69,6 +74,8 @@ struct Inner {
     counters: Counters,
     /// Bounds the trees that completeness checks hold in memory.
     trees: Gate,
+    /// What trees and directories named.
+    named: Memory<ReadAs, Names>,
     codecs: Codecs,
 }
 
@@ -113,9 +120,16 @@ impl Cache {
     /// A cache in `store`.
     #[must_use]
     pub fn with_settings(store: Store, runtime: Arc<dyn Runtime>, settings: Settings) -> Cache {
-        let codecs = Codecs::new(&runtime);
-        let trees = Gate::new(limits::TREES_IN_MEMORY);
-        Cache { inner: Arc::new(Inner { store, settings, runtime, counters: Counters::default(), trees, codecs }) }
+        let inner = Inner {
+            counters: Counters::default(),
+            trees: Gate::new(limits::TREES_IN_MEMORY),
+            named: Memory::new(limits::TREES_REMEMBERED),
+            codecs: Codecs::new(&runtime),
+            store,
+            settings,
+            runtime,
+        };
+        Cache { inner: Arc::new(inner) }
     }
 
     /// Whether the artifact's bytes are there: a probe of the index, which vouches for it. Of an action result this says nothing about

@@ -14,6 +14,9 @@ pub(crate) const MAX_TREES: u64 = 64 << 20;
 /// Bytes of trees in memory at a time, over all checks that run; further ones wait.
 pub(crate) const TREES_IN_MEMORY: u64 = 64 << 20;
 
+/// Bytes of what trees and directories named that are remembered. A file takes 41 of them.
+pub(crate) const TREES_REMEMBERED: usize = 32 << 20;
+
 /// How many directory messages one action result may reach by digest.
 pub(crate) const MAX_DIRECTORIES: usize = 100_000;
 

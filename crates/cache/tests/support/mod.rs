@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kura_cache::{ArtifactKey, Attributes, Cache, Digest, DigestFunction, Error, Form, Scope, Stored, Upload};
 use kura_disk::Runtime;
-use kura_disk::sim::{Crash, World};
+use kura_disk::sim::{Crash, Operation, Rule, SimDisk, World};
 use kura_store::geometry::Geometry;
 use kura_store::{Progress, Settings, Store};
 
@@ -21,6 +21,7 @@ pub(crate) struct Life {
     pub(crate) store: Store,
     pub(crate) cache: Cache,
     pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) disk: Arc<SimDisk>,
     pub(crate) scope: Scope,
 }
 
@@ -35,9 +36,10 @@ pub(crate) fn live_with<T, F: Future<Output = T>>(chosen: kura_cache::Settings, 
     disk.set_capacity(4 * BUDGET);
     let done = world.block_on(async move {
         let settings = Settings::new(Geometry::simulation(BUDGET));
-        let store = Store::open(disk, Arc::clone(&runtime), settings, Arc::new(Progress::default())).await.unwrap();
+        let store =
+            Store::open(disk.clone(), Arc::clone(&runtime), settings, Arc::new(Progress::default())).await.unwrap();
         let cache = Cache::with_settings(store.clone(), Arc::clone(&runtime), chosen);
-        what(Life { store, cache, runtime, scope: Scope::default() }).await
+        what(Life { store, cache, runtime, disk, scope: Scope::default() }).await
     });
     // Tasks hold the machine that holds them: without an end they and their disk would stay in memory.
     world.crash(Crash::Process);
@@ -75,6 +77,16 @@ impl Life {
     pub(crate) async fn get_as(&self, digest: &Digest, form: Form) -> Option<Bytes> {
         let found = self.cache.get_as(&self.blob(digest), form).await.unwrap()?;
         Some(found.body.collect().await.unwrap())
+    }
+
+    pub(crate) async fn delete(&self, digest: &Digest) {
+        assert!(self.cache.delete(&self.blob(digest)).await.unwrap(), "{digest:?} was there");
+    }
+
+    /// From now on nothing can be read.
+    pub(crate) fn fail_reads(&self) {
+        let rule = Rule { operation: Some(Operation::Read), path: "segments/", after: 0, times: u64::MAX, errno: 5 };
+        self.disk.faults(|faults| faults.fail(rule));
     }
 
     pub(crate) async fn wait(&self, duration: Duration) {

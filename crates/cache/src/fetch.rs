@@ -107,6 +107,7 @@ impl Cache {
             Encoding::Zstd if matches!(form, Form::Stored | Form::Zstd { from: 0 }) => {
                 (Compression::Zstd, Plain::stored(found.body).into())
             }
+            Encoding::Recipe => return Ok(None),
             Encoding::Zstd => (Compression::Identity, self.inner.codecs.decode(found.body, length).await?),
         };
         Ok(Some(Artifact { length, version: found.version, attributes: found.attributes, compression, body }))

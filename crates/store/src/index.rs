@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::types::{Fingerprint, LogicalLen, Offset, Ordinal, RecordType, StoredLen, Version};
+use crate::types::{Encoding, Fingerprint, LogicalLen, Offset, Ordinal, RecordType, StoredLen, Version};
 
 pub use crate::types::Minutes;
 use shard::Shard;
@@ -41,8 +41,8 @@ pub struct Entry {
     pub shadowing: bool,
     /// What it is.
     pub record_type: RecordType,
-    /// Whether the body is stored as zstd.
-    pub zstd: bool,
+    /// How the body is encoded.
+    pub encoding: Encoding,
     /// Uses since it was written or last moved.
     pub uses: u8,
     /// When a client was last told that it is there.

@@ -30,6 +30,8 @@ pub struct Presence {
     pub logical_len: u64,
     /// When it was stored.
     pub version: Version,
+    /// How the body is encoded.
+    pub encoding: Encoding,
 }
 
 /// A stored artifact, ready to be read.
@@ -61,8 +63,8 @@ impl Store {
     /// Whether the artifact is there: a probe of the index, which vouches for it.
     #[must_use]
     pub fn contains(&self, key: &RecordKey) -> Option<Presence> {
-        let found = self.inner.find(key, false)?;
-        Some(Presence { logical_len: found.entry.logical_len.0, version: found.entry.version })
+        let Found { entry, .. } = self.inner.find(key, false)?;
+        Some(Presence { logical_len: entry.logical_len.0, version: entry.version, encoding: entry.encoding })
     }
 
     /// The artifact, if it is there and sound. Counts as a use, and vouches for it.

@@ -106,6 +106,8 @@ pub enum Encoding {
     Identity,
     /// As zstd frames.
     Zstd,
+    /// As a list of the artifacts whose bodies, one after another, it is. Only the cache layer reads it.
+    Recipe,
 }
 
 /// What a record is.

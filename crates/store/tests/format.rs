@@ -109,6 +109,11 @@ fn the_bytes_of_every_part_are_those_of_version_1() {
     golden("record-trailer", &trailer().encode(head().encode(&seal()).1, &SECRET));
     golden("footer", &footer().encode(&SECRET));
     golden("heat", &heat().encode());
+    let recipe = Head { encoding: Encoding::Recipe, ..head() };
+    golden("record-head-of-a-recipe", &recipe.encode(&seal()).0);
+    let mut footer = footer();
+    footer.entries[1].encoding = Encoding::Recipe;
+    golden("footer-with-a-recipe", &footer.encode(&SECRET));
 }
 
 #[test]

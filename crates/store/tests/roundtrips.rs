@@ -47,7 +47,7 @@ fn record_type() -> impl Strategy<Value = RecordType> {
 }
 
 fn encoding() -> impl Strategy<Value = Encoding> {
-    prop::sample::select(vec![Encoding::Identity, Encoding::Zstd])
+    prop::sample::select(vec![Encoding::Identity, Encoding::Zstd, Encoding::Recipe])
 }
 
 fn block() -> impl Strategy<Value = u32> {

@@ -28,6 +28,7 @@ const MARK: usize = 56;
 
 const FLAG_COPY: u8 = 1;
 const FLAG_ZSTD: u8 = 2;
+const FLAG_RECIPE: u8 = 4;
 
 /// One committed record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl FooterEntry {
             head_len: self.head_len,
             shadowing: false,
             record_type: self.record_type,
-            zstd: self.encoding == Encoding::Zstd,
+            encoding: self.encoding,
             uses: 0,
             vouched: None,
         }
@@ -82,7 +83,12 @@ impl FooterEntry {
         bytes.extend(self.stored_len.to_le_bytes());
         bytes.extend(self.logical_len.to_le_bytes());
         bytes.extend(self.version.0.to_le_bytes());
-        let flags = if self.copy { FLAG_COPY } else { 0 } | if self.encoding == Encoding::Zstd { FLAG_ZSTD } else { 0 };
+        let encoding = match self.encoding {
+            Encoding::Identity => 0,
+            Encoding::Zstd => FLAG_ZSTD,
+            Encoding::Recipe => FLAG_RECIPE,
+        };
+        let flags = if self.copy { FLAG_COPY } else { 0 } | encoding;
         let head = u8::try_from(self.head_len / ALIGNMENT).unwrap_or(u8::MAX);
         bytes.extend([head, encode_type(self.record_type), flags, 0, 0, 0, 0, 0]);
     }
@@ -105,7 +111,12 @@ impl FooterEntry {
             namespace,
             record_type: decode_type(record_type)?,
             copy: flags & FLAG_COPY != 0,
-            encoding: if flags & FLAG_ZSTD != 0 { Encoding::Zstd } else { Encoding::Identity },
+            encoding: match flags & (FLAG_ZSTD | FLAG_RECIPE) {
+                0 => Encoding::Identity,
+                FLAG_ZSTD => Encoding::Zstd,
+                FLAG_RECIPE => Encoding::Recipe,
+                _ => return Err(Damage("the encoding of a record")),
+            },
         })
     }
 }

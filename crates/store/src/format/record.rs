@@ -363,6 +363,7 @@ fn encode_encoding(encoding: Encoding) -> u8 {
     match encoding {
         Encoding::Identity => 0,
         Encoding::Zstd => 1,
+        Encoding::Recipe => 2,
     }
 }
 
@@ -370,6 +371,7 @@ fn decode_encoding(byte: u8) -> Result<Encoding, Damage> {
     match byte {
         0 => Ok(Encoding::Identity),
         1 => Ok(Encoding::Zstd),
+        2 => Ok(Encoding::Recipe),
         _ => Err(Damage("the encoding of a record")),
     }
 }

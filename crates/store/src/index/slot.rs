@@ -1,12 +1,15 @@
 //! One packed entry: 48 bytes. An empty slot has version zero.
 
 use super::{Entry, SegmentSlot};
-use crate::types::{ALIGNMENT, Fingerprint, LogicalLen, Minutes, Offset, Ordinal, RecordType, StoredLen, Version};
+use crate::types::{
+    ALIGNMENT, Encoding, Fingerprint, LogicalLen, Minutes, Offset, Ordinal, RecordType, StoredLen, Version,
+};
 
 const SHADOWING: u8 = 1;
 const ZSTD: u8 = 2;
 const KEY_TOMBSTONE: u8 = 4;
 const NAMESPACE_TOMBSTONE: u8 = 8;
+const RECIPE: u8 = 16;
 
 #[derive(Clone, Copy, Default)]
 pub(super) struct Slot {
@@ -55,7 +58,12 @@ impl Slot {
             RecordType::KeyTombstone => KEY_TOMBSTONE,
             RecordType::NamespaceTombstone => NAMESPACE_TOMBSTONE,
         };
-        let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+        let encoding = match entry.encoding {
+            Encoding::Identity => 0,
+            Encoding::Zstd => ZSTD,
+            Encoding::Recipe => RECIPE,
+        };
+        let shadowing = if entry.shadowing { SHADOWING } else { 0 };
         let fingerprint = entry.fingerprint.0.to_be_bytes();
         let half = |at: usize| u64::from_be_bytes(std::array::from_fn(|byte| fingerprint[at + byte]));
         Slot {
@@ -67,7 +75,7 @@ impl Slot {
             offset: low(entry.offset.0 / ALIGNMENT),
             ordinal: low(u64::from(entry.ordinal.0)),
             head: u8::try_from(entry.head_len / ALIGNMENT).unwrap_or(u8::MAX),
-            flags: flag(entry.shadowing, SHADOWING) | flag(entry.zstd, ZSTD) | kind,
+            flags: shadowing | encoding | kind,
             uses: entry.uses,
             vouched: entry.vouched.map_or(0, Minutes::bits),
         }
@@ -78,6 +86,11 @@ impl Slot {
             0 => RecordType::Artifact,
             KEY_TOMBSTONE => RecordType::KeyTombstone,
             _ => RecordType::NamespaceTombstone,
+        };
+        let encoding = match self.flags & (ZSTD | RECIPE) {
+            0 => Encoding::Identity,
+            ZSTD => Encoding::Zstd,
+            _ => Encoding::Recipe,
         };
         let short = |bytes| u32::try_from(wide(bytes)).unwrap_or(u32::MAX);
         Entry {
@@ -91,7 +104,7 @@ impl Slot {
             head_len: u64::from(self.head) * ALIGNMENT,
             shadowing: self.flags & SHADOWING != 0,
             record_type,
-            zstd: self.flags & ZSTD != 0,
+            encoding,
             uses: self.uses,
             vouched: Minutes::from_bits(self.vouched),
         }

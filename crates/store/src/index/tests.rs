@@ -17,7 +17,7 @@ fn entry(fingerprint: u128, version: u64) -> Entry {
         shadowing: version.is_multiple_of(2),
         record_type: [RecordType::Artifact, RecordType::KeyTombstone, RecordType::NamespaceTombstone]
             [version as usize % 3],
-        zstd: version.is_multiple_of(5),
+        encoding: [Encoding::Identity, Encoding::Zstd, Encoding::Recipe][version as usize / 2 % 3],
         uses: 9,
         vouched: Minutes::from_bits(4711),
     }

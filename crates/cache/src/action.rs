@@ -13,9 +13,10 @@ use kura_store::key::RecordKey;
 use crate::artifact::{ArtifactKey, Scope};
 use crate::digest::{Digest, DigestFunction};
 use crate::error::Error;
-use crate::limits::{MAX_ACTION_RESULT, MAX_DIRECTORIES, MAX_TREE, MAX_TREES, PROBES_BETWEEN_YIELDS};
+use crate::limits::{MAX_ACTION_RESULT, MAX_DIRECTORIES, MAX_TREE, MAX_TREES};
 use crate::memory::Weigh;
 use crate::names::{Message, Named, Names};
+use crate::presence::Probe;
 use crate::{Artifact, Cache, Form};
 
 /// A blob, and the message that it was read as.
@@ -61,7 +62,7 @@ impl Cache {
             open: Vec::new(),
             directories: HashSet::new(),
             tree_bytes: 0,
-            probes: 0,
+            probe: Probe::new(self, scope),
         };
         if !walk.visit(&names).await? {
             return Ok(false);
@@ -94,7 +95,7 @@ struct Walk<'a> {
     /// Directories that were seen, so that what is shared is read once and a chain cannot grow without end.
     directories: HashSet<[u8; 32]>,
     tree_bytes: u64,
-    probes: u32,
+    probe: Probe<'a>,
 }
 
 impl Walk<'_> {
@@ -103,8 +104,7 @@ impl Walk<'_> {
         for named in names.iter() {
             match named {
                 Named::Blob(digest) => {
-                    self.rest_now_and_then().await;
-                    if self.cache.has(&ArtifactKey::blob(self.scope, &digest)?).is_none() {
+                    if self.probe.find(&digest).await?.is_none() {
                         return Ok(false);
                     }
                 }
@@ -130,8 +130,7 @@ impl Walk<'_> {
 
     /// What a blob names that is there; nothing if it is not, or is no such message.
     async fn read(&mut self, digest: &Digest, message: Message) -> Result<Option<Arc<Names>>, Error> {
-        let key = ArtifactKey::blob(self.scope, digest)?;
-        let Some(presence) = self.cache.has(&key) else {
+        let Some(presence) = self.probe.find(digest).await? else {
             return Ok(None);
         };
         self.tree_bytes += presence.length;
@@ -139,6 +138,7 @@ impl Walk<'_> {
             tracing::debug!(%digest, bytes = presence.length, "a tree is too large to be checked: answered as a miss");
             return Ok(None);
         }
+        let key = ArtifactKey::blob(self.scope, digest)?;
         let read_as = (key.record.clone(), message);
         if let Some(names) = self.cache.inner.named.get(&read_as) {
             return Ok(Some(names));
@@ -153,12 +153,5 @@ impl Walk<'_> {
         let names = Arc::new(names);
         self.cache.inner.named.put(read_as, Arc::clone(&names));
         Ok(Some(names))
-    }
-
-    async fn rest_now_and_then(&mut self) {
-        self.probes = self.probes.wrapping_add(1);
-        if self.probes.is_multiple_of(PROBES_BETWEEN_YIELDS) {
-            self.cache.inner.runtime.yield_now().await;
-        }
     }
 }

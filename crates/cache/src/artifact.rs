@@ -260,15 +260,7 @@ impl ArtifactKey {
     }
 
     fn new(scope: &Scope, kind: Kind, key: &[u8], meaning: Meaning) -> Result<ArtifactKey, InvalidKey> {
-        if key.is_empty() {
-            return Err(InvalidKey::Empty);
-        }
-        let record =
-            RecordKey::new(kura_store::types::Kind(kind as u8), scope.tenant.as_str(), scope.namespace.as_str(), key);
-        let record = record.map_err(|error| match error {
-            KeyError::NameLength => InvalidKey::Name,
-            _ => InvalidKey::TooLong,
-        })?;
+        let record = record_key(scope, kind, key)?;
         Ok(ArtifactKey { scope: scope.clone(), meaning, record })
     }
 
@@ -281,6 +273,25 @@ impl ArtifactKey {
             Meaning::Keyed(kind) => kind,
         }
     }
+}
+
+/// What a blob is stored under.
+///
+/// # Errors
+/// As for [`ArtifactKey::blob`].
+pub(crate) fn blob_record(scope: &Scope, digest: &Digest) -> Result<RecordKey, InvalidKey> {
+    record_key(scope, Kind::Cas, digest.as_key())
+}
+
+fn record_key(scope: &Scope, kind: Kind, key: &[u8]) -> Result<RecordKey, InvalidKey> {
+    if key.is_empty() {
+        return Err(InvalidKey::Empty);
+    }
+    let kind = kura_store::types::Kind(kind as u8);
+    RecordKey::new(kind, scope.tenant.as_str(), scope.namespace.as_str(), key).map_err(|error| match error {
+        KeyError::NameLength => InvalidKey::Name,
+        _ => InvalidKey::TooLong,
+    })
 }
 
 impl fmt::Debug for ArtifactKey {

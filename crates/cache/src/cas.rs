@@ -10,18 +10,11 @@ use crate::digest::{Digest, Verifier};
 use crate::error::Error;
 use crate::limits::COMPRESSED_SLACK;
 use crate::pool::{Lease, Pool};
+use crate::presence::EMPTY_BLOB_VERSION;
 use crate::zstd::{Decoder, Refused};
-use crate::{Artifact, Attributes, Cache, Form, Presence, Version};
-
-/// The version of the empty blob, which nobody wrote.
-const EMPTY_BLOB_VERSION: Version = Version(1);
+use crate::{Artifact, Attributes, Cache, Form};
 
 impl Cache {
-    pub(crate) fn has_blob(&self, key: &ArtifactKey, digest: &Digest) -> Option<Presence> {
-        let found = self.probe_index(key).filter(|found| digest.size().is_none_or(|size| size == found.length));
-        found.or_else(|| digest.is_empty_blob().then_some(Presence { length: 0, version: EMPTY_BLOB_VERSION }))
-    }
-
     pub(crate) async fn get_blob(
         &self,
         key: &ArtifactKey,

@@ -3,6 +3,7 @@
 //! - `artifact`: names. The way an [`ArtifactKey`] was made says what its bytes have to hold.
 //! - `cas`: blobs are verified while they stream in, and never change.
 //! - `action`: an action result is served only while every blob that it names is there; `names` reads what that is, `memory` remembers it.
+//! - `presence`: what is there.
 //! - `keyed`: the last writer wins.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
@@ -25,6 +26,7 @@ mod memory;
 mod names;
 mod namespace;
 mod pool;
+mod presence;
 mod transcode;
 mod upload;
 mod wire;
@@ -44,10 +46,10 @@ pub use error::Error;
 pub use fetch::{Compression, Form};
 pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
+pub use presence::Presence;
 pub use upload::{Stored, Upload};
 
 use action::ReadAs;
-use artifact::Meaning;
 use counters::Counters;
 use fetch::Codecs;
 use gate::Gate;
@@ -77,15 +79,6 @@ struct Inner {
     /// What trees and directories named.
     named: Memory<ReadAs, Names>,
     codecs: Codecs,
-}
-
-/// What is known of an artifact without reading it. Being told vouches for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Presence {
-    /// Bytes of its body.
-    pub length: u64,
-    /// When it was stored.
-    pub version: Version,
 }
 
 /// An artifact that is there.
@@ -132,16 +125,6 @@ impl Cache {
         Cache { inner: Arc::new(inner) }
     }
 
-    /// Whether the artifact's bytes are there: a probe of the index, which vouches for it. Of an action result this says nothing about
-    /// what it names: ask with [`Cache::get`].
-    #[must_use]
-    pub fn has(&self, key: &ArtifactKey) -> Option<Presence> {
-        match &key.meaning {
-            Meaning::Blob(digest) => self.has_blob(key, digest),
-            Meaning::Action(_) | Meaning::Keyed(_) => self.probe_index(key),
-        }
-    }
-
     /// The artifact, if it is there and can be vouched for. Counts as a hit or a miss.
     ///
     /// # Errors
@@ -174,10 +157,5 @@ impl Cache {
     #[must_use]
     pub fn kind_stats(&self) -> Vec<(Kind, KindStats)> {
         self.inner.counters.snapshot()
-    }
-
-    fn probe_index(&self, key: &ArtifactKey) -> Option<Presence> {
-        let found = self.inner.store.contains(&key.record)?;
-        Some(Presence { length: found.logical_len, version: found.version })
     }
 }

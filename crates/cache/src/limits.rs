@@ -20,7 +20,7 @@ pub(crate) const TREES_REMEMBERED: usize = 32 << 20;
 /// How many directory messages one action result may reach by digest.
 pub(crate) const MAX_DIRECTORIES: usize = 100_000;
 
-/// A completeness check lets other tasks run after this many probes of the index.
+/// Other tasks run after this many probes of the index.
 pub(crate) const PROBES_BETWEEN_YIELDS: u32 = 4096;
 
 /// The largest window that a zstd frame may ask for, as a power of two: 8 MiB, what RFC 8878 wants every decoder to have. A decoder holds

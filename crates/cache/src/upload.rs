@@ -65,7 +65,7 @@ impl Cache {
                 let check = BlobCheck::of_content(*digest);
                 if self.inner.settings.compress
                     && length.is_some_and(|length| length <= WHOLE)
-                    && self.has(key).is_none()
+                    && self.present(key).await?.is_none()
                 {
                     Sink::Compressing(Box::new(check), Gathered::up_to(WHOLE), attributes)
                 } else {
@@ -107,7 +107,7 @@ impl Cache {
 
     async fn blob_sink(&self, key: &ArtifactKey, check: BlobCheck, request: PutRequest) -> Result<Sink, Error> {
         let check = Box::new(check);
-        Ok(match self.has(key) {
+        Ok(match self.present(key).await? {
             Some(presence) => Sink::Known(check, presence.version),
             None => Sink::Blob(check, self.inner.store.put(request).await?),
         })

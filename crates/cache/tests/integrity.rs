@@ -110,7 +110,7 @@ async fn a_blob_is_stored_only_under_its_digest() {
         let wrong = fixture.blob(&Digest::of(SHA256, b"something else").with_size(length as u64));
         for declared in [Some(length as u64), None] {
             assert!(matches!(fixture.put(&wrong, &body, declared).await, Err(Error::DigestMismatch { .. })));
-            assert!(fixture.cache.has(&wrong).is_none() && fixture.get(&wrong).await.is_none());
+            assert!(fixture.cache.present(&wrong).await.unwrap().is_none() && fixture.get(&wrong).await.is_none());
         }
         let digest = fixture.add(&body).await;
         assert_eq!(fixture.get(&fixture.blob(&digest)).await, Some(body));
@@ -125,10 +125,24 @@ async fn a_blob_is_verified_in_every_digest_function() {
         let digest = Digest::of(function, &body);
         let other = fixture.blob(&Digest::of(function, b"something else"));
         assert!(matches!(fixture.put(&other, &body, None).await, Err(Error::DigestMismatch { .. })), "{function:?}");
-        assert!(fixture.cache.has(&fixture.blob(&digest)).is_none(), "{function:?} shares nothing with the others");
+        assert!(
+            fixture.cache.present(&fixture.blob(&digest)).await.unwrap().is_none(),
+            "{function:?} shares nothing with the others"
+        );
         assert!(!fixture.put(&fixture.blob(&digest), &body, None).await.unwrap().known);
         assert_eq!(fixture.get(&fixture.blob(&digest)).await.as_ref(), Some(&body), "{function:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_told_in_order() {
+    let fixture = Fixture::new().await;
+    let there = fixture.add(b"there").await;
+    let [one, two] = [b"one", b"two"].map(|body| Digest::of(SHA256, body));
+    let empty = Digest::of(SHA256, b"");
+    let asked = [two, there, there.with_size(6), empty, one, two];
+    let missing = fixture.cache.missing(&fixture.scope, &asked).await.unwrap();
+    assert_eq!(missing, [two, there.with_size(6), one, two]);
 }
 
 #[tokio::test]
@@ -136,7 +150,7 @@ async fn a_blob_of_another_size_is_another_blob() {
     let fixture = Fixture::new().await;
     let digest = fixture.add(b"body").await;
     let other = fixture.blob(&digest.with_size(5));
-    assert!(fixture.cache.has(&other).is_none());
+    assert!(fixture.cache.present(&other).await.unwrap().is_none());
     assert_eq!(fixture.get(&other).await, None);
     assert!(matches!(fixture.put(&other, b"body", None).await, Err(Error::DigestMismatch { .. })));
     assert!(matches!(

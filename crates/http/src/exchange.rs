@@ -128,7 +128,7 @@ impl Exchange<'_> {
             let found = self.cache.get(&self.key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
             (found.length, found.version, found.attributes)
         } else {
-            let found = self.cache.has(&self.key).ok_or_else(Refusal::miss)?;
+            let found = self.cache.present(&self.key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
             (found.length, found.version, Attributes::default())
         };
         let etag = ETag::of(version);
@@ -160,7 +160,7 @@ impl Exchange<'_> {
 
     async fn put(&self, body: &mut Arriving<'_>) -> Result<Response<Answer>, Refusal> {
         let attributes = self.attributes()?;
-        self.check_conditions()?;
+        self.check_conditions().await?;
         let length = body.length();
         let _held = self.hold_for_upload(length)?;
         let mut upload = self.cache.put(&self.key, attributes, length).await?;
@@ -205,11 +205,11 @@ impl Exchange<'_> {
     }
 
     /// Weighs a write's conditions at the door. Of two writers that come in together both may pass: the last one wins.
-    fn check_conditions(&self) -> Result<(), Refusal> {
+    async fn check_conditions(&self) -> Result<(), Refusal> {
         if !conditional::is_conditional(&self.parts.headers) {
             return Ok(());
         }
-        let present = self.cache.has(&self.key).map(|found| ETag::of(found.version));
+        let present = self.cache.present(&self.key).await?.map(|found| ETag::of(found.version));
         match conditional::verdict(&self.parts.headers, present) {
             Verdict::Proceed => Ok(()),
             Verdict::Unchanged | Verdict::Failed => Err(precondition_failed()),
@@ -217,7 +217,7 @@ impl Exchange<'_> {
     }
 
     async fn delete(&self) -> Result<Response<Answer>, Refusal> {
-        self.check_conditions()?;
+        self.check_conditions().await?;
         if !self.cache.delete(&self.key).await? {
             return Err(Refusal::miss());
         }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::Error;
+use crate::spliced::Spliced;
 use crate::transcode::{Decoded, Encoded};
 
 /// The bytes of an artifact.
@@ -23,11 +24,17 @@ pub struct Pieces {
 }
 
 enum Source {
-    Plain(Plain),
+    Content(Content),
     Encoded(Box<Encoded>),
 }
 
-/// Bytes as they are stored, or decoded.
+/// Bytes that are not encoded on their way.
+pub(crate) enum Content {
+    Plain(Plain),
+    Spliced(Box<Spliced>),
+}
+
+/// Bytes of one record, as they are stored or decoded.
 pub(crate) enum Plain {
     Whole(Bytes),
     Stored(kura_store::Body),
@@ -42,9 +49,19 @@ impl Body {
     /// Restricts it to `range`; what lies past the end is cut off. A body that was asked for in zstd stays whole.
     #[must_use]
     pub fn select(self, range: Range<u64>) -> Body {
-        match self.into_plain() {
-            Ok(plain) => plain.select(range).into(),
+        match self.into_content() {
+            Ok(Content::Plain(plain)) => plain.select(range).into(),
+            Ok(Content::Spliced(spliced)) => Content::Spliced(Box::new(spliced.select(range))).into(),
             Err(encoded) => encoded,
+        }
+    }
+
+    /// Piece by piece, whatever its length.
+    #[must_use]
+    pub fn into_pieces(self) -> Pieces {
+        match self {
+            Body::Whole(bytes) => Pieces { source: Source::Content(Content::Plain(Plain::Whole(bytes))) },
+            Body::Pieces(pieces) => pieces,
         }
     }
 
@@ -67,21 +84,27 @@ impl Body {
 
     /// # Errors
     /// Gives the body back if it is encoded on its way.
-    pub(crate) fn into_plain(self) -> Result<Plain, Body> {
+    pub(crate) fn into_content(self) -> Result<Content, Body> {
         match self {
-            Body::Whole(bytes) => Ok(Plain::Whole(bytes)),
-            Body::Pieces(Pieces { source: Source::Plain(plain) }) => Ok(plain),
+            Body::Whole(bytes) => Ok(Content::Plain(Plain::Whole(bytes))),
+            Body::Pieces(Pieces { source: Source::Content(content) }) => Ok(content),
             encoded @ Body::Pieces(_) => Err(encoded),
+        }
+    }
+}
+
+impl From<Content> for Body {
+    fn from(content: Content) -> Body {
+        match content {
+            Content::Plain(Plain::Whole(bytes)) => Body::Whole(bytes),
+            content => Body::Pieces(Pieces { source: Source::Content(content) }),
         }
     }
 }
 
 impl From<Plain> for Body {
     fn from(plain: Plain) -> Body {
-        match plain {
-            Plain::Whole(bytes) => Body::Whole(bytes),
-            plain => Body::Pieces(Pieces { source: Source::Plain(plain) }),
-        }
+        Content::Plain(plain).into()
     }
 }
 
@@ -90,7 +113,7 @@ impl Pieces {
     #[must_use]
     pub fn remaining(&self) -> u64 {
         match &self.source {
-            Source::Plain(plain) => plain.remaining(),
+            Source::Content(content) => content.remaining(),
             Source::Encoded(encoded) => encoded.remaining(),
         }
     }
@@ -102,8 +125,24 @@ impl Pieces {
     /// Nothing more can be read then.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         match &mut self.source {
-            Source::Plain(plain) => plain.next().await,
+            Source::Content(content) => content.next().await,
             Source::Encoded(encoded) => encoded.next().await,
+        }
+    }
+}
+
+impl Content {
+    pub(crate) fn remaining(&self) -> u64 {
+        match self {
+            Content::Plain(plain) => plain.remaining(),
+            Content::Spliced(spliced) => spliced.remaining(),
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        match self {
+            Content::Plain(plain) => plain.next().await,
+            Content::Spliced(spliced) => spliced.next().await,
         }
     }
 }

@@ -72,7 +72,7 @@ impl DigestFunction {
 }
 
 /// The longest hash, in bytes.
-const MAX_HASH_LEN: usize = 64;
+pub(crate) const MAX_HASH_LEN: usize = 64;
 
 /// What content is addressed by: a hash, and the size where the protocol has it.
 #[derive(Clone, Copy, PartialEq, Eq)]

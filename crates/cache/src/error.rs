@@ -40,6 +40,9 @@ pub enum Error {
     /// What was sent as zstd is none, or not of the sort that is taken here.
     #[error("not zstd that is taken here: {0}")]
     NotZstd(&'static str),
+    /// A blob that is needed is not there.
+    #[error("the blob {0} is not there")]
+    Absent(Box<Digest>),
     /// What was sent as an action result is none.
     #[error("not an action result: {0}")]
     NotAnActionResult(&'static str),

@@ -8,10 +8,12 @@ use kura_disk::Runtime;
 use kura_store::types::Encoding;
 
 use crate::artifact::{ArtifactKey, Meaning};
-use crate::body::{Body, Plain};
+use crate::body::{Body, Content, Plain};
 use crate::error::Error;
 use crate::limits::{DECODERS, ENCODERS, WHOLE};
 use crate::pool::Pool;
+use crate::presence::Probe;
+use crate::spliced::Spliced;
 use crate::transcode::{Decoded, Encoded};
 use crate::zstd::{Decoder, Encoder};
 use crate::{Artifact, Cache};
@@ -53,10 +55,8 @@ impl Codecs {
         }
     }
 
-    async fn decode(&self, stored: kura_store::Body, length: u64) -> Result<Body, Error> {
-        let decoded = Decoded::new(stored, length, self.decoders.clone());
-        let body = Body::from(Plain::Decoded(Box::new(decoded)));
-        if length <= WHOLE { Ok(Body::Whole(body.collect().await?)) } else { Ok(body) }
+    fn decode(&self, stored: kura_store::Body, length: u64) -> Plain {
+        Plain::Decoded(Box::new(Decoded::new(stored, length, self.decoders.clone())))
     }
 
     /// A short body as zstd, if that is worth it: smaller by an eighth at least.
@@ -68,13 +68,18 @@ impl Codecs {
 
     /// As one frame; what is encoded already stays as it is.
     async fn encode(&self, body: Body) -> Result<Body, Error> {
-        let plain = match body.into_plain() {
-            Ok(plain) => plain,
-            Err(encoded) => return Ok(encoded),
-        };
-        let short = plain.remaining() <= WHOLE;
-        let body = Body::encoded(Encoded::new(plain, self.encoders.clone()));
-        if short { Ok(Body::Whole(body.collect().await?)) } else { Ok(body) }
+        match body.into_content() {
+            Ok(content) => if_short_whole(Body::encoded(Encoded::new(content, self.encoders.clone()))).await,
+            Err(encoded) => Ok(encoded),
+        }
+    }
+}
+
+/// Does at once what there is to do for a short body.
+async fn if_short_whole(body: Body) -> Result<Body, Error> {
+    match body {
+        Body::Pieces(pieces) if pieces.remaining() <= WHOLE => Ok(Body::Whole(Body::Pieces(pieces).collect().await?)),
+        body => Ok(body),
     }
 }
 
@@ -101,16 +106,37 @@ impl Cache {
         let Some(found) = self.inner.store.get(&key.record).await? else {
             return Ok(None);
         };
-        let length = found.logical_len;
-        let (compression, body) = match found.encoding {
-            Encoding::Identity => (Compression::Identity, Plain::stored(found.body).into()),
-            Encoding::Zstd if matches!(form, Form::Stored | Form::Zstd { from: 0 }) => {
-                (Compression::Zstd, Plain::stored(found.body).into())
-            }
-            Encoding::Recipe => return Ok(None),
-            Encoding::Zstd => (Compression::Identity, self.inner.codecs.decode(found.body, length).await?),
+        let (length, version, attributes) = (found.logical_len, found.version, found.attributes.clone());
+        let untouched = matches!(form, Form::Stored | Form::Zstd { from: 0 });
+        let compression =
+            if found.encoding == Encoding::Zstd && untouched { Compression::Zstd } else { Compression::Identity };
+        let body = match found.encoding {
+            Encoding::Recipe => match self.spliced(key, found).await? {
+                Some(spliced) => if_short_whole(Content::Spliced(Box::new(spliced)).into()).await?,
+                None => return Ok(None),
+            },
+            Encoding::Zstd if !untouched => if_short_whole(self.inner.codecs.decode(found.body, length).into()).await?,
+            Encoding::Identity | Encoding::Zstd => Plain::stored(found.body).into(),
         };
-        Ok(Some(Artifact { length, version: found.version, attributes: found.attributes, compression, body }))
+        Ok(Some(Artifact { length, version, attributes, compression, body }))
+    }
+
+    /// The content of what is stored, unless that is a recipe.
+    pub(crate) fn content_of(&self, found: kura_store::Artifact) -> Option<Plain> {
+        match found.encoding {
+            Encoding::Identity => Some(Plain::stored(found.body)),
+            Encoding::Zstd => Some(self.inner.codecs.decode(found.body, found.logical_len)),
+            Encoding::Recipe => None,
+        }
+    }
+
+    async fn spliced(&self, key: &ArtifactKey, found: kura_store::Artifact) -> Result<Option<Spliced>, Error> {
+        let length = found.logical_len;
+        let Some(recipe) = self.read_recipe(key.record.clone(), found).await? else {
+            return Ok(None);
+        };
+        let parts = Probe::new(self, &key.scope).flat(&recipe).await?;
+        Ok(parts.map(|parts| Spliced::new(self.clone(), key.scope.clone(), parts, length)))
     }
 
     /// The artifact's content from `from` on as zstd, unless that is what it is.

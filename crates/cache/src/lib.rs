@@ -4,6 +4,7 @@
 //! - `cas`: blobs are verified while they stream in, and never change.
 //! - `action`: an action result is served only while every blob that it names is there; `names` reads what that is, `memory` remembers it.
 //! - `presence`: what is there.
+//! - `splice`: a blob may be a list of others, a `recipe`, that is read back as one (`spliced`) and is there only while they all are.
 //! - `keyed`: the last writer wins.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
@@ -27,6 +28,9 @@ mod names;
 mod namespace;
 mod pool;
 mod presence;
+mod recipe;
+mod splice;
+mod spliced;
 mod transcode;
 mod upload;
 mod wire;
@@ -55,6 +59,7 @@ use fetch::Codecs;
 use gate::Gate;
 use memory::Memory;
 use names::Names;
+use recipe::{Recipe, StoredAt};
 
 /// The cache. Clones share it.
 #[derive(Clone)]
@@ -78,6 +83,8 @@ struct Inner {
     trees: Gate,
     /// What trees and directories named.
     named: Memory<ReadAs, Names>,
+    /// What blobs that are recipes are made of.
+    recipes: Memory<StoredAt, Recipe>,
     codecs: Codecs,
 }
 
@@ -117,6 +124,7 @@ impl Cache {
             counters: Counters::default(),
             trees: Gate::new(limits::TREES_IN_MEMORY),
             named: Memory::new(limits::TREES_REMEMBERED),
+            recipes: Memory::new(limits::RECIPES_REMEMBERED),
             codecs: Codecs::new(&runtime),
             store,
             settings,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::recipe;
+
 /// The longest action result that is taken, in bytes. It is gathered in memory to be checked.
 pub const MAX_ACTION_RESULT: u64 = 8 << 20;
 
@@ -22,6 +24,13 @@ pub(crate) const MAX_DIRECTORIES: usize = 100_000;
 
 /// Other tasks run after this many probes of the index.
 pub(crate) const PROBES_BETWEEN_YIELDS: u32 = 4096;
+
+/// The most parts that a recipe has, those of parts that are recipes themselves included. At the size of chunks that is advertised it is a
+/// blob of 32 GiB.
+pub const MAX_PARTS: usize = 65_536;
+
+/// Bytes of recipes that are remembered. A part takes 40 of them, with SHA-256.
+pub(crate) const RECIPES_REMEMBERED: usize = 16 << 20;
 
 /// The largest window that a zstd frame may ask for, as a power of two: 8 MiB, what RFC 8878 wants every decoder to have. A decoder holds
 /// little more than its window.
@@ -58,3 +67,5 @@ pub(crate) const COMPRESSED_SLACK: u64 = 64 << 10;
 
 const _: () = assert!(MAX_TREE <= TREES_IN_MEMORY, "the largest tree must be able to get its turn");
 const _: () = assert!(MAX_TREE <= MAX_TREES);
+const _: () =
+    assert!(recipe::encoded_len(MAX_PARTS) <= RECIPES_REMEMBERED as u64, "the largest recipe can be remembered");

@@ -1,11 +1,17 @@
-//! Whether artifacts are there. A question is a probe of the index, and vouches for what it finds.
+//! Whether artifacts are there. A question is a probe of the index, and vouches for what it finds. A blob that is stored as a recipe is there
+//! only while all its parts are, whose lists are remembered; the vouch is for them too.
+
+use std::sync::Arc;
 
 use kura_store::key::RecordKey;
+use kura_store::types::Encoding;
 
 use crate::artifact::{self, ArtifactKey, Meaning, Scope};
+use crate::body::{Body, Plain};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::limits::PROBES_BETWEEN_YIELDS;
+use crate::limits::{MAX_PARTS, PROBES_BETWEEN_YIELDS};
+use crate::recipe::{self, Draft, Recipe};
 use crate::{Cache, Version};
 
 /// The version of the empty blob, which nobody wrote.
@@ -46,6 +52,25 @@ impl Cache {
         }
         Ok(missing)
     }
+
+    /// The recipe that a record holds; nothing, if it is none. Remembers it.
+    pub(crate) async fn read_recipe(
+        &self,
+        key: RecordKey,
+        stored: kura_store::Artifact,
+    ) -> Result<Option<Arc<Recipe>>, Error> {
+        if stored.encoding != Encoding::Recipe || stored.stored_len > recipe::encoded_len(MAX_PARTS) {
+            return Ok(None);
+        }
+        let list = Body::from(Plain::stored(stored.body)).collect().await?;
+        let Some(recipe) = Recipe::decode(&list, stored.logical_len) else {
+            tracing::error!(?key, "a recipe that is none: answered as a miss");
+            return Ok(None);
+        };
+        let recipe = Arc::new(recipe);
+        self.inner.recipes.put((key, stored.version), Arc::clone(&recipe));
+        Ok(Some(recipe))
+    }
 }
 
 impl Presence {
@@ -69,16 +94,21 @@ impl<'a> Probe<'a> {
     /// Whether the blob is there.
     ///
     /// # Errors
-    /// `Key` where the scope does not fit a record.
+    /// As for reading a blob; `Key` where the scope does not fit a record.
     pub(crate) async fn find(&mut self, digest: &Digest) -> Result<Option<Presence>, Error> {
-        match self.look(digest).await? {
-            Some((_, found)) => Ok(Some(Presence::of(found))),
-            None => Ok(digest.is_empty_blob().then_some(Presence { length: 0, version: EMPTY_BLOB_VERSION })),
+        let Some((key, found)) = self.look(digest).await? else {
+            return Ok(digest.is_empty_blob().then_some(Presence { length: 0, version: EMPTY_BLOB_VERSION }));
+        };
+        if found.encoding == Encoding::Recipe {
+            // Few blobs are: their questions do not make all others' futures larger.
+            let whole = Box::pin(self.whole(key, found)).await?;
+            return Ok(whole.map(|_| Presence::of(found)));
         }
+        Ok(Some(Presence::of(found)))
     }
 
     /// What the index has under that digest.
-    async fn look(&mut self, digest: &Digest) -> Result<Option<(RecordKey, kura_store::Presence)>, Error> {
+    pub(crate) async fn look(&mut self, digest: &Digest) -> Result<Option<(RecordKey, kura_store::Presence)>, Error> {
         self.asked = self.asked.wrapping_add(1);
         if self.asked.is_multiple_of(PROBES_BETWEEN_YIELDS) {
             self.cache.inner.runtime.yield_now().await;
@@ -87,5 +117,59 @@ impl<'a> Probe<'a> {
         let found = self.cache.inner.store.contains(&key);
         let found = found.filter(|found| digest.size().is_none_or(|size| size == found.logical_len));
         Ok(found.map(|found| (key, found)))
+    }
+
+    /// The recipe that was found there, if all its parts are.
+    pub(crate) async fn whole(
+        &mut self,
+        key: RecordKey,
+        found: kura_store::Presence,
+    ) -> Result<Option<Arc<Recipe>>, Error> {
+        let Some(recipe) = self.recipe(key, found).await? else {
+            return Ok(None);
+        };
+        Ok(self.flat(&recipe).await?.map(|_| recipe))
+    }
+
+    /// A recipe of the same content whose parts are no recipes, if all of them are there.
+    pub(crate) async fn flat(&mut self, recipe: &Arc<Recipe>) -> Result<Option<Arc<Recipe>>, Error> {
+        let mut flat = Draft::new(recipe.function());
+        // Where each of the recipes that are within each other stands.
+        let mut open = vec![(Arc::clone(recipe), 0)];
+        let (mut looked, mut nested) = (0, false);
+        while let Some((within, at)) = open.last_mut() {
+            let Some(part) = within.part(*at) else {
+                open.pop();
+                continue;
+            };
+            *at += 1;
+            looked += 1;
+            let Some((key, found)) = self.look(&part).await?.filter(|_| looked <= MAX_PARTS) else {
+                return Ok(None);
+            };
+            if found.encoding != Encoding::Recipe {
+                flat.push(&part);
+                continue;
+            }
+            let Some(inner) = self.recipe(key, found).await? else {
+                return Ok(None);
+            };
+            nested = true;
+            open.push((inner, 0));
+        }
+        Ok(Some(if nested { Arc::new(flat.finish()) } else { Arc::clone(recipe) }))
+    }
+
+    /// The recipe that was found there, as it is remembered or stored. Nothing, if something else took its place since: what was asked for is
+    /// then missing as far as this answer goes.
+    async fn recipe(&self, key: RecordKey, found: kura_store::Presence) -> Result<Option<Arc<Recipe>>, Error> {
+        let stored_at = (key, found.version);
+        if let Some(recipe) = self.cache.inner.recipes.get(&stored_at) {
+            return Ok(Some(recipe));
+        }
+        match self.cache.inner.store.get(&stored_at.0).await? {
+            Some(stored) => self.cache.read_recipe(stored_at.0, stored).await,
+            None => Ok(None),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::body::Plain;
+use crate::body::Content;
 use crate::error::Error;
 use crate::limits::STEP_OUTPUT;
 use crate::pool::{Lease, Pool};
@@ -85,7 +85,7 @@ impl Decoded {
 
 /// A body as one zstd frame, encoded as it leaves.
 pub(crate) struct Encoded {
-    body: Plain,
+    body: Content,
     encoders: Pool<Encoder>,
     state: State,
     input: Bytes,
@@ -100,7 +100,7 @@ enum State {
 }
 
 impl Encoded {
-    pub(crate) fn new(body: Plain, encoders: Pool<Encoder>) -> Encoded {
+    pub(crate) fn new(body: Content, encoders: Pool<Encoder>) -> Encoded {
         Encoded { body, encoders, state: State::Fresh, input: Bytes::new() }
     }
 

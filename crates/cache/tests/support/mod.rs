@@ -25,25 +25,47 @@ pub(crate) struct Life {
     pub(crate) scope: Scope,
 }
 
+/// A machine that outlives the caches on it.
+pub(crate) struct Machine {
+    world: World,
+    settings: Settings,
+    chosen: kura_cache::Settings,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Machine {
+        let machine = Machine {
+            world: World::new(1),
+            settings: Settings::new(Geometry::simulation(BUDGET)),
+            chosen: kura_cache::Settings::default(),
+        };
+        machine.world.disk().set_capacity(4 * BUDGET);
+        machine
+    }
+
+    /// Opens a cache, does `what` with it, and kills it.
+    pub(crate) fn live<T, F: Future<Output = T>>(&mut self, what: impl FnOnce(Life) -> F) -> T {
+        let (disk, runtime) = (self.world.disk(), self.world.runtime());
+        let (settings, chosen) = (self.settings.clone(), self.chosen);
+        let done = self.world.block_on(async move {
+            let progress = Arc::new(Progress::default());
+            let store = Store::open(disk.clone(), Arc::clone(&runtime), settings, progress).await.unwrap();
+            let cache = Cache::with_settings(store.clone(), Arc::clone(&runtime), chosen);
+            what(Life { store, cache, runtime, disk, scope: Scope::default() }).await
+        });
+        // Tasks hold the machine that holds them: without an end they and their disk would stay in memory.
+        self.world.crash(Crash::Process);
+        done
+    }
+}
+
 /// Opens a cache on a new machine, and does `what` with it.
 pub(crate) fn live<T, F: Future<Output = T>>(what: impl FnOnce(Life) -> F) -> T {
-    live_with(kura_cache::Settings::default(), what)
+    Machine::new().live(what)
 }
 
 pub(crate) fn live_with<T, F: Future<Output = T>>(chosen: kura_cache::Settings, what: impl FnOnce(Life) -> F) -> T {
-    let mut world = World::new(1);
-    let (disk, runtime) = (world.disk(), world.runtime());
-    disk.set_capacity(4 * BUDGET);
-    let done = world.block_on(async move {
-        let settings = Settings::new(Geometry::simulation(BUDGET));
-        let store =
-            Store::open(disk.clone(), Arc::clone(&runtime), settings, Arc::new(Progress::default())).await.unwrap();
-        let cache = Cache::with_settings(store.clone(), Arc::clone(&runtime), chosen);
-        what(Life { store, cache, runtime, disk, scope: Scope::default() }).await
-    });
-    // Tasks hold the machine that holds them: without an end they and their disk would stay in memory.
-    world.crash(Crash::Process);
-    done
+    Machine { chosen, ..Machine::new() }.live(what)
 }
 
 impl Life {
@@ -77,6 +99,22 @@ impl Life {
     pub(crate) async fn get_as(&self, digest: &Digest, form: Form) -> Option<Bytes> {
         let found = self.cache.get_as(&self.blob(digest), form).await.unwrap()?;
         Some(found.body.collect().await.unwrap())
+    }
+
+    pub(crate) async fn has(&self, digest: &Digest) -> bool {
+        self.cache.present(&self.blob(digest)).await.unwrap().is_some()
+    }
+
+    pub(crate) async fn splice(&self, blob: &Digest, chunks: &[Digest]) -> Result<Stored, Error> {
+        self.cache.splice(&self.scope, blob, chunks).await
+    }
+
+    /// Writes blobs that nobody asks for until so many bytes have come.
+    pub(crate) async fn fill(&self, bytes: u64) {
+        let enough = self.store.stats().bytes_written + bytes;
+        while self.store.stats().bytes_written < enough {
+            self.add(&compressible(self.store.stats().bytes_written, 50_000)).await;
+        }
     }
 
     pub(crate) async fn delete(&self, digest: &Digest) {

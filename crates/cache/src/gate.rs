@@ -1,8 +1,12 @@
 //! A bound on something that is held for a while, bytes in memory for instance: whoever finds no room waits in line.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_listener::Event;
+use futures_util::future::{Either, select};
+use kura_disk::Runtime;
 use parking_lot::Mutex;
 
 /// Clones share what is free.
@@ -32,8 +36,19 @@ impl Gate {
         }
     }
 
+    /// As [`Gate::enter`], for so long at most.
+    pub(crate) async fn enter_within(&self, amount: u64, runtime: &dyn Runtime, wait: Duration) -> Option<Pass> {
+        if let Some(pass) = self.try_enter(amount) {
+            return Some(pass);
+        }
+        match select(pin!(self.enter(amount)), runtime.sleep(wait)).await {
+            Either::Left((pass, _)) => Some(pass),
+            Either::Right(_) => None,
+        }
+    }
+
     /// Takes `amount`, if it is free now.
-    pub(crate) fn try_enter(&self, amount: u64) -> Option<Pass> {
+    fn try_enter(&self, amount: u64) -> Option<Pass> {
         let mut free = self.state.free.lock();
         *free = free.checked_sub(amount)?;
         Some(Pass { state: Arc::clone(&self.state), amount })
@@ -57,7 +72,6 @@ impl Drop for Pass {
 #[cfg(test)]
 mod tests {
     use std::future::Future;
-    use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
     use super::*;

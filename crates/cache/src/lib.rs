@@ -4,7 +4,8 @@
 //! - `cas`: blobs are verified while they stream in, and never change.
 //! - `action`: an action result is served only while every blob that it names is there; `names` reads what that is, `memory` remembers it.
 //! - `presence`: what is there.
-//! - `splice`: a blob may be a list of others, a `recipe`, that is read back as one (`spliced`) and is there only while they all are.
+//! - `splice`: a blob may be a list of others, a `recipe`, that is read back as one (`spliced`) and is there only while they all are; `chunk` cuts one
+//!   that is stored in one piece where `chunker` says.
 //! - `keyed`: the last writer wins.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
@@ -15,6 +16,8 @@ mod action;
 mod artifact;
 mod body;
 mod cas;
+mod chunk;
+mod chunker;
 mod counters;
 mod digest;
 mod error;
@@ -44,6 +47,7 @@ use kura_store::{Stats, Store};
 
 pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Scope, Tenant};
 pub use body::{Body, Pieces};
+pub use chunker::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, MAX_CHUNK_SIZE};
 pub use counters::KindStats;
 pub use digest::{Digest, DigestFunction, Verifier};
 pub use error::Error;
@@ -86,6 +90,8 @@ struct Inner {
     /// What blobs that are recipes are made of.
     recipes: Memory<StoredAt, Recipe>,
     codecs: Codecs,
+    /// Bounds the blobs that are being cut into chunks.
+    chunkers: Gate,
 }
 
 /// An artifact that is there.
@@ -126,6 +132,7 @@ impl Cache {
             named: Memory::new(limits::TREES_REMEMBERED),
             recipes: Memory::new(limits::RECIPES_REMEMBERED),
             codecs: Codecs::new(&runtime),
+            chunkers: Gate::new(limits::CHUNKERS),
             store,
             settings,
             runtime,

@@ -32,6 +32,12 @@ pub const MAX_PARTS: usize = 65_536;
 /// Bytes of recipes that are remembered. A part takes 40 of them, with SHA-256.
 pub(crate) const RECIPES_REMEMBERED: usize = 16 << 20;
 
+/// How many blobs are cut into chunks at a time; further ones wait. Each holds twice the longest chunk, and the chunks in flight.
+pub(crate) const CHUNKERS: u64 = 4;
+
+/// How many chunks of a blob wait for their commit at a time.
+pub(crate) const CHUNKS_IN_FLIGHT: usize = 4;
+
 /// The largest window that a zstd frame may ask for, as a power of two: 8 MiB, what RFC 8878 wants every decoder to have. A decoder holds
 /// little more than its window.
 pub(crate) const MAX_WINDOW_LOG: u32 = 23;
@@ -46,11 +52,11 @@ pub(crate) const ENCODERS: u64 = 32;
 /// A codec that holds more than this many bytes is not kept for its next use.
 pub(crate) const IDLE_CODEC: usize = 2 << 20;
 
-/// How long to wait for a codec.
-pub(crate) const CODEC_WAIT: Duration = Duration::from_secs(10);
+/// How long to wait for a codec, or a turn to cut a blob.
+pub(crate) const TURN_WAIT: Duration = Duration::from_secs(10);
 
 /// What a client that got none is told to wait.
-pub(crate) const CODEC_RETRY_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const COME_BACK: Duration = Duration::from_secs(2);
 
 /// The most bytes that a codec takes before other tasks run.
 pub(crate) const STEP_INPUT: usize = 128 << 10;

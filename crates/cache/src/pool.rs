@@ -3,16 +3,14 @@
 //! Nobody holds two of a pool; who needs an encoder and a decoder takes the encoder first.
 
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
 use kura_disk::Runtime;
 use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::gate::{Gate, Pass};
-use crate::limits::{CODEC_RETRY_AFTER, CODEC_WAIT, IDLE_CODEC};
+use crate::limits::{COME_BACK, IDLE_CODEC, TURN_WAIT};
 
 /// What a pool keeps.
 pub(crate) trait Codec: Send + 'static {
@@ -43,20 +41,10 @@ impl<C: Codec> Pool<C> {
     /// # Errors
     /// `Busy` when none became free in time.
     pub(crate) async fn take(&self) -> Result<Lease<C>, Error> {
-        let pass = match self.shared.gate.try_enter(1) {
-            Some(pass) => pass,
-            None => self.wait().await?,
-        };
+        let pass = self.shared.gate.enter_within(1, &*self.shared.runtime, TURN_WAIT).await;
+        let pass = pass.ok_or(Error::Busy { retry_after: COME_BACK })?;
         let idle = self.shared.idle.lock().pop();
         Ok(Lease { codec: Some(idle.unwrap_or_else(C::new)), shared: Arc::clone(&self.shared), _pass: pass })
-    }
-
-    async fn wait(&self) -> Result<Pass, Error> {
-        let turn = pin!(self.shared.gate.enter(1));
-        match select(turn, self.shared.runtime.sleep(CODEC_WAIT)).await {
-            Either::Left((pass, _)) => Ok(pass),
-            Either::Right(_) => Err(Error::Busy { retry_after: CODEC_RETRY_AFTER }),
-        }
     }
 
     /// Lets other tasks compute between two steps.
@@ -134,8 +122,8 @@ mod tests {
             let first = pool.take().await.unwrap();
             let began = runtime.monotonic();
             assert!(matches!(pool.take().await, Err(Error::Busy { .. })));
-            assert!(runtime.monotonic() - began >= CODEC_WAIT);
-            let (again, waiting) = (pool.clone(), runtime.sleep(CODEC_WAIT / 2));
+            assert!(runtime.monotonic() - began >= TURN_WAIT);
+            let (again, waiting) = (pool.clone(), runtime.sleep(TURN_WAIT / 2));
             let (second, ()) = futures_util::future::join(again.take(), async {
                 waiting.await;
                 drop(first);

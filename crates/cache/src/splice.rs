@@ -102,7 +102,12 @@ impl Cache {
         check.finish()
     }
 
-    async fn store_recipe(&self, key: &ArtifactKey, recipe: &Recipe, commit: Commit) -> Result<Stored, Error> {
+    pub(crate) async fn store_recipe(
+        &self,
+        key: &ArtifactKey,
+        recipe: &Recipe,
+        commit: Commit,
+    ) -> Result<Stored, Error> {
         let list = recipe.encoded();
         let length = list.len() as u64;
         let request = PutRequest {

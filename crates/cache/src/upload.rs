@@ -105,6 +105,24 @@ impl Cache {
         Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, sink })
     }
 
+    /// Stores content that is whole; compressed, if that is wanted and worth it.
+    pub(crate) async fn store_checked(
+        &self,
+        key: &ArtifactKey,
+        checked: Checked,
+        compress: bool,
+    ) -> Result<Version, Error> {
+        let Checked { content, commit, attributes } = checked;
+        let frame = if compress { self.inner.codecs.compress(&content).await } else { None };
+        let (encoding, body) = match frame {
+            Some(frame) => (Encoding::Zstd, frame),
+            None => (Encoding::Identity, content),
+        };
+        let mut upload = self.inner.store.put(request(key, attributes, encoding, Some(body.len() as u64))).await?;
+        upload.write(body).await?;
+        Ok(upload.commit(commit).await?)
+    }
+
     async fn blob_sink(&self, key: &ArtifactKey, check: BlobCheck, request: PutRequest) -> Result<Sink, Error> {
         let check = Box::new(check);
         Ok(match self.present(key).await? {
@@ -112,6 +130,13 @@ impl Cache {
             None => Sink::Blob(check, self.inner.store.put(request).await?),
         })
     }
+}
+
+/// Content that has the digest of its key.
+pub(crate) struct Checked {
+    pub(crate) content: Bytes,
+    pub(crate) commit: Commit,
+    pub(crate) attributes: Attributes,
 }
 
 fn request(key: &ArtifactKey, attributes: Attributes, encoding: Encoding, length: Option<u64>) -> PutRequest {
@@ -161,21 +186,13 @@ impl Upload {
         if let Some(declared) = self.declared.filter(|declared| self.received != *declared) {
             return Err(Error::LengthMismatch { declared, received: self.received });
         }
-        let Inner { store, counters, codecs, .. } = &*self.cache.inner;
+        let Inner { store, counters, .. } = &*self.cache.inner;
         let version = match self.sink {
             Sink::Keyed(upload) => upload.commit(Commit::default()).await?,
             Sink::Blob(check, upload) => upload.commit(check.finish()?).await?,
             Sink::Compressing(check, gathered, attributes) => {
-                let commit = check.finish()?;
-                let content = gathered.into_bytes();
-                let (encoding, body) = match codecs.compress(&content).await {
-                    Some(frame) => (Encoding::Zstd, frame),
-                    None => (Encoding::Identity, content),
-                };
-                let request = request(&self.key, attributes, encoding, Some(body.len() as u64));
-                let mut upload = store.put(request).await?;
-                upload.write(body).await?;
-                upload.commit(commit).await?
+                let checked = Checked { commit: check.finish()?, content: gathered.into_bytes(), attributes };
+                self.cache.store_checked(&self.key, checked, true).await?
             }
             Sink::Known(check, version) => {
                 check.finish()?;

@@ -63,16 +63,10 @@ impl Cache {
 
     async fn store_chunk(&self, scope: &Scope, digest: Digest, content: Bytes, compress: bool) -> Result<(), Error> {
         let key = ArtifactKey::blob(scope, &digest)?;
-        let counters = &self.inner.counters;
-        if self.present(&key).await?.is_some() {
-            counters.known(key.kind());
-            return Ok(());
-        }
         let length = content.len() as u64;
         let commit = Commit { logical_len: Some(length), sha256: digest.sha256() };
-        self.store_checked(&key, Checked { content, commit, attributes: Attributes::default() }, compress).await?;
-        counters.stored(key.kind(), length);
-        Ok(())
+        let checked = Checked { content, commit, attributes: Attributes::default() };
+        self.store_once(&key, length, Box::pin(self.store_checked(&key, checked, compress))).await.map(drop)
     }
 }
 

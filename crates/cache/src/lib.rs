@@ -35,6 +35,7 @@ mod recipe;
 mod splice;
 mod spliced;
 mod transcode;
+mod turns;
 mod upload;
 mod wire;
 mod zstd;
@@ -64,6 +65,7 @@ use gate::Gate;
 use memory::Memory;
 use names::Names;
 use recipe::{Recipe, StoredAt};
+use turns::Turns;
 
 /// The cache. Clones share it.
 #[derive(Clone)]
@@ -90,6 +92,8 @@ struct Inner {
     /// What blobs that are recipes are made of.
     recipes: Memory<StoredAt, Recipe>,
     codecs: Codecs,
+    /// Of those who store blobs.
+    turns: Turns,
     /// Bounds the blobs that are being cut into chunks.
     chunkers: Gate,
 }
@@ -132,6 +136,7 @@ impl Cache {
             named: Memory::new(limits::TREES_REMEMBERED),
             recipes: Memory::new(limits::RECIPES_REMEMBERED),
             codecs: Codecs::new(&runtime),
+            turns: Turns::default(),
             chunkers: Gate::new(limits::CHUNKERS),
             store,
             settings,

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::limits::MAX_PARTS;
 use crate::presence::Probe;
 use crate::recipe::{Draft, Recipe};
-use crate::{Attributes, Cache, Form, Stored};
+use crate::{Attributes, Cache, Form, Stored, Version};
 
 impl Cache {
     /// Makes a blob of others, its chunks, in that order. They keep their bytes, and the blob is there as long as they all are. One that is
@@ -34,7 +34,8 @@ impl Cache {
             }
         }
         let commit = self.verify(scope, blob, &recipe).await?;
-        self.store_recipe(&key, &recipe, commit).await
+        let length = recipe.encoded().len() as u64;
+        self.store_once(&key, length, Box::pin(self.store_recipe(&key, &recipe, commit))).await
     }
 
     /// The chunks that a blob is made of; nothing if it is not made of chunks, or they are not all there.
@@ -107,19 +108,16 @@ impl Cache {
         key: &ArtifactKey,
         recipe: &Recipe,
         commit: Commit,
-    ) -> Result<Stored, Error> {
+    ) -> Result<Version, Error> {
         let list = recipe.encoded();
-        let length = list.len() as u64;
         let request = PutRequest {
             key: key.record.clone(),
             attributes: Attributes::default(),
             encoding: Encoding::Recipe,
-            length: Some(length),
+            length: Some(list.len() as u64),
         };
         let mut upload = self.inner.store.put(request).await?;
         upload.write(list).await?;
-        let version = upload.commit(commit).await?;
-        self.inner.counters.stored(key.kind(), length);
-        Ok(Stored { version, known: false })
+        Ok(upload.commit(commit).await?)
     }
 }

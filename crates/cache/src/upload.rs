@@ -1,7 +1,9 @@
 //! A body on its way in: checked as its kind demands, stored as it comes.
+//! Of two uploads of one blob both succeed, and one copy is stored.
 //! Invariant: nothing can be read before [`Upload::commit`] has answered; an upload that is dropped never was.
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::action::check_result;
 use crate::artifact::{ArtifactKey, Meaning};
@@ -10,7 +12,7 @@ use crate::digest::DigestFunction;
 use crate::error::Error;
 use crate::gathered::Gathered;
 use crate::limits::{MAX_ACTION_RESULT, WHOLE};
-use crate::{Attributes, Cache, Inner, Version};
+use crate::{Attributes, Cache, Version};
 use kura_store::types::Encoding;
 use kura_store::{Commit, PutRequest};
 
@@ -105,6 +107,24 @@ impl Cache {
         Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, sink })
     }
 
+    /// Stores a blob, unless it is there by now: of two who bring the same one, one waits for what becomes of the other. `length` is for the
+    /// counters.
+    pub(crate) async fn store_once(
+        &self,
+        key: &ArtifactKey,
+        length: u64,
+        store: BoxFuture<'_, Result<Version, Error>>,
+    ) -> Result<Stored, Error> {
+        let _turn = self.inner.turns.take(&key.record).await;
+        if let Some(found) = self.present(key).await? {
+            self.inner.counters.known(key.kind());
+            return Ok(Stored { version: found.version, known: true });
+        }
+        let version = store.await?;
+        self.inner.counters.stored(key.kind(), length);
+        Ok(Stored { version, known: false })
+    }
+
     /// Stores content that is whole; compressed, if that is wanted and worth it.
     pub(crate) async fn store_checked(
         &self,
@@ -186,29 +206,35 @@ impl Upload {
         if let Some(declared) = self.declared.filter(|declared| self.received != *declared) {
             return Err(Error::LengthMismatch { declared, received: self.received });
         }
-        let Inner { store, counters, .. } = &*self.cache.inner;
+        let (cache, key) = (&self.cache, &self.key);
         let version = match self.sink {
             Sink::Keyed(upload) => upload.commit(Commit::default()).await?,
-            Sink::Blob(check, upload) => upload.commit(check.finish()?).await?,
+            Sink::Blob(check, upload) => {
+                let commit = check.finish()?;
+                let store = Box::pin(async { Ok(upload.commit(commit).await?) });
+                return cache.store_once(key, self.received, store).await;
+            }
             Sink::Compressing(check, gathered, attributes) => {
                 let checked = Checked { commit: check.finish()?, content: gathered.into_bytes(), attributes };
-                self.cache.store_checked(&self.key, checked, true).await?
+                return cache.store_once(key, self.received, Box::pin(cache.store_checked(key, checked, true))).await;
             }
-            Sink::Known(check, version) => {
+            Sink::Known(check, _) => {
                 check.finish()?;
-                counters.known(self.key.kind());
-                return Ok(Stored { version, known: true });
+                // What was there may have been cleaned since.
+                let found = cache.present(key).await?.ok_or(Error::Evicted)?;
+                cache.inner.counters.known(key.kind());
+                return Ok(Stored { version: found.version, known: true });
             }
             Sink::Action(gathered, function, attributes) => {
                 let result = gathered.into_bytes();
                 check_result(&result, function)?;
-                let request = request(&self.key, attributes, Encoding::Identity, Some(self.received));
-                let mut upload = store.put(request).await?;
+                let request = request(key, attributes, Encoding::Identity, Some(self.received));
+                let mut upload = cache.inner.store.put(request).await?;
                 upload.write(result).await?;
                 upload.commit(Commit::default()).await?
             }
         };
-        counters.stored(self.key.kind(), self.received);
+        cache.inner.counters.stored(key.kind(), self.received);
         Ok(Stored { version, known: false })
     }
 }

@@ -42,13 +42,15 @@ pub enum Kind {
     Webdav = 12,
     /// What comes under `/ac/` of a prefix that is declared opaque: bytes that are no action results.
     Opaque = 13,
+    /// What the Remote Asset API maps its URIs and qualifiers to.
+    Asset = 14,
     /// The readiness probe's own artifact.
     Probe = 255,
 }
 
 impl Kind {
     /// All of them, in order of number.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Cas,
         Kind::Action,
         Kind::KeyValue,
@@ -62,6 +64,7 @@ impl Kind {
         Kind::Ccache,
         Kind::Webdav,
         Kind::Opaque,
+        Kind::Asset,
         Kind::Probe,
     ];
 
@@ -82,6 +85,7 @@ impl Kind {
             Kind::Ccache => "ccache",
             Kind::Webdav => "webdav",
             Kind::Opaque => "opaque",
+            Kind::Asset => "asset",
             Kind::Probe => "probe",
         }
     }

@@ -37,7 +37,7 @@ mod spliced;
 mod transcode;
 mod turns;
 mod upload;
-mod wire;
+pub mod wire;
 mod zstd;
 
 use std::sync::Arc;

@@ -1,14 +1,14 @@
-//! Protocol buffers, as far as reading the digests out of an action result takes: fields of a message, one after another, borrowed.
+//! Protocol buffers, as far as reading digests out of messages takes: fields of a message, one after another, borrowed.
 //! Total on arbitrary bytes: whatever comes in, each call ends, allocates nothing and never panics.
-//! Not here: what the fields mean (`action`).
+//! Not here: what the fields mean.
 
 /// Bytes that are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub struct Malformed;
 
 /// The value of one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
     /// An integer, as it stands on the wire.
     Varint(u64),
     /// A string, bytes or a message.
@@ -18,17 +18,23 @@ pub(crate) enum Value<'a> {
 }
 
 /// Walks the fields of one message.
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn of(message: &'a [u8]) -> Fields<'a> {
+    /// From its first field on.
+    #[must_use]
+    pub fn of(message: &'a [u8]) -> Fields<'a> {
         Fields { rest: message }
     }
 
     /// The next field's number and value; `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+    ///
+    /// # Errors
+    /// `Malformed`; nothing more can be read then.
+    #[expect(clippy::should_implement_trait, reason = "an iterator would go on behind an error")]
+    pub fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }

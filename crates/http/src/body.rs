@@ -32,8 +32,7 @@ impl<'a> Arriving<'a> {
     pub(crate) fn new(body: Incoming, headers: &HeaderMap, settings: &'a ServerSettings) -> Arriving<'a> {
         let expects_continue =
             headers.get(EXPECT).is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let pace =
-            Pace { least: settings.upload_pace, window: settings.pace_window, waited: Duration::ZERO, received: 0 };
+        let pace = Pace::new(settings.upload_pace, settings.pace_window);
         Arriving { body, settings, expects_continue, pace, ended: false }
     }
 
@@ -93,7 +92,7 @@ impl<'a> Arriving<'a> {
 }
 
 /// Whether a body comes in fast enough, over windows of waiting time.
-struct Pace {
+pub struct Pace {
     least: u64,
     window: Duration,
     waited: Duration,
@@ -101,7 +100,14 @@ struct Pace {
 }
 
 impl Pace {
-    fn keeps_up(&mut self, waited: Duration, received: u64) -> bool {
+    /// At least `least` bytes a second over each `window`.
+    #[must_use]
+    pub fn new(least: u64, window: Duration) -> Pace {
+        Pace { least, window, waited: Duration::ZERO, received: 0 }
+    }
+
+    /// Whether it still does, after `received` more bytes that were waited for.
+    pub fn keeps_up(&mut self, waited: Duration, received: u64) -> bool {
         self.waited += waited;
         self.received += received;
         if self.waited < self.window {
@@ -118,7 +124,7 @@ mod tests {
     use super::*;
 
     fn pace(least: u64) -> Pace {
-        Pace { least, window: Duration::from_secs(60), waited: Duration::ZERO, received: 0 }
+        Pace::new(least, Duration::from_secs(60))
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The HTTP adapter: it parses, translates and streams; what a build cache means is decided below (`kura-cache`).
 //!
 //! A request goes `serve` (the listener) → `link` (its connection) → `service` → its surface by path (`surface`) → `exchange`, which does the
-//! same for all of them. What is no surface's goes to the pages (`page`), by an ordinary router.
+//! same for all of them. What is no surface's goes to the pages (`page`), by an ordinary router. HTTP/1.1 and HTTP/2 with prior knowledge
+//! (`http2`) are told apart by their first bytes; gRPC goes to a guest (`guest`), which lies above.
 //!
 //! | path | surface |
 //! |---|---|
@@ -18,7 +19,9 @@ mod body;
 mod conditional;
 mod error;
 mod exchange;
+mod guest;
 mod health;
+mod http2;
 mod key;
 mod link;
 mod memory;
@@ -32,5 +35,9 @@ mod settings;
 mod site;
 mod surface;
 
+pub use body::Pace;
+pub use guest::{Answering, Guest, GuestBody};
+pub use memory::{Held, Memory};
+pub use metrics::Exposition;
 pub use serve::{Drained, Handle, Server};
 pub use settings::ServerSettings;

@@ -2,6 +2,8 @@
 //! Invariant: a connection that nothing is being done for makes progress within the idle timeout, or is closed; a request's head is complete
 //! within the header timeout. While a request is being carried out the clock stands still here; its body's pace is `body`'s to watch.
 //! One timer a connection, moved only when it fires: a request costs no timer of its own.
+//! HTTP/2 has many requests at once and frames between them: its heads are the library's to watch, and a connection that stood still is first
+//! asked to end (GOAWAY), so that a request that is just coming in is not lost; only if it stands still again it is closed.
 
 use std::future::Future;
 use std::io;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -28,8 +31,12 @@ const LINGER_BUFFER: usize = 16 * 1024;
 /// What the two sides of a connection know of each other: its bytes ([`Link`]) and its requests.
 pub(crate) struct Shared {
     pub(crate) site: Arc<Site>,
-    /// Odd while a request is carried out; counts the beginnings and ends.
+    /// Requests that are carried out.
+    running: AtomicU64,
+    /// Counts their beginnings and ends.
     turns: AtomicU64,
+    /// No more requests are to come.
+    retired: AtomicBool,
     /// A body was refused whose rest may still come in.
     lingers: AtomicBool,
     /// Wakes the connection's task.
@@ -38,13 +45,55 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(site: Arc<Site>) -> Arc<Shared> {
-        Arc::new(Shared { site, turns: AtomicU64::new(0), lingers: AtomicBool::new(false), task: AtomicWaker::new() })
+        Arc::new(Shared {
+            site,
+            running: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+        })
     }
 
     /// A request begins; it ends when the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Turn {
+        self.running.fetch_add(1, Ordering::Relaxed);
         self.turns.fetch_add(1, Ordering::Relaxed);
         Turn(Arc::clone(self))
+    }
+
+    /// The connection is to end once what runs has ended.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+        self.task.wake();
+    }
+
+    /// Whether the connection is to end, for a reason of its own or because all are.
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed) || self.site.is_draining()
+    }
+
+    /// Does `work` to its end; calls `tell` with it once, when the connection is to end.
+    pub(crate) async fn drive<F: Future>(&self, mut work: Pin<&mut F>, tell: impl Fn(Pin<&mut F>)) -> F::Output {
+        let mut told = false;
+        std::future::poll_fn(|cx| {
+            self.task.register(cx.waker());
+            if !told && self.is_retired() {
+                told = true;
+                tell(work.as_mut());
+            }
+            work.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Completes when the connection is to end.
+    pub(crate) async fn retired(&self) {
+        std::future::poll_fn(|cx| {
+            self.task.register(cx.waker());
+            if self.is_retired() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// The connection ends with this answer, though its client may still be sending.
@@ -58,21 +107,35 @@ pub(crate) struct Turn(pub(crate) Arc<Shared>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
         self.0.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What a client that speaks HTTP/2 says first.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection's bytes.
 pub(crate) struct Link {
     stream: TokioIo<TcpStream>,
     shared: Arc<Shared>,
+    protocol: Protocol,
+    /// Read to tell the protocol, and not given on yet.
+    unread: Bytes,
     idle_timeout: Duration,
     header_timeout: Duration,
     /// When a byte last went either way, or a request last began or ended.
     moved: Instant,
     /// When the first byte of a head that is not complete came in.
     head_since: Option<Instant>,
-    /// `turns` as last seen.
+    /// `Shared::turns` as last seen.
     turns: u64,
     timer: Option<Pin<Box<Sleep>>>,
     /// Our side is shut, and what still comes in is dropped.
@@ -84,6 +147,8 @@ impl Link {
         Link {
             stream: TokioIo::new(stream),
             shared,
+            protocol: Protocol::Http1,
+            unread: Bytes::new(),
             idle_timeout: settings.idle_timeout,
             header_timeout: settings.header_timeout,
             moved: Instant::now(),
@@ -92,6 +157,32 @@ impl Link {
             timer: None,
             lingering: false,
         }
+    }
+
+    /// What the client speaks, by what it says first. HTTP/1 where it ends before that can be told.
+    ///
+    /// # Errors
+    /// As the system says; `TimedOut` for one that says too little for too long.
+    pub(crate) async fn protocol(&mut self) -> io::Result<Protocol> {
+        let mut first = [0; PREFACE.len()];
+        let mut told = 0;
+        while told < first.len() && first[..told] == PREFACE[..told] {
+            let read = std::future::poll_fn(|cx| {
+                let mut buffer = ReadBuf::new(&mut first[told..]);
+                let read = Pin::new(&mut *self).poll_read(cx, buffer.unfilled());
+                read.map_ok(|()| buffer.filled().len())
+            });
+            match read.await? {
+                0 => break,
+                more => told += more,
+            }
+        }
+        self.unread = Bytes::copy_from_slice(&first[..told]);
+        if first == *PREFACE {
+            self.protocol = Protocol::Http2;
+            self.head_since = None;
+        }
+        Ok(self.protocol)
     }
 
     /// Passes on what a read or a write came to, and keeps the time.
@@ -112,12 +203,17 @@ impl Link {
                 self.head_since = None;
                 self.moved = Instant::now();
             }
-            let busy = turns % 2 == 1;
+            let busy = self.shared.running.load(Ordering::Relaxed) > 0;
             let idle_deadline = self.moved + self.idle_timeout;
             let head_deadline = self.head_since.map_or(idle_deadline, |since| since + self.header_timeout);
             let deadline = idle_deadline.min(head_deadline);
             if !busy && Instant::now() >= deadline {
-                return Err(io::ErrorKind::TimedOut.into());
+                if self.protocol == Protocol::Http1 || self.shared.is_retired() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                self.shared.retire();
+                self.moved = Instant::now();
+                continue;
             }
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             // The head may have begun after the timer was set for the idle timeout.
@@ -150,10 +246,15 @@ impl Link {
 }
 
 impl Read for Link {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.unread.is_empty() {
+            let given = this.unread.split_to(this.unread.len().min(buffer.remaining()));
+            buffer.put_slice(&given);
+            return Poll::Ready(Ok(()));
+        }
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if read.is_ready() && this.head_since.is_none() {
+        if read.is_ready() && this.head_since.is_none() && this.protocol == Protocol::Http1 {
             this.head_since = Some(Instant::now());
         }
         this.watch(cx, read)

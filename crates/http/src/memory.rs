@@ -7,18 +7,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bodies below this many bytes are not counted: the bound on connections bounds them.
 const TOO_SMALL_TO_COUNT: u64 = 16 * 1024;
 
-pub(crate) struct Memory {
+/// What bodies in memory are accounted for against.
+pub struct Memory {
     held: AtomicU64,
     limit: u64,
 }
 
 impl Memory {
-    pub(crate) fn new(limit: u64) -> Arc<Memory> {
+    /// At most `limit` bytes at a time.
+    #[must_use]
+    pub fn new(limit: u64) -> Arc<Memory> {
         Arc::new(Memory { held: AtomicU64::new(0), limit })
     }
 
     /// Takes `bytes` until the answer is dropped; `None` where that would exceed the limit.
-    pub(crate) fn hold(self: &Arc<Self>, bytes: u64) -> Option<Held> {
+    #[must_use]
+    pub fn hold(self: &Arc<Self>, bytes: u64) -> Option<Held> {
         if bytes < TOO_SMALL_TO_COUNT {
             return Some(Held(None));
         }
@@ -35,7 +39,7 @@ impl Memory {
 /// Gives the bytes back when dropped.
 #[must_use]
 #[derive(Default)]
-pub(crate) struct Held(Option<(Arc<Memory>, u64)>);
+pub struct Held(Option<(Arc<Memory>, u64)>);
 
 impl Drop for Held {
     fn drop(&mut self) {

@@ -66,12 +66,15 @@ impl Metrics {
 
 /// Everything, as Prometheus reads it. Before recovery is done, only what is counted here.
 pub(crate) fn render(site: &Site) -> String {
-    let mut text = Text(String::with_capacity(16 * 1024));
+    let mut text = Exposition(String::with_capacity(16 * 1024));
     requests(&mut text, &site.metrics);
     text.one("kura_http_connections", "gauge", "Open connections.", site.metrics.connections.load(Ordering::Relaxed));
     text.one("kura_http_memory_in_flight_bytes", "gauge", "Bytes of bodies in memory.", site.memory.held());
     let ready = u8::from(site.cache().is_some());
     text.one("kura_recovered", "gauge", "Whether recovery is done.", ready);
+    if let Some(guest) = site.guest() {
+        guest.expose(&mut text);
+    }
     if let Some(cache) = site.cache() {
         kinds(&mut text, &cache.kind_stats());
         store(&mut text, &cache.store_stats());
@@ -79,7 +82,7 @@ pub(crate) fn render(site: &Site) -> String {
     text.0
 }
 
-fn requests(text: &mut Text, metrics: &Metrics) {
+fn requests(text: &mut Exposition, metrics: &Metrics) {
     text.head("kura_http_requests_total", "counter", "Requests answered, by surface, method and status.");
     for surface in Surface::ALL {
         for (method, counts) in METHODS.iter().zip(&metrics.of(surface).requests) {
@@ -106,7 +109,7 @@ fn requests(text: &mut Text, metrics: &Metrics) {
     }
 }
 
-fn kinds(text: &mut Text, stats: &[(kura_cache::Kind, kura_cache::KindStats)]) {
+fn kinds(text: &mut Exposition, stats: &[(kura_cache::Kind, kura_cache::KindStats)]) {
     type Read = fn(&kura_cache::KindStats) -> u64;
     let families: [(&str, &str, Read); 7] = [
         ("kura_cache_hits_total", "Artifacts asked for and served.", |of| of.hits),
@@ -127,7 +130,7 @@ fn kinds(text: &mut Text, stats: &[(kura_cache::Kind, kura_cache::KindStats)]) {
     }
 }
 
-fn store(text: &mut Text, stats: &Stats) {
+fn store(text: &mut Exposition, stats: &Stats) {
     text.one("kura_store_index_entries", "gauge", "Artifacts and tombstones in the index.", stats.index_entries);
     text.one("kura_store_index_bytes", "gauge", "Memory of the index.", stats.index_bytes);
     text.head("kura_store_segments", "gauge", "Segments in the ring, by sort.");
@@ -180,7 +183,7 @@ fn store(text: &mut Text, stats: &Stats) {
     commit_latency(text, stats);
 }
 
-fn commit_latency(text: &mut Text, stats: &Stats) {
+fn commit_latency(text: &mut Exposition, stats: &Stats) {
     const NAME: &str = "kura_store_commit_seconds";
     text.head(
         NAME,
@@ -200,15 +203,17 @@ fn commit_latency(text: &mut Text, stats: &Stats) {
     text.bare("kura_store_commit_seconds_count", total);
 }
 
-/// The exposition format. Writing to a string cannot fail.
-struct Text(String);
+/// Prometheus' exposition format. Writing to a string cannot fail.
+pub struct Exposition(String);
 
-impl Text {
-    fn head(&mut self, name: &str, sort: &str, help: &str) {
+impl Exposition {
+    /// Declares a family; its values follow.
+    pub fn head(&mut self, name: &str, sort: &str, help: &str) {
         let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {sort}\n");
     }
 
-    fn labelled(&mut self, name: &str, labels: &str, value: impl Display) {
+    /// One value of the family, with its labels.
+    pub fn labelled(&mut self, name: &str, labels: &str, value: impl Display) {
         let _ = writeln!(self.0, "{name}{{{labels}}} {value}");
     }
 
@@ -216,7 +221,8 @@ impl Text {
         let _ = writeln!(self.0, "{name} {value}");
     }
 
-    fn one(&mut self, name: &str, sort: &str, help: &str, value: impl Display) {
+    /// A family of one value.
+    pub fn one(&mut self, name: &str, sort: &str, help: &str, value: impl Display) {
         self.head(name, sort, help);
         self.bare(name, value);
     }

@@ -79,11 +79,12 @@ async fn status(State(site): State<Arc<Site>>) -> Response {
 }
 
 fn figures(site: &Site) -> String {
-    let requests: u64 = Surface::ALL
+    let requests = Surface::ALL
         .iter()
         .filter(|surface| **surface != Surface::Page)
         .map(|surface| site.metrics.of(*surface).total_requests())
-        .sum();
+        .sum::<u64>()
+        + site.guest().map_or(0, |guest| guest.requests());
     let progress = site.progress.snapshot();
     let Some(cache) = site.cache() else {
         return format!(

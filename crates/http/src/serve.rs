@@ -2,7 +2,6 @@
 //! Bounds: connections (here), and how long each may stand still (`link`).
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -22,7 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::link::{Link, Shared};
+use crate::guest::Guest;
+use crate::http2;
+use crate::link::{Link, Protocol, Shared};
+use crate::memory::Memory;
 use crate::page;
 use crate::service;
 use crate::settings::ServerSettings;
@@ -32,7 +34,7 @@ use crate::site::Site;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest head of a request, in bytes: twice the longest key, and room for its headers.
-const MAX_HEAD: usize = 64 * 1024;
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
 /// A bound listener. Nothing is answered until [`Server::run`] runs; what comes before waits in its queue.
 pub struct Server {
@@ -82,6 +84,17 @@ impl Server {
     /// As the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// The bytes of bodies in memory, which whatever shares the port accounts for too.
+    #[must_use]
+    pub fn memory(&self) -> Arc<Memory> {
+        Arc::clone(&self.site.memory)
+    }
+
+    /// Lets another protocol share the port. Only the first call counts.
+    pub fn welcome(&self, guest: Arc<dyn Guest>) {
+        self.site.welcome(guest);
     }
 
     /// What steers it.
@@ -230,23 +243,35 @@ impl Drop for Entry {
 
 /// One connection from its first request to its last.
 async fn converse(stream: TcpStream, shared: Arc<Shared>, pages: Router) {
-    let link = Link::new(stream, Arc::clone(&shared), &shared.site.settings);
+    let mut link = Link::new(stream, Arc::clone(&shared), &shared.site.settings);
+    let protocol = tokio::select! {
+        protocol = link.protocol() => protocol,
+        // It has not asked for anything.
+        () = shared.retired() => return,
+    };
     let requests = {
         let shared = Arc::clone(&shared);
         service_fn(move |request| service::serve(Arc::clone(&shared), pages.clone(), request))
     };
-    let connection = http1::Builder::new().half_close(true).max_header_size(MAX_HEAD).serve_connection(link, requests);
-    let mut connection = pin!(connection);
-    let mut told = false;
-    let ended = std::future::poll_fn(|cx| {
-        shared.task.register(cx.waker());
-        if !told && shared.site.is_draining() {
-            told = true;
-            connection.as_mut().graceful_shutdown();
+    let ended = match protocol {
+        Ok(Protocol::Http1) => {
+            let mut builder = http1::Builder::new();
+            let connection = builder.half_close(true).max_header_size(MAX_HEAD).serve_connection(link, requests);
+            shared.drive(pin!(connection), |connection| connection.graceful_shutdown()).await
         }
-        connection.as_mut().poll(cx)
-    });
-    if let Err(error) = ended.await {
+        Ok(Protocol::Http2) => {
+            let connection = pin!(http2::builder(&shared.site.settings).serve_connection(link, requests));
+            tokio::select! {
+                ended = shared.drive(connection, |connection| connection.graceful_shutdown()) => ended,
+                never = http2::age(&shared) => match never {},
+            }
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a connection ended before its first request");
+            return;
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
 }

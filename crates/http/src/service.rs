@@ -1,4 +1,4 @@
-//! One request: to its surface, or to the pages. Counted, and its body accounted for whatever the answer is.
+//! One request: to its surface, to the pages, or to the guest. Counted, and its body accounted for whatever the answer is.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::Router;
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use tower_service::Service as _;
 
 use crate::answer::Answer;
 use crate::body::Arriving;
 use crate::exchange;
+use crate::guest::is_grpc;
 use crate::link::Shared;
 use crate::surface::Surface;
 
@@ -24,6 +25,10 @@ pub(crate) async fn serve(
 ) -> Result<Response<Answer>, Infallible> {
     let turn = shared.begin();
     let site = &turn.0.site;
+    if let Some(guest) = site.guest().filter(|_| is_grpc(&request)) {
+        return Ok(Arc::clone(guest).answer(request).await.map(Answer::Page));
+    }
+    let speaks_http2 = request.version() == Version::HTTP_2;
     let surface = Surface::of(request.uri().path());
     let (parts, body) = request.into_parts();
     let mut response = match surface {
@@ -32,14 +37,14 @@ pub(crate) async fn serve(
             let mut body = Arriving::new(body, &parts.headers, &site.settings);
             let response = exchange::answer(site, surface, &parts, &mut body).await;
             let mut response = response.unwrap_or_else(|refusal| refusal.into_response(site.runtime.random()));
-            if !body.is_over() && !Box::pin(body.discard()).await {
+            if !speaks_http2 && !body.is_over() && !Box::pin(body.discard()).await {
                 turn.0.linger();
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response
         }
     };
-    if site.is_draining() {
+    if !speaks_http2 && site.is_draining() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     site.metrics.of(surface).answered(&parts.method, response.status());

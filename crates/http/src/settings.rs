@@ -17,6 +17,12 @@ pub struct ServerSettings {
     pub pace_window: Duration,
     /// The most bytes of bodies in memory, received or to be sent, over all connections; requests beyond are told to come back.
     pub memory_in_flight: u64,
+    /// The most bytes that a client may have under way on one HTTP/2 stream: with the round trip it bounds one transfer's rate.
+    pub stream_window: u32,
+    /// The same over all streams of a connection.
+    pub connection_window: u32,
+    /// How old an HTTP/2 connection gets before its client is asked for a new one; `None`: any age.
+    pub connection_age: Option<Duration>,
     /// Prefixes of Bazel's paths under which `/ac/` holds bytes that are no action results, such as `/moon`. Without a trailing `/`.
     pub opaque_prefixes: Vec<String>,
 }
@@ -30,6 +36,9 @@ impl Default for ServerSettings {
             upload_pace: 64 * 1024,
             pace_window: Duration::from_secs(60),
             memory_in_flight: 512 << 20,
+            stream_window: 8 << 20,
+            connection_window: 16 << 20,
+            connection_age: Some(Duration::from_secs(3600)),
             opaque_prefixes: Vec::new(),
         }
     }

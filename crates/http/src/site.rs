@@ -9,6 +9,7 @@ use kura_disk::Runtime;
 use kura_store::Progress;
 
 use crate::error::Refusal;
+use crate::guest::Guest;
 use crate::health::Prober;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
@@ -21,6 +22,7 @@ pub(crate) struct Site {
     pub(crate) metrics: Metrics,
     pub(crate) memory: Arc<Memory>,
     pub(crate) prober: Prober,
+    guest: OnceLock<Arc<dyn Guest>>,
     cache: OnceLock<Cache>,
     draining: AtomicBool,
 }
@@ -34,6 +36,7 @@ impl Site {
             progress,
             metrics: Metrics::default(),
             prober: Prober::default(),
+            guest: OnceLock::new(),
             cache: OnceLock::new(),
             draining: AtomicBool::new(false),
         })
@@ -51,8 +54,21 @@ impl Site {
     }
 
     pub(crate) fn open(&self, cache: Cache) {
-        if self.cache.set(cache).is_err() {
+        if self.cache.set(cache.clone()).is_err() {
             tracing::warn!("the server was given a second cache: it keeps the first");
+        } else if let Some(guest) = self.guest() {
+            guest.open(cache);
+        }
+    }
+
+    /// What shares the port.
+    pub(crate) fn guest(&self) -> Option<&Arc<dyn Guest>> {
+        self.guest.get()
+    }
+
+    pub(crate) fn welcome(&self, guest: Arc<dyn Guest>) {
+        if self.guest.set(guest).is_err() {
+            tracing::warn!("the server was given a second guest: it keeps the first");
         }
     }
 
@@ -62,5 +78,8 @@ impl Site {
 
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        if let Some(guest) = self.guest() {
+            guest.drain();
+        }
     }
 }

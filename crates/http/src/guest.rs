@@ -1,0 +1,42 @@
+//! Another protocol on the same port: gRPC, which comes as HTTP/2. What speaks it lies above this crate and is let in by [`crate::Server::welcome`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{Request, Response, Version};
+use hyper::body::Incoming;
+use kura_cache::Cache;
+
+use crate::metrics::Exposition;
+
+/// The body of a guest's response.
+pub type GuestBody = axum::body::Body;
+
+/// A response on its way.
+pub type Answering = Pin<Box<dyn Future<Output = Response<GuestBody>> + Send>>;
+
+/// What speaks another protocol on the same port.
+pub trait Guest: Send + Sync + 'static {
+    /// Answers one request. Dropping the answer calls the request off.
+    fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answering;
+
+    /// Recovery is done: `cache` serves from here on.
+    fn open(&self, cache: Cache);
+
+    /// The server is shutting down: what runs may end.
+    fn drain(&self);
+
+    /// Requests answered so far.
+    fn requests(&self) -> u64;
+
+    /// Adds its part of `/metrics`.
+    fn expose(&self, to: &mut Exposition);
+}
+
+/// Whether a request is gRPC.
+pub(crate) fn is_grpc(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_2
+        && request.headers().get(CONTENT_TYPE).is_some_and(|sort| sort.as_bytes().starts_with(b"application/grpc"))
+}

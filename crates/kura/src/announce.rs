@@ -20,7 +20,11 @@ pub(crate) fn serving(address: &str, data_dir: &Path, capacity: u64) -> String {
 Paste into your client:
 
   Bazel, .bazelrc
-    build --remote_cache=http://{address}/bazel
+    build --remote_cache=grpc://{address}
+    or, over HTTP: build --remote_cache=http://{address}/bazel
+
+  Buck2, Pants, moon, BuildStream, and whatever else speaks the Remote Execution API
+    grpc://{address}
 
   Gradle, settings.gradle (and build with --build-cache)
     buildCache {{

@@ -63,6 +63,9 @@ impl Config {
                 idle_timeout: parse(layers, Setting::IdleTimeout, waitable)?,
                 upload_pace: parse(layers, Setting::UploadPace, value::size)?,
                 memory_in_flight: parse(layers, Setting::MemoryInFlight, value::size)?,
+                stream_window: parse(layers, Setting::StreamWindow, value::window)?,
+                connection_window: parse(layers, Setting::ConnectionWindow, value::window)?,
+                connection_age: parse(layers, Setting::ConnectionAge, age)?,
                 opaque_prefixes: parse(layers, Setting::OpaquePrefixes, value::prefixes)?,
                 ..ServerSettings::default()
             },
@@ -109,6 +112,11 @@ fn lease(text: &str) -> Result<Duration, String> {
     if lease > kura_store::Settings::MAX_LEASE { Err("expected at most 10 days".to_owned()) } else { Ok(lease) }
 }
 
+/// An age, where none at all means any.
+fn age(text: &str) -> Result<Option<Duration>, String> {
+    value::duration(text).map(|age| Some(age).filter(|age| !age.is_zero()))
+}
+
 fn durability(text: &str, interval: Duration) -> Result<Durability, String> {
     match text {
         "always" => Ok(Durability::Always),
@@ -151,6 +159,10 @@ mod tests {
         assert_eq!(check(&["--lease", "10d"]).unwrap().lease, kura_store::Settings::MAX_LEASE);
         assert_eq!(config.server.upload_pace, ServerSettings::default().upload_pace);
         assert_eq!(config.server.idle_timeout, ServerSettings::default().idle_timeout);
+        assert_eq!(config.server.stream_window, ServerSettings::default().stream_window);
+        assert_eq!(config.server.connection_window, ServerSettings::default().connection_window);
+        assert_eq!(config.server.connection_age, ServerSettings::default().connection_age);
+        assert_eq!(check(&["--http2-connection-age", "0s"]).unwrap().server.connection_age, None);
         assert_eq!(config.server.memory_in_flight, ServerSettings::default().memory_in_flight);
     }
 
@@ -166,6 +178,8 @@ mod tests {
             ["--durability", "sometimes"],
             ["--idle-timeout", "0s"],
             ["--max-connections", "0"],
+            ["--http2-stream-window", "63KiB"],
+            ["--http2-connection-window", "2GiB"],
             ["--log-level", "info=info=info"],
             ["--lease", "-1h"],
             ["--lease", "10d 1s"],

@@ -8,6 +8,7 @@ use kura_cache::Cache;
 use kura_disk::real::RealDisk;
 use kura_disk::{Disk, Runtime, TokioRuntime};
 use kura_http::{Handle, Server};
+use kura_reapi::{Reapi, ReapiSettings};
 use kura_store::budget::most_of_filesystem;
 use kura_store::geometry::Geometry;
 use kura_store::{Progress, Store};
@@ -60,6 +61,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let progress = Arc::new(Progress::default());
     let server = bind(&config, &runtime, &progress).await?;
     let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?);
+    server.welcome(Reapi::new(reapi_settings(&config), server.memory()));
     let handle = server.handle();
     let serving = tokio::spawn(server.run());
     say(&announce::listening(&address));
@@ -91,6 +93,15 @@ async fn bind(config: &Config, runtime: &Arc<dyn Runtime>, progress: &Arc<Progre
         io::ErrorKind::AddrInUse => ServeError::PortTaken { address },
         _ => ServeError::Listen { address, source },
     })
+}
+
+/// gRPC's clients are given as much time as HTTP's.
+fn reapi_settings(config: &Config) -> ReapiSettings {
+    ReapiSettings {
+        idle_timeout: config.server.idle_timeout,
+        upload_pace: config.server.upload_pace,
+        pace_window: config.server.pace_window,
+    }
 }
 
 async fn open(config: &Config, runtime: &Arc<dyn Runtime>, progress: Arc<Progress>) -> Result<Store, ServeError> {

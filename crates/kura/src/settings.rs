@@ -23,6 +23,9 @@ pub(crate) enum Setting {
     IdleTimeout,
     HeaderTimeout,
     UploadPace,
+    StreamWindow,
+    ConnectionWindow,
+    ConnectionAge,
     MaxConnections,
     MemoryInFlight,
     IndexMemory,
@@ -52,7 +55,7 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 21] = [
+    pub(crate) const ALL: [Setting; 24] = [
         Setting::Listen,
         Setting::DataDir,
         Setting::Capacity,
@@ -66,6 +69,9 @@ impl Setting {
         Setting::IdleTimeout,
         Setting::HeaderTimeout,
         Setting::UploadPace,
+        Setting::StreamWindow,
+        Setting::ConnectionWindow,
+        Setting::ConnectionAge,
         Setting::MaxConnections,
         Setting::MemoryInFlight,
         Setting::IndexMemory,
@@ -139,6 +145,24 @@ impl Setting {
                 "SIZE",
                 "64KiB",
                 "The least bytes a second at which an upload has to come in, averaged over a minute; 0: any",
+            ),
+            Setting::StreamWindow => (
+                "http2-stream-window",
+                "SIZE",
+                "8MiB",
+                "What a gRPC client may have under way in one upload: divided by the round trip, the most that one upload moves a second; 64KiB to 1GiB",
+            ),
+            Setting::ConnectionWindow => (
+                "http2-connection-window",
+                "SIZE",
+                "16MiB",
+                "The same over all calls of a connection, and the most memory that its uploads wait in; 64KiB to 1GiB",
+            ),
+            Setting::ConnectionAge => (
+                "http2-connection-age",
+                "DURATION",
+                "1h",
+                "How old a gRPC connection gets before its client is asked for a new one, so that load spreads; 0s: any age",
             ),
             Setting::MaxConnections => {
                 ("max-connections", "NUMBER", "8192", "The most connections at a time; more wait")

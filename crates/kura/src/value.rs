@@ -1,5 +1,6 @@
 //! What values mean: sizes, shares, durations. Each parser's error says what was expected.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// So many bytes, or a share of a whole.
@@ -23,6 +24,15 @@ impl Share {
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let parsed: Result<bytesize::ByteSize, _> = text.trim().parse();
     parsed.map(|size| size.as_u64()).map_err(|_| "expected a size, such as 64KiB or 20GiB".to_owned())
+}
+
+/// The least and the most bytes of a window: what HTTP/2 starts with, and half of what it can say.
+const WINDOWS: RangeInclusive<u32> = 64 << 10..=1 << 30;
+
+/// A size in bytes that HTTP/2 can have under way.
+pub(crate) fn window(text: &str) -> Result<u32, String> {
+    let window = size(text).ok().and_then(|size| u32::try_from(size).ok()).filter(|size| WINDOWS.contains(size));
+    window.ok_or_else(|| "expected a size from 64KiB to 1GiB".to_owned())
 }
 
 /// A size, or a percentage from 1 to 100.

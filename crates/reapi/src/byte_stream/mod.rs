@@ -1,0 +1,8 @@
+//! `google.bytestream.ByteStream`: blobs of any size, as they come and go.
+
+mod read;
+mod write;
+mod write_request;
+
+pub(crate) use read::read;
+pub(crate) use write::{query_write_status, write};

@@ -1,0 +1,49 @@
+//! `Capabilities`: what clients may ask for, and how much at once.
+
+use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
+use bazel_remote_apis::build::bazel::semver::SemVer;
+use tonic::Status;
+
+use crate::call::Call;
+use crate::digest::FUNCTIONS;
+use crate::grpc::Reply;
+use crate::limits::MAX_BATCH;
+use crate::scope;
+
+/// The first version of the API that is served: some clients refuse a server that starts later.
+const LOW: SemVer = version(0);
+
+/// The last one.
+const HIGH: SemVer = version(13);
+
+const fn version(minor: i32) -> SemVer {
+    SemVer { major: 2, minor, patch: 0, prerelease: String::new() }
+}
+
+pub(crate) async fn get(mut call: Call) -> Result<Reply, Status> {
+    let request: proto::GetCapabilitiesRequest = call.message().await?;
+    scope::of_instance(&request.instance_name)?;
+    Ok(Reply::message(&proto::ServerCapabilities {
+        cache_capabilities: Some(cache(call.cache.max_artifact_size())),
+        execution_capabilities: Some(proto::ExecutionCapabilities::default()),
+        deprecated_api_version: None,
+        low_api_version: Some(LOW),
+        high_api_version: Some(HIGH),
+    }))
+}
+
+/// Identity is served too, and need not be said.
+const COMPRESSORS: [i32; 1] = [proto::compressor::Value::Zstd as i32];
+
+fn cache(max_blob: u64) -> proto::CacheCapabilities {
+    proto::CacheCapabilities {
+        digest_functions: FUNCTIONS.iter().map(|function| *function as i32).collect(),
+        action_cache_update_capabilities: Some(proto::ActionCacheUpdateCapabilities { update_enabled: true }),
+        max_batch_total_size_bytes: MAX_BATCH.cast_signed(),
+        symlink_absolute_path_strategy: proto::symlink_absolute_path_strategy::Value::Allowed as i32,
+        supported_compressors: COMPRESSORS.to_vec(),
+        supported_batch_update_compressors: COMPRESSORS.to_vec(),
+        max_cas_blob_size_bytes: i64::try_from(max_blob).unwrap_or(i64::MAX),
+        ..proto::CacheCapabilities::default()
+    }
+}

@@ -1,0 +1,94 @@
+//! `FindMissingBlobs`. Its requests are long and come often: digests are read where they stand, and those that are missing go back as they came.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kura_cache::wire::{Fields, Malformed, Value};
+use kura_cache::{Digest, DigestFunction, Scope};
+use tonic::Status;
+
+use crate::call::Call;
+use crate::grpc::{PREFIX, Reply, prefix};
+use crate::{digest, scope, status};
+
+/// The response's only field, as it stands in front of each digest: number 2, bytes.
+const MISSING: u8 = 2 << 3 | 2;
+
+pub(crate) async fn find_missing(mut call: Call) -> Result<Reply, Status> {
+    let request = call.incoming.only().await?;
+    let (scope, function) = common(&request)?;
+    let asked = Asked::read(&request, function)?;
+    let missing = call.cache.missing(&scope, &asked.digests).await.map_err(|error| status::of_read(&error))?;
+    Ok(asked.reply(&missing))
+}
+
+/// What holds for all digests, wherever it stands in the message.
+fn common(request: &Bytes) -> Result<(Scope, Option<DigestFunction>), Status> {
+    let (mut instance, mut function) = ("", 0);
+    let mut fields = Fields::of(request);
+    while let Some((number, value)) = fields.next().map_err(malformed)? {
+        match (number, value) {
+            (1, Value::Bytes(name)) => instance = std::str::from_utf8(name).map_err(|_| malformed(Malformed))?,
+            (2, Value::Bytes(_)) => {}
+            (3, Value::Varint(said)) => function = said as i32,
+            (1..=3, _) => return Err(malformed(Malformed)),
+            _ => {}
+        }
+    }
+    Ok((scope::of_instance(instance)?, digest::function(function)?))
+}
+
+/// The digests of one request, and how they stand in it.
+struct Asked<'a> {
+    digests: Vec<Digest>,
+    messages: Vec<&'a [u8]>,
+}
+
+impl<'a> Asked<'a> {
+    fn read(request: &'a [u8], function: Option<DigestFunction>) -> Result<Asked<'a>, Status> {
+        let mut asked = Asked { digests: Vec::new(), messages: Vec::new() };
+        let mut fields = Fields::of(request);
+        while let Some((number, value)) = fields.next().map_err(malformed)? {
+            if let (2, Value::Bytes(message)) = (number, value) {
+                let (hash, size) = read_digest(message).map_err(malformed)?;
+                asked.digests.push(digest::parse(function, hash, size)?);
+                asked.messages.push(message);
+            }
+        }
+        Ok(asked)
+    }
+
+    /// `missing` are some of the digests, in order.
+    fn reply(&self, missing: &[Digest]) -> Reply {
+        let mut framed = BytesMut::zeroed(PREFIX);
+        let mut missing = missing.iter().peekable();
+        for (digest, message) in self.digests.iter().zip(&self.messages) {
+            if missing.next_if_eq(&digest).is_some() {
+                framed.put_u8(MISSING);
+                // Growing is all that could fail, and it cannot.
+                let _ = prost::encode_length_delimiter(message.len(), &mut framed);
+                framed.put_slice(message);
+            }
+        }
+        let prefix = prefix(framed.len() - PREFIX);
+        framed[..PREFIX].copy_from_slice(&prefix);
+        Reply::framed(framed.freeze())
+    }
+}
+
+/// `Digest`: its hash and size.
+fn read_digest(message: &[u8]) -> Result<(&[u8], i64), Malformed> {
+    let (mut hash, mut size) = (&[][..], 0);
+    let mut fields = Fields::of(message);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (1, Value::Bytes(hex)) => hash = hex,
+            (2, Value::Varint(bytes)) => size = bytes.cast_signed(),
+            (1 | 2, _) => return Err(Malformed),
+            _ => {}
+        }
+    }
+    Ok((hash, size))
+}
+
+fn malformed(_: Malformed) -> Status {
+    Status::invalid_argument("the message is malformed")
+}

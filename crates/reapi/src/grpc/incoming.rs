@@ -1,0 +1,174 @@
+//! Messages on their way in: each with its prefix of five bytes, whole or piece by piece as it comes.
+//! Bounds: a message's length, the memory of those that are gathered, how long one may stand still, and the pace of long ones. Only the time spent
+//! waiting for the client counts against it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::Body;
+use kura_http::{Held, Memory, Pace};
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+
+use crate::counters::Counters;
+use crate::grpc::reply::PREFIX;
+use crate::limits::MAX_RECEIVED_MESSAGE;
+use crate::settings::ReapiSettings;
+use crate::status;
+
+/// What a client sends in one call.
+pub(crate) struct Incoming<B = hyper::body::Incoming> {
+    body: B,
+    /// Came in, and not looked at yet.
+    chunk: Bytes,
+    pace: Pace,
+    settings: Arc<ReapiSettings>,
+    counters: Arc<Counters>,
+    memory: Arc<Memory>,
+    held: Held,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
+    pub(crate) fn new(
+        body: B,
+        settings: Arc<ReapiSettings>,
+        counters: Arc<Counters>,
+        memory: Arc<Memory>,
+    ) -> Incoming<B> {
+        let pace = Pace::new(settings.upload_pace, settings.pace_window);
+        Incoming { body, chunk: Bytes::new(), pace, settings, counters, memory, held: Held::default() }
+    }
+
+    /// The one message of a call that has one.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` where there is no memory for it now, `INTERNAL` for none or several, and as for [`Incoming::next`].
+    pub(crate) async fn only(&mut self) -> Result<Bytes, Status> {
+        let length = self.next().await?.ok_or_else(|| Status::internal("the call came without a message"))?;
+        self.hold(length as u64)?;
+        let message = self.take(length).await?;
+        if !self.chunk.is_empty() || self.more().await? {
+            return Err(Status::internal("the call came with more than one message"));
+        }
+        Ok(message)
+    }
+
+    /// Accounts for `bytes` in memory, in place of what was held before, until the call has ended.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED`.
+    pub(crate) fn hold(&mut self, bytes: u64) -> Result<(), Status> {
+        self.held = Held::default();
+        self.held = self.memory.hold(bytes).ok_or_else(|| status::overload("too many calls are under way"))?;
+        Ok(())
+    }
+
+    /// The length of the next message, of which not a byte has been taken; `None` once the client has said all.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for one that is too long, `UNIMPLEMENTED` for a compressed one, `DEADLINE_EXCEEDED` for a client that stalls or dawdles,
+    /// `CANCELLED` where it went away.
+    pub(crate) async fn next(&mut self) -> Result<Option<usize>, Status> {
+        if self.chunk.is_empty() && !self.more().await? {
+            return Ok(None);
+        }
+        let prefix = self.take(PREFIX).await?;
+        if prefix[0] != 0 {
+            return Err(Status::unimplemented("compressed messages are not taken: send them as they are"));
+        }
+        let length = (&prefix[1..]).get_u32() as usize;
+        if length > MAX_RECEIVED_MESSAGE {
+            return Err(Status::invalid_argument(format!(
+                "a message has {length} bytes, and at most {MAX_RECEIVED_MESSAGE} are taken"
+            )));
+        }
+        Ok(Some(length))
+    }
+
+    /// The next `length` bytes of a message, gathered.
+    ///
+    /// # Errors
+    /// As for [`Incoming::next`].
+    pub(crate) async fn take(&mut self, length: usize) -> Result<Bytes, Status> {
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let first = self.some(length).await?;
+        if first.len() == length {
+            return Ok(first);
+        }
+        let mut gathered = BytesMut::with_capacity(length);
+        gathered.extend_from_slice(&first);
+        while gathered.len() < length {
+            let more = self.some(length - gathered.len()).await?;
+            gathered.extend_from_slice(&more);
+        }
+        Ok(gathered.freeze())
+    }
+
+    /// The next byte of a message.
+    ///
+    /// # Errors
+    /// As for [`Incoming::next`].
+    pub(crate) async fn byte(&mut self) -> Result<u8, Status> {
+        if self.chunk.is_empty() && !self.more().await? {
+            return Err(cut_short());
+        }
+        Ok(self.chunk.get_u8())
+    }
+
+    /// Says that nothing more is wanted. What a client sends nevertheless is noticed only if it is there already: it may wait for the answer.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for what is there.
+    pub(crate) fn ended(&mut self) -> Result<(), Status> {
+        let mut context = Context::from_waker(Waker::noop());
+        while self.chunk.is_empty() {
+            match Pin::new(&mut self.body).poll_frame(&mut context) {
+                Poll::Ready(Some(Ok(frame))) => self.chunk = frame.into_data().unwrap_or_default(),
+                _ => return Ok(()),
+            }
+        }
+        Err(Status::invalid_argument("a message came after the last one"))
+    }
+
+    /// The next bytes of a message as they came, at least one and at most `most`.
+    ///
+    /// # Errors
+    /// As for [`Incoming::next`].
+    pub(crate) async fn some(&mut self, most: usize) -> Result<Bytes, Status> {
+        if self.chunk.is_empty() && !self.more().await? {
+            return Err(cut_short());
+        }
+        Ok(self.chunk.split_to(most.min(self.chunk.len())))
+    }
+
+    /// Waits for bytes; `false` once the client has said all. All that came before has to be taken.
+    async fn more(&mut self) -> Result<bool, Status> {
+        loop {
+            let since = Instant::now();
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut self.body).poll_frame(cx));
+            let Ok(frame) = timeout(self.settings.idle_timeout, frame).await else {
+                return Err(Status::deadline_exceeded("the call stood still for too long"));
+            };
+            let Some(frame) = frame else { return Ok(false) };
+            let frame = frame.map_err(|_| Status::cancelled("the client went away"))?;
+            // A client's trailers say nothing.
+            let Ok(data) = frame.into_data() else { continue };
+            self.counters.received(data.len() as u64);
+            if !self.pace.keeps_up(since.elapsed(), data.len() as u64) {
+                return Err(Status::deadline_exceeded("the call comes in too slowly"));
+            }
+            if !data.is_empty() {
+                self.chunk = data;
+                return Ok(true);
+            }
+        }
+    }
+}
+
+fn cut_short() -> Status {
+    Status::internal("the call ended in the middle of a message")
+}

@@ -1,0 +1,155 @@
+//! Messages on their way out: one, or several as they are made, and the trailers that say how the call ended.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::Stream;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Response};
+use http_body::{Body, Frame};
+use kura_http::{GuestBody, Held};
+use prost::Message;
+use tonic::{Code, Status};
+
+use crate::counters::Tally;
+
+/// Bytes in front of each message: whether it is compressed, and its length.
+pub(crate) const PREFIX: usize = 5;
+
+/// Bytes of messages, prefixes included: a head that was made here, and a body that is sent as it is.
+pub(crate) type Pieces = [Bytes; 2];
+
+/// Messages whose making is under way.
+type Rest = Pin<Box<dyn Stream<Item = Result<Pieces, Status>> + Send>>;
+
+/// What a call answers.
+pub(crate) struct Reply {
+    ready: Pieces,
+    rest: Option<Rest>,
+    held: Held,
+}
+
+impl Reply {
+    /// One message.
+    pub(crate) fn message(message: &impl Message) -> Reply {
+        let length = message.encoded_len();
+        let mut framed = BytesMut::with_capacity(PREFIX + length);
+        framed.put_slice(&prefix(length));
+        // Growing is all that could fail, and it cannot.
+        let _ = message.encode(&mut framed);
+        Reply::framed(framed.freeze())
+    }
+
+    /// One message that is encoded already, sent as it is.
+    pub(crate) fn encoded(message: Bytes) -> Reply {
+        let head = Bytes::copy_from_slice(&prefix(message.len()));
+        Reply::pieces([head, message])
+    }
+
+    /// One message with its prefix.
+    pub(crate) fn framed(message: Bytes) -> Reply {
+        Reply::pieces([message, Bytes::new()])
+    }
+
+    /// The same in two pieces.
+    pub(crate) fn pieces(ready: Pieces) -> Reply {
+        Reply { ready, rest: None, held: Held::default() }
+    }
+
+    /// No message at all.
+    pub(crate) fn empty() -> Reply {
+        Reply::pieces(Pieces::default())
+    }
+
+    /// Messages as they are made.
+    pub(crate) fn stream(rest: impl Stream<Item = Result<Pieces, Status>> + Send + 'static) -> Reply {
+        Reply { ready: Pieces::default(), rest: Some(Box::pin(rest)), held: Held::default() }
+    }
+
+    /// The same, with memory that it is accounted for with until it is sent.
+    pub(crate) fn holding(self, held: Held) -> Reply {
+        Reply { held, ..self }
+    }
+}
+
+/// A message's prefix.
+pub(crate) fn prefix(length: usize) -> [u8; PREFIX] {
+    let mut prefix = [0; PREFIX];
+    prefix[1..].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+    prefix
+}
+
+/// The response of a call, counted when it has ended.
+pub(crate) fn respond(answered: Result<Reply, Status>, mut tally: Tally) -> Response<GuestBody> {
+    match answered {
+        Ok(Reply { ready, rest, held }) => {
+            let body = Outgoing { ready, rest, ended: false, tally, _held: held };
+            let mut response = Response::new(GuestBody::new(body));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            response
+        }
+        Err(status) => {
+            tally.ended(status.code());
+            status.into_http()
+        }
+    }
+}
+
+/// The body of a response.
+struct Outgoing {
+    ready: Pieces,
+    rest: Option<Rest>,
+    ended: bool,
+    tally: Tally,
+    _held: Held,
+}
+
+impl Outgoing {
+    fn trailers(&mut self, status: &Status) -> Frame<Bytes> {
+        self.ended = true;
+        self.rest = None;
+        self.tally.ended(status.code());
+        let mut trailers = HeaderMap::with_capacity(1);
+        // It fails for messages that no header can hold: the code goes out all the same.
+        if status.add_header(&mut trailers).is_err() {
+            trailers.insert(Status::GRPC_STATUS, HeaderValue::from(status.code() as i32));
+        }
+        Frame::trailers(trailers)
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::convert::Infallible>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        loop {
+            if let Some(piece) = this.ready.iter_mut().find(|piece| !piece.is_empty()) {
+                let piece = std::mem::take(piece);
+                this.tally.sent(piece.len() as u64);
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            let made = match &mut this.rest {
+                Some(rest) => ready!(rest.as_mut().poll_next(cx)),
+                None => None,
+            };
+            match made {
+                Some(Ok(pieces)) => this.ready = pieces,
+                Some(Err(status)) => return Poll::Ready(Some(Ok(this.trailers(&status)))),
+                None => return Poll::Ready(Some(Ok(this.trailers(&Status::new(Code::Ok, ""))))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}

@@ -1,0 +1,197 @@
+//! Messages of our own for what the generated ones would copy: the same on the wire, with `Bytes` that are slices of what came in.
+
+use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
+use bytes::Bytes;
+
+/// `BatchUpdateBlobsRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct BatchUpdateBlobsRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) instance_name: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) requests: Vec<UpdateBlob>,
+    #[prost(int32, tag = "5")]
+    pub(crate) digest_function: i32,
+}
+
+/// `BatchUpdateBlobsRequest.Request`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct UpdateBlob {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) digest: Option<proto::Digest>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) data: Bytes,
+    #[prost(int32, tag = "3")]
+    pub(crate) compressor: i32,
+}
+
+/// `BatchReadBlobsResponse.Response`, one of the response's field 1.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ReadBlob {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) digest: Option<proto::Digest>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) data: Bytes,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) status: Option<bazel_remote_apis::google::rpc::Status>,
+    #[prost(int32, tag = "4")]
+    pub(crate) compressor: i32,
+}
+
+/// `BatchReadBlobsResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct BatchReadBlobsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) responses: Vec<ReadBlob>,
+}
+
+/// `UpdateActionResultRequest`, whose result stays as it came.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct UpdateActionResultRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) instance_name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) action_digest: Option<proto::Digest>,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(crate) action_result: Option<Bytes>,
+    #[prost(int32, tag = "5")]
+    pub(crate) digest_function: i32,
+}
+
+/// What of an `ActionResult` is standard output and error.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Streams {
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(crate) stdout_raw: Bytes,
+    #[prost(message, optional, tag = "6")]
+    pub(crate) stdout_digest: Option<proto::Digest>,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub(crate) stderr_raw: Bytes,
+    #[prost(message, optional, tag = "8")]
+    pub(crate) stderr_digest: Option<proto::Digest>,
+}
+
+/// What of an `ActionResult` may carry contents.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Inlined {
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) output_files: Vec<InlinedFile>,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(crate) stdout_raw: Bytes,
+    #[prost(message, optional, tag = "6")]
+    pub(crate) stdout_digest: Option<proto::Digest>,
+    #[prost(bytes = "bytes", tag = "7")]
+    pub(crate) stderr_raw: Bytes,
+    #[prost(message, optional, tag = "8")]
+    pub(crate) stderr_digest: Option<proto::Digest>,
+}
+
+/// What of an `OutputFile` may carry contents.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct InlinedFile {
+    #[prost(message, optional, tag = "2")]
+    pub(crate) digest: Option<proto::Digest>,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(crate) contents: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost::Message;
+    use proto::{batch_read_blobs_response, batch_update_blobs_request};
+
+    use super::*;
+
+    /// Whether both read the same bytes, and mean the same by them.
+    fn same<Ours, Theirs>(bytes: &[u8]) -> Result<(), TestCaseError>
+    where
+        Ours: Message + Default,
+        Theirs: Message + Default + PartialEq,
+    {
+        let (ours, theirs) = (Ours::decode(bytes), Theirs::decode(bytes));
+        prop_assert_eq!(ours.is_ok(), theirs.is_ok());
+        if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
+            // Compared as messages: what one leaves out, the other may not.
+            prop_assert!(Theirs::decode(&*ours.encode_to_vec()).ok() == Some(theirs));
+        }
+        Ok(())
+    }
+
+    prop_compose! {
+        fn digest()(hash in "[0-9a-f]{0,64}", size_bytes in any::<i64>()) -> proto::Digest {
+            proto::Digest { hash, size_bytes }
+        }
+    }
+
+    prop_compose! {
+        fn update()(digest in prop::option::of(digest()), data: Vec<u8>, compressor in 0..4) -> batch_update_blobs_request::Request {
+            batch_update_blobs_request::Request { digest, data, compressor }
+        }
+    }
+
+    prop_compose! {
+        fn read()(
+            digest in prop::option::of(digest()), data: Vec<u8>, compressor in 0..4, code in prop::option::of(0..17), message: String,
+        ) -> batch_read_blobs_response::Response {
+            let status = code.map(|code| bazel_remote_apis::google::rpc::Status { code, message, details: Vec::new() });
+            batch_read_blobs_response::Response { digest, data, compressor, status }
+        }
+    }
+
+    prop_compose! {
+        fn file()(path: String, digest in prop::option::of(digest()), contents: Vec<u8>) -> proto::OutputFile {
+            proto::OutputFile { path, digest, contents, ..Default::default() }
+        }
+    }
+
+    prop_compose! {
+        fn result()(
+            output_files in prop::collection::vec(file(), 0..3), stdout_raw: Vec<u8>, stdout_digest in prop::option::of(digest()),
+            stderr_raw: Vec<u8>, stderr_digest in prop::option::of(digest()), exit_code: i32,
+        ) -> proto::ActionResult {
+            proto::ActionResult {
+                output_files, stdout_raw, stdout_digest, stderr_raw, stderr_digest, exit_code, ..Default::default()
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn batches_mean_what_the_generated_types_mean(
+            instance_name: String, digest_function in 0..10, requests in prop::collection::vec(update(), 0..4),
+            responses in prop::collection::vec(read(), 0..4),
+        ) {
+            let request = proto::BatchUpdateBlobsRequest { instance_name, requests, digest_function };
+            same::<BatchUpdateBlobsRequest, proto::BatchUpdateBlobsRequest>(&request.encode_to_vec())?;
+            let response = proto::BatchReadBlobsResponse { responses };
+            same::<BatchReadBlobsResponse, proto::BatchReadBlobsResponse>(&response.encode_to_vec())?;
+        }
+
+        #[test]
+        fn action_results_mean_what_the_generated_type_means(instance_name: String, action_digest in prop::option::of(digest()), result in result()) {
+            let bytes = result.encode_to_vec();
+            let request = proto::UpdateActionResultRequest {
+                instance_name, action_digest, action_result: Some(result.clone()), ..Default::default()
+            };
+            let ours = UpdateActionResultRequest::decode(&*request.encode_to_vec()).unwrap();
+            prop_assert_eq!(&ours.instance_name, &request.instance_name);
+            prop_assert_eq!(&ours.action_digest, &request.action_digest);
+            prop_assert_eq!(ours.action_result.as_deref(), Some(&*bytes));
+            let streams = Streams::decode(&*bytes).unwrap();
+            prop_assert_eq!((&*streams.stdout_raw, &*streams.stderr_raw), (&*result.stdout_raw, &*result.stderr_raw));
+            prop_assert_eq!((&streams.stdout_digest, &streams.stderr_digest), (&result.stdout_digest, &result.stderr_digest));
+            let inlined = Inlined::decode(&*bytes).unwrap();
+            for (ours, theirs) in inlined.output_files.iter().zip(&result.output_files) {
+                prop_assert_eq!((&ours.digest, &*ours.contents), (&theirs.digest, &*theirs.contents));
+            }
+            prop_assert_eq!(inlined.output_files.len(), result.output_files.len());
+        }
+
+        #[test]
+        fn any_bytes_are_read_alike_or_refused_alike(bytes: Vec<u8>) {
+            same::<BatchUpdateBlobsRequest, proto::BatchUpdateBlobsRequest>(&bytes)?;
+            same::<BatchReadBlobsResponse, proto::BatchReadBlobsResponse>(&bytes)?;
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Tenant and namespace of a call, by its instance name: `tenant/namespace`, `namespace`, or nothing for the defaults.
+
+use kura_cache::{InvalidKey, Namespace, Scope, Tenant};
+use tonic::Status;
+
+use crate::status;
+
+/// No part of an instance name may be one of these: resource names could not be told apart.
+pub(crate) const RESERVED: [&str; 7] =
+    ["blobs", "uploads", "actions", "actionResults", "operations", "capabilities", "compressed-blobs"];
+
+/// What an instance name stands for.
+///
+/// # Errors
+/// `INVALID_ARGUMENT`.
+pub(crate) fn of_instance(name: &str) -> Result<Scope, Status> {
+    // An empty instance comes from some clients as a name that starts with `/`.
+    let name = name.trim_matches('/');
+    if name.is_empty() {
+        return Ok(Scope::default());
+    }
+    if name.split('/').any(|part| RESERVED.contains(&part)) {
+        return Err(Status::invalid_argument("no part of an instance name may be a word that resource names use"));
+    }
+    parse(name).map_err(status::of_key)
+}
+
+fn parse(name: &str) -> Result<Scope, InvalidKey> {
+    let (tenant, namespace) = match name.split_once('/') {
+        Some((tenant, namespace)) => (Tenant::parse(tenant.to_owned())?, namespace),
+        None => (Tenant::default(), name),
+    };
+    Ok(Scope { tenant, namespace: Namespace::parse(namespace.to_owned())? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(name: &str) -> Option<(String, String)> {
+        let scope = of_instance(name).ok()?;
+        Some((scope.tenant.as_str().to_owned(), scope.namespace.as_str().to_owned()))
+    }
+
+    #[test]
+    fn an_instance_name_is_a_tenant_and_a_namespace_or_a_namespace_or_nothing() {
+        let pair = |tenant: &str, namespace: &str| Some((tenant.to_owned(), namespace.to_owned()));
+        assert_eq!(said(""), pair("default", "default"));
+        assert_eq!(said("/"), pair("default", "default"));
+        assert_eq!(said("moon-outputs"), pair("default", "moon-outputs"));
+        assert_eq!(said("acme/ios"), pair("acme", "ios"));
+    }
+
+    #[test]
+    fn what_is_no_instance_name_is_refused() {
+        for name in ["a/b/c", "a//b", "..", "a/..", "blobs", "acme/uploads", "a\0", &"x".repeat(256)] {
+            assert_eq!(said(name), None, "{name:?}");
+        }
+    }
+}

@@ -35,6 +35,7 @@ pub fn agent() -> Agent {
 pub fn request(agent: &Agent, method: &str, url: &str, body: &[u8]) -> Answer {
     let sent = match method {
         "GET" => agent.get(url).call(),
+        "DELETE" => agent.delete(url).call(),
         "PUT" => agent.put(url).send(body),
         _ => panic!("no test sends {method}"),
     };

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share. `.ci/run` and `just e2e` run them: they need root, loop mounts, and Debian's clients.
 //!
 //! - `server`: the released binary as a child: started, stopped, killed, asked.
+//! - `bazel`: a workspace, built against a server.
 //! - `http`: one request and its answer.
 //! - `metrics`: the server's counters.
 //! - `tool`: a client's command, with its output when it fails.
@@ -12,6 +13,7 @@
     reason = "this is all test code: it may fail, and says where"
 )]
 
+mod bazel;
 mod http;
 mod metrics;
 mod mount;
@@ -19,6 +21,7 @@ mod server;
 mod tool;
 mod wait;
 
+pub use bazel::{Built, Workspace, files, summary};
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use mount::Mount;

@@ -143,6 +143,12 @@ impl Kura {
         request(&self.agent, "PUT", &self.url(path), body)
     }
 
+    /// `DELETE`.
+    #[must_use]
+    pub fn delete(&self, path: &str) -> Answer {
+        request(&self.agent, "DELETE", &self.url(path), &[])
+    }
+
     /// The address of `path`.
     #[must_use]
     pub fn url(&self, path: &str) -> String {

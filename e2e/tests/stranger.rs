@@ -23,6 +23,7 @@ fn it_serves_without_configuration_and_prints_what_to_paste() {
     until("the announcement", || kura.printed().contains("Ctrl-C"));
     let printed = kura.printed();
     for line in [
+        format!("build --remote_cache=grpc://{address}"),
         format!("build --remote_cache=http://{address}/bazel"),
         format!("url = 'http://{address}/cache/'"),
         format!("remote_storage = http://{address}/ccache"),

@@ -72,6 +72,9 @@ async fn capabilities_say_what_is_served() {
     assert_eq!((version(said.low_api_version), version(said.high_api_version)), ((2, 0, 0), (2, 13, 0)));
     let cache = said.cache_capabilities.unwrap();
     assert_eq!(cache.digest_functions[0], proto::digest_function::Value::Sha256 as i32);
+    assert_eq!(cache.digest_functions.len(), 6);
+    assert_eq!(cache.supported_compressors, [proto::compressor::Value::Zstd as i32]);
+    assert_eq!(cache.supported_batch_update_compressors, cache.supported_compressors);
     assert!(cache.action_cache_update_capabilities.unwrap().update_enabled);
     assert_eq!(cache.max_batch_total_size_bytes, (4 << 20) - (64 << 10));
     assert_eq!(cache.max_cas_blob_size_bytes, store.max_artifact_size() as i64);

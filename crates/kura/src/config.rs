@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) min_free: Share,
     pub(crate) durability: Durability,
     pub(crate) max_artifact_size: u64,
+    pub(crate) cache: kura_cache::Settings,
     pub(crate) lease: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) room_wait: Duration,
@@ -51,6 +52,7 @@ impl Config {
             min_free: parse(layers, Setting::MinFree, share_or_none)?,
             durability: parse(layers, Setting::Durability, |text| durability(text, interval))?,
             max_artifact_size: parse(layers, Setting::MaxArtifactSize, value::size)?,
+            cache: kura_cache::Settings { compress: parse(layers, Setting::Compress, value::switch)? },
             lease: parse(layers, Setting::Lease, lease)?,
             drain_timeout: parse(layers, Setting::DrainTimeout, value::duration)?,
             room_wait: parse(layers, Setting::RoomWait, value::duration)?,
@@ -154,6 +156,7 @@ mod tests {
         let config = check(&[]).unwrap();
         assert_eq!(config.listen, SocketAddr::from(([127, 0, 0, 1], 8380)));
         assert_eq!(config.capacity, Share::Percent(50));
+        assert_eq!(config.cache, kura_cache::Settings::default());
         assert_eq!(config.durability, Durability::Always);
         assert_eq!(config.lease, Duration::from_secs(3 * 3600));
         assert_eq!(check(&["--lease", "10d"]).unwrap().lease, kura_store::Settings::MAX_LEASE);
@@ -177,6 +180,7 @@ mod tests {
             ["--listen", "8380"],
             ["--durability", "sometimes"],
             ["--idle-timeout", "0s"],
+            ["--compress", "zstd"],
             ["--max-connections", "0"],
             ["--http2-stream-window", "63KiB"],
             ["--http2-connection-window", "2GiB"],

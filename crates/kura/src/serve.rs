@@ -74,7 +74,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
             return Ok(());
         }
     };
-    handle.open(Cache::new(store.clone(), runtime));
+    handle.open(Cache::with_settings(store.clone(), runtime, config.cache));
     say(&announce::serving(&address, &config.data_dir, store.stats().budget));
 
     let signal = signals.next().await;

@@ -17,6 +17,7 @@ pub(crate) enum Setting {
     Durability,
     SyncInterval,
     MaxArtifactSize,
+    Compress,
     Lease,
     DrainTimeout,
     RoomWait,
@@ -55,7 +56,7 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 24] = [
+    pub(crate) const ALL: [Setting; 25] = [
         Setting::Listen,
         Setting::DataDir,
         Setting::Capacity,
@@ -63,6 +64,7 @@ impl Setting {
         Setting::Durability,
         Setting::SyncInterval,
         Setting::MaxArtifactSize,
+        Setting::Compress,
         Setting::Lease,
         Setting::DrainTimeout,
         Setting::RoomWait,
@@ -113,6 +115,12 @@ impl Setting {
             Setting::MaxArtifactSize => {
                 ("max-artifact-size", "SIZE", "2GiB", "The largest body taken; never above a quarter of the capacity")
             }
+            Setting::Compress => (
+                "compress",
+                "on|off",
+                "off",
+                "Whether to compress blobs of up to 1MiB that come as they are, where that makes them smaller by an eighth; costs processor time",
+            ),
             Setting::Lease => (
                 "lease",
                 "DURATION",

@@ -61,6 +61,15 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Something that is done or not.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
+    }
+}
+
 /// 32 hexadecimal digits, or nothing.
 pub(crate) fn seed(text: &str) -> Result<Option<[u8; 16]>, String> {
     if text.is_empty() {

@@ -14,6 +14,9 @@ use crate::checks::{health, reflection};
 use crate::client::Server;
 use crate::digest::Function;
 
+/// The version that replaced SplitBlob and SpliceBlob by streaming methods.
+const STREAMED_MAPPINGS: (i32, i32) = (2, 13);
+
 /// Something that a server may offer or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -27,6 +30,14 @@ pub(crate) enum Need {
     Zstd,
     /// zstd in batches.
     BatchZstd,
+    /// GetChunkMapping.
+    ChunkMapping,
+    /// RegisterChunkMapping.
+    ChunkRegistration,
+    /// SplitBlob.
+    Split,
+    /// SpliceBlob.
+    Splice,
     /// Chunks as FastCDC 2020 cuts them.
     FastCdc,
     /// A digest function.
@@ -49,6 +60,10 @@ impl fmt::Display for Need {
             Need::BlobLimit => "a largest blob",
             Need::Zstd => "zstd in ByteStream",
             Need::BatchZstd => "zstd in batches",
+            Need::ChunkMapping => "GetChunkMapping",
+            Need::ChunkRegistration => "RegisterChunkMapping",
+            Need::Split => "SplitBlob",
+            Need::Splice => "SpliceBlob",
             Need::FastCdc => "FastCDC 2020",
             Need::Digest(function) => return write!(f, "digest function {function}"),
             Need::Fetch => "Remote Asset Fetch",
@@ -106,6 +121,9 @@ impl Offers {
 
     pub(crate) fn has(&self, need: Need) -> bool {
         let cache = &self.cache;
+        let streamed = self.versions.1 >= STREAMED_MAPPINGS;
+        // SplitBlob and SpliceBlob are of 2.12: who still speaks that has them.
+        let unary = self.versions.0 < STREAMED_MAPPINGS;
         let zstd = Compressor::Zstd as i32;
         match need {
             Need::Updates => cache.action_cache_update_capabilities.is_some_and(|updates| updates.update_enabled),
@@ -113,6 +131,10 @@ impl Offers {
             Need::BlobLimit => cache.max_cas_blob_size_bytes > 0,
             Need::Zstd => cache.supported_compressors.contains(&zstd),
             Need::BatchZstd => cache.supported_batch_update_compressors.contains(&zstd),
+            Need::ChunkMapping => cache.split_blob_support && streamed,
+            Need::ChunkRegistration => cache.splice_blob_support && streamed,
+            Need::Split => cache.split_blob_support && unary,
+            Need::Splice => cache.splice_blob_support && unary,
             Need::FastCdc => self.fast_cdc().is_some(),
             Need::Digest(function) => self.functions.contains(&function),
             Need::Fetch | Need::Push | Need::Health | Need::Reflection => self.probed.contains(&need),

@@ -13,6 +13,8 @@ mod malformed;
 mod query;
 mod read;
 pub(crate) mod reflection;
+mod splice;
+mod split;
 mod tree;
 mod write;
 mod write_errors;
@@ -41,6 +43,8 @@ pub(crate) fn all() -> Suite {
     zstd_write::register(&mut suite);
     query::register(&mut suite);
     digests::register(&mut suite);
+    split::register(&mut suite);
+    splice::register(&mut suite);
     health::register(&mut suite);
     reflection::register(&mut suite);
     suite

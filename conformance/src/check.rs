@@ -9,6 +9,7 @@ use crate::offers::Need;
 /// The files that the sentences are from.
 pub(crate) const EXECUTION: &str = "remote_execution.proto";
 pub(crate) const BYTE_STREAM: &str = "bytestream.proto";
+pub(crate) const ASSET: &str = "remote_asset.proto";
 
 type Run = Box<dyn Fn(Server) -> Pin<Box<dyn Future<Output = Outcome> + Send>>>;
 

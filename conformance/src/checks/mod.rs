@@ -3,6 +3,8 @@
 mod action_complete;
 mod action_get;
 mod action_update;
+mod asset_blob;
+mod asset_directory;
 mod batch_read;
 mod batch_update;
 mod capabilities;
@@ -45,6 +47,8 @@ pub(crate) fn all() -> Suite {
     digests::register(&mut suite);
     split::register(&mut suite);
     splice::register(&mut suite);
+    asset_blob::register(&mut suite);
+    asset_directory::register(&mut suite);
     health::register(&mut suite);
     reflection::register(&mut suite);
     suite

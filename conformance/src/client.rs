@@ -44,6 +44,11 @@ impl Server {
         Ok(Server { offers, ..server })
     }
 
+    /// The same server, for another instance.
+    pub(crate) fn instance(&self, instance: &str) -> Server {
+        Server { instance: instance.into(), ..self.clone() }
+    }
+
     pub(crate) fn instance_name(&self) -> String {
         self.instance.to_string()
     }

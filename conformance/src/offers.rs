@@ -6,13 +6,17 @@ use bazel_remote_apis::build::bazel::remote::asset::v1::{FetchBlobRequest, PushB
 use bazel_remote_apis::build::bazel::remote::execution::v2::compressor::Value as Compressor;
 use bazel_remote_apis::build::bazel::remote::execution::v2::digest_function::Value as DigestFunction;
 use bazel_remote_apis::build::bazel::remote::execution::v2::{
-    CacheCapabilities, FastCdc2020Params, GetCapabilitiesRequest, ServerCapabilities,
+    CacheCapabilities, ExecutionCapabilities, FastCdc2020Params, FindMissingBlobsRequest, GetCapabilitiesRequest,
+    ServerCapabilities,
 };
 use tonic::{Code, Status};
 
 use crate::checks::{health, reflection};
 use crate::client::Server;
 use crate::digest::Function;
+
+/// An instance that nobody has set up.
+pub(crate) const STRANGE_INSTANCE: &str = "reapi-conformance/nested";
 
 /// The version that replaced SplitBlob and SpliceBlob by streaming methods.
 const STREAMED_MAPPINGS: (i32, i32) = (2, 13);
@@ -50,6 +54,10 @@ pub(crate) enum Need {
     Health,
     /// grpc.reflection.v1.
     Reflection,
+    /// No remote execution.
+    NoExecution,
+    /// Instances need not be set up.
+    AnyInstance,
 }
 
 impl fmt::Display for Need {
@@ -70,6 +78,8 @@ impl fmt::Display for Need {
             Need::Push => "Remote Asset Push",
             Need::Health => "health checking",
             Need::Reflection => "server reflection",
+            Need::NoExecution => "no remote execution",
+            Need::AnyInstance => "any instance name",
         })
     }
 }
@@ -78,6 +88,7 @@ impl fmt::Display for Need {
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
     pub(crate) cache: CacheCapabilities,
+    pub(crate) execution: ExecutionCapabilities,
     pub(crate) functions: Vec<Function>,
     /// The earliest and the latest version, as major and minor numbers.
     pub(crate) versions: ((i32, i32), (i32, i32)),
@@ -94,11 +105,16 @@ impl Offers {
         let mut offers = Offers::stated(capabilities);
         let absent = format!("urn:reapi-conformance:{:032x}", fastrand::u128(..));
         let fetch = FetchBlobRequest { uris: vec![absent], ..FetchBlobRequest::default() };
+        let elsewhere = FindMissingBlobsRequest {
+            instance_name: STRANGE_INSTANCE.to_owned(),
+            ..FindMissingBlobsRequest::default()
+        };
         let answers = [
             (Need::Fetch, exists(&server.fetch().fetch_blob(fetch).await)),
             (Need::Push, exists(&server.push().push_blob(PushBlobRequest::default()).await)),
             (Need::Health, exists(&health::ask(server, "").await)),
             (Need::Reflection, exists(&reflection::services(server).await)),
+            (Need::AnyInstance, server.cas().find_missing_blobs(elsewhere).await.is_ok()),
         ];
         offers.probed = answers.into_iter().filter(|(_, offered)| *offered).map(|(need, _)| need).collect();
         offers
@@ -113,6 +129,7 @@ impl Offers {
         let named = |function: &Function| cache.digest_functions.contains(&(function.value() as i32));
         Offers {
             functions: Function::ALL.into_iter().filter(named).collect(),
+            execution: capabilities.execution_capabilities.unwrap_or_default(),
             versions: (version(low), version(capabilities.high_api_version)),
             probed: Vec::new(),
             cache,
@@ -137,7 +154,10 @@ impl Offers {
             Need::Splice => cache.splice_blob_support && unary,
             Need::FastCdc => self.fast_cdc().is_some(),
             Need::Digest(function) => self.functions.contains(&function),
-            Need::Fetch | Need::Push | Need::Health | Need::Reflection => self.probed.contains(&need),
+            Need::NoExecution => !self.execution.exec_enabled,
+            Need::Fetch | Need::Push | Need::Health | Need::Reflection | Need::AnyInstance => {
+                self.probed.contains(&need)
+            }
         }
     }
 

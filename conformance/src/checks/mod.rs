@@ -9,8 +9,10 @@ mod batch_read;
 mod batch_update;
 mod capabilities;
 mod digests;
+mod execution;
 mod find_missing;
 pub(crate) mod health;
+mod instances;
 mod malformed;
 mod query;
 mod read;
@@ -49,6 +51,8 @@ pub(crate) fn all() -> Suite {
     splice::register(&mut suite);
     asset_blob::register(&mut suite);
     asset_directory::register(&mut suite);
+    instances::register(&mut suite);
+    execution::register(&mut suite);
     health::register(&mut suite);
     reflection::register(&mut suite);
     suite

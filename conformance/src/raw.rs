@@ -10,6 +10,7 @@ use h2::{Ping, PingPong, RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use prost::Message;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tonic::Code;
 
 use crate::client::Server;
@@ -26,6 +27,7 @@ const PREFIX: usize = 5;
 pub(crate) struct Connection {
     requests: SendRequest<Bytes>,
     ping: Option<PingPong>,
+    task: JoinHandle<Result<(), h2::Error>>,
 }
 
 /// What a call was answered with.
@@ -58,8 +60,7 @@ impl Connection {
         match soon("a connection", connect).await? {
             Ok((requests, mut connection)) => {
                 let ping = connection.ping_pong();
-                tokio::spawn(connection);
-                Ok(Connection { requests, ping })
+                Ok(Connection { requests, ping, task: tokio::spawn(connection) })
             }
             Err(error) => differs(format!("no HTTP/2 connection: {error}")),
         }
@@ -100,6 +101,19 @@ impl Connection {
         match soon("the answer to a ping", ping.ping(Ping::opaque())).await? {
             Ok(_) => Ok(()),
             Err(error) => differs(format!("a ping was answered with {error}")),
+        }
+    }
+
+    /// Ends the connection. Differs if the server had ended it before.
+    pub(crate) async fn close(self) -> Outcome {
+        if self.task.is_finished() {
+            return differs(format!("the server ended the connection: {:?}", self.task.await));
+        }
+        drop(self.requests);
+        drop(self.ping);
+        match soon("the end of the connection", self.task).await? {
+            Ok(Ok(())) => Ok(()),
+            ended => differs(format!("the connection ended with {ended:?}")),
         }
     }
 }
@@ -148,4 +162,12 @@ pub(crate) fn framed_bytes(compressed: u8, body: &[u8]) -> Bytes {
     frame.put_u32(u32::try_from(body.len()).unwrap_or(u32::MAX));
     frame.put_slice(body);
     frame.freeze()
+}
+
+/// The first message of an answer.
+pub(crate) fn first_message<M: Message + Default>(answer: &Answer) -> Outcome<M> {
+    let Some(Ok(message)) = answer.data.get(PREFIX..).map(M::decode) else {
+        return differs(format!("expected one message, got {answer}"));
+    };
+    Ok(message)
 }

@@ -19,7 +19,9 @@ mod read;
 pub(crate) mod reflection;
 mod splice;
 mod split;
+mod streams;
 mod tree;
+mod wire;
 mod write;
 mod write_errors;
 mod zstd_batch;
@@ -55,6 +57,8 @@ pub(crate) fn all() -> Suite {
     execution::register(&mut suite);
     health::register(&mut suite);
     reflection::register(&mut suite);
+    wire::register(&mut suite);
+    streams::register(&mut suite);
     suite
 }
 

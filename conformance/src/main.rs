@@ -15,6 +15,8 @@ mod client;
 mod digest;
 mod expect;
 mod known;
+#[cfg(test)]
+mod liars;
 mod names;
 mod offers;
 mod raw;

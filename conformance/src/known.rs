@@ -120,4 +120,17 @@ mod tests {
         other = found(&["Read: it differs"], &[], &["push"]);
         assert_eq!(mismatch(&other), "not offered and not listed: push\nlisted as not offered, and offered: zstd\n");
     }
+
+    #[test]
+    fn every_list_in_this_crate_names_checks_of_this_suite() {
+        let suite = crate::checks::all();
+        let names: BTreeSet<String> = suite.checks.iter().map(crate::check::Check::name).collect();
+        for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("known")).unwrap() {
+            let known = Known::read(&file.unwrap().path()).unwrap();
+            for entry in known.difference {
+                assert!(names.contains(&entry.check), "{} lists {:?}", known.server, entry.check);
+                assert!(!entry.why.is_empty(), "{:?} is not explained", entry.check);
+            }
+        }
+    }
 }

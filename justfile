@@ -18,7 +18,12 @@ sim cases="10000":
 # Real clients, kills and filesystems: needs root and Debian's clients (see .ci/run).
 e2e:
     cargo build --release
-    KURA_BIN={{target}}/release/kura cargo test -p kura-e2e
+    cargo build --release -p kura-conformance
+    KURA_BIN={{target}}/release/kura CONFORMANCE_BIN={{target}}/release/reapi-conformance cargo test -p kura-e2e
+
+# What the Remote Execution API says, asked of any server; `just conformance grpc://127.0.0.1:8380`.
+conformance server *arguments:
+    cargo run --release -p kura-conformance -- {{server}} {{arguments}}
 
 # The load generator; `just bench get` for one part of it.
 bench part="all":

@@ -1,7 +1,8 @@
-//! The load generator of `docs/benchmarks.md`: `kura-bench get|put|start|memory|all`.
+//! The load generator of `docs/benchmarks.md`: `kura-bench get|put|reapi|start|memory|all`.
 //!
 //! - `get`: hits, beside nginx that serves the same bytes from files.
 //! - `put`: uploads, with what reaches the device.
+//! - `reapi`: the Remote Execution API, beside a plain gRPC server in memory.
 //! - `start`: how long a start takes, and what an artifact costs in memory.
 //! - `memory`: what large uploads side by side cost.
 //!
@@ -13,13 +14,14 @@ mod load;
 mod memory;
 mod process;
 mod put;
+mod reapi;
 mod servers;
 mod start;
 mod summary;
 
 use std::path::PathBuf;
 
-use clap::{Arg, Command, value_parser};
+use clap::{Arg, ArgAction, Command, value_parser};
 
 /// What the command line says.
 pub(crate) struct Options {
@@ -34,6 +36,13 @@ pub(crate) struct Options {
     pub(crate) keys: usize,
     /// Artifacts at the largest start.
     pub(crate) artifacts: usize,
+    /// Bytes of a message of an upload over gRPC.
+    pub(crate) message: usize,
+    /// Only calls over gRPC whose name has this word.
+    pub(crate) filter: String,
+    /// Another gRPC endpoint to measure, and the process whose time counts.
+    pub(crate) target: Option<String>,
+    pub(crate) target_pid: Option<u32>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -43,7 +52,7 @@ fn main() -> anyhow::Result<()> {
     let number = |name: &'static str, default: &'static str, help: &'static str| {
         Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u64)).help(help)
     };
-    let parts = ["all", "get", "put", "start", "memory"];
+    let parts = ["all", "get", "put", "reapi", "start", "memory", "plain"];
     let matches = Command::new("kura-bench")
         .about("Measures Kura, beside nginx where there is something to compare")
         .arg(Arg::new("part").value_parser(parts).default_value("all"))
@@ -54,6 +63,11 @@ fn main() -> anyhow::Result<()> {
         .arg(number("seconds", "3", "Seconds of one run"))
         .arg(number("keys", "100000", "Distinct small bodies"))
         .arg(number("artifacts", "1000000", "Artifacts at the largest start"))
+        .arg(number("message", "65536", "reapi: bytes of a message of an upload"))
+        .arg(Arg::new("filter").long("filter").default_value("").help("reapi: only calls whose name has this word"))
+        .arg(Arg::new("target").long("target").help("reapi: another endpoint, grpc://HOST:PORT"))
+        .arg(Arg::new("target-pid").long("target-pid").value_parser(value_parser!(u32)).help("reapi: its process"))
+        .arg(Arg::new("discard").long("discard").action(ArgAction::SetTrue).help("plain: keep no blobs"))
         .get_matches();
     let path = |name: &str| matches.get_one::<PathBuf>(name).cloned().unwrap_or_default();
     let number = |name: &str| matches.get_one::<u64>(name).copied().unwrap_or_default();
@@ -65,15 +79,25 @@ fn main() -> anyhow::Result<()> {
         seconds: number("seconds"),
         keys: usize::try_from(number("keys"))?,
         artifacts: usize::try_from(number("artifacts"))?,
+        message: usize::try_from(number("message"))?,
+        filter: matches.get_one::<String>("filter").cloned().unwrap_or_default(),
+        target: matches.get_one::<String>("target").cloned(),
+        target_pid: matches.get_one::<u32>("target-pid").copied(),
     };
-    process::describe(&options.directory)?;
     let part = matches.get_one::<String>("part").map_or("all", String::as_str);
+    if part == "plain" {
+        return reapi::serve_plain(matches.get_flag("discard"));
+    }
+    process::describe(&options.directory)?;
     let wanted = |name| part == name || part == "all";
     if wanted("get") {
         get::run(&options)?;
     }
     if wanted("put") {
         put::run(&options)?;
+    }
+    if wanted("reapi") {
+        reapi::run(&options)?;
     }
     if wanted("start") {
         start::run(&options)?;

@@ -1,4 +1,4 @@
-//! The servers under measurement: Kura, and nginx for comparison. Each on the server's core, each stopped when dropped.
+//! The servers under measurement: Kura, and for comparison nginx and a plain gRPC server. Each on the server's core, each stopped when dropped.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -31,17 +31,30 @@ impl Server {
         let start = Instant::now();
         let mut command = on_server_core(&options.kura);
         command.args(["serve", "--listen", "127.0.0.1:0", "--min-free", "0", "--log-level", "warn"]);
-        let mut child = command.arg("--data-dir").arg(data).args(flags).stdout(Stdio::piped()).spawn()?;
-        let out = child.stdout.take().context("its output")?;
-        let mut lines = BufReader::new(out).lines();
-        let first = lines.next().context("Kura did not start")??;
-        let address = first.rsplit_once("http://").context("an unknown announcement")?.1.to_owned();
-        std::thread::spawn(move || lines.for_each(drop));
-        let watched = Watched { pids: vec![child.id()] };
-        let mut server = Server { child, address, watched, started_in: Duration::ZERO };
+        let child = command.arg("--data-dir").arg(data).args(flags).stdout(Stdio::piped()).spawn()?;
+        let mut server = Server::announced(child, start)?;
         server.wait_for("/ready")?;
         server.started_in = start.elapsed();
         Ok(server)
+    }
+
+    /// This program as the plain gRPC server. With `discard` it keeps no blobs.
+    pub(crate) fn plain(discard: bool) -> anyhow::Result<Server> {
+        let start = Instant::now();
+        let mut command = on_server_core(&std::env::current_exe()?);
+        command.arg("plain").args(discard.then_some("--discard"));
+        Server::announced(command.stdout(Stdio::piped()).spawn()?, start)
+    }
+
+    /// A server that prints its address in its first line.
+    fn announced(mut child: Child, start: Instant) -> anyhow::Result<Server> {
+        let out = child.stdout.take().context("its output")?;
+        let mut lines = BufReader::new(out).lines();
+        let first = lines.next().context("the server did not start")??;
+        let address = first.rsplit_once("http://").context("an unknown announcement")?.1.to_owned();
+        std::thread::spawn(move || lines.for_each(drop));
+        let watched = Watched { pids: vec![child.id()] };
+        Ok(Server { child, address, watched, started_in: start.elapsed() })
     }
 
     /// nginx with one worker that serves the files below `root`, as its documentation advises for static files.

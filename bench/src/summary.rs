@@ -21,6 +21,9 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.median.is_nan() {
+            return f.write_str("–");
+        }
         let digits = usize::from(self.median < 1000.0) + usize::from(self.median < 10.0);
         write!(f, "{:.digits$} ({:.digits$}–{:.digits$})", self.median, self.least, self.most)
     }
@@ -42,6 +45,7 @@ mod tests {
     #[test]
     fn the_median_is_the_middle_one() {
         assert_eq!(Summary::of([3.0, 1.0, 2.0]), Summary { median: 2.0, least: 1.0, most: 3.0 });
+        assert_eq!(Summary::of([f64::NAN]).to_string(), "–");
         assert_eq!(Summary::of([3.126, 2.0, 9.0]).to_string(), "3.13 (2.00–9.00)");
     }
 }

@@ -1,6 +1,8 @@
 //! What the messages of the Remote Execution API name: the digests in action results, trees and directories.
 //! Not here: whether what is named is there (`action`), and how a message lies on the wire (`wire`).
 
+use std::collections::HashSet;
+
 use crate::digest::{Digest, DigestFunction};
 use crate::wire::{Fields, Malformed, Value};
 
@@ -43,7 +45,7 @@ impl Names {
         let read = match message {
             Message::ActionResult => read_result(bytes, &mut named),
             Message::Tree => read_tree(bytes, &mut named),
-            Message::Directory => read_directory(bytes, &mut named, true),
+            Message::Directory => read_directory(bytes, &mut named, |named, child| named.push(Named::Directory(child))),
         };
         named.bytes.shrink_to_fit();
         read.map(|()| named).map_err(|Bad(why)| why)
@@ -148,19 +150,23 @@ fn read_output_directory(message: &[u8], named: &mut Names) -> Result<(), Bad> {
     Ok(())
 }
 
-/// `Tree`: the files of its root and of all children. The children are in it, so their digests need not be there.
+/// `Tree`: the files of its root and of all children. The children are in it, each that a directory refers to, so they need not be there as blobs.
 fn read_tree(message: &[u8], named: &mut Names) -> Result<(), Bad> {
+    let (mut children, mut referred) = (HashSet::new(), Vec::new());
     let mut fields = Fields::of(message);
     while let Some((number, value)) = fields.next()? {
-        if let (1 | 2, Value::Bytes(directory)) = (number, value) {
-            read_directory(directory, named, false)?;
+        let (1 | 2, Value::Bytes(directory)) = (number, value) else { continue };
+        if number == 2 {
+            children.insert(Digest::of(named.function, directory).hash().to_vec());
         }
+        read_directory(directory, named, |_, child| referred.push(child))?;
     }
-    Ok(())
+    let lacks = |child: &Digest| !child.is_empty_blob() && !children.contains(child.hash());
+    if referred.iter().any(lacks) { Err(Bad("a tree that lacks one of its directories")) } else { Ok(()) }
 }
 
-/// `Directory`: its files, and its directories where they are found by digest.
-fn read_directory(message: &[u8], named: &mut Names, descend: bool) -> Result<(), Bad> {
+/// `Directory`: its files, and its directories, each handed to `child`.
+fn read_directory(message: &[u8], named: &mut Names, mut child: impl FnMut(&mut Names, Digest)) -> Result<(), Bad> {
     let mut fields = Fields::of(message);
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
@@ -168,9 +174,9 @@ fn read_directory(message: &[u8], named: &mut Names, descend: bool) -> Result<()
                 let file = required(file, 2, named.function, "a file without a digest")?;
                 named.push(Named::Blob(file));
             }
-            (2, Value::Bytes(directory)) if descend => {
+            (2, Value::Bytes(directory)) => {
                 let directory = required(directory, 2, named.function, "a directory without a digest")?;
-                named.push(Named::Directory(directory));
+                child(named, directory);
             }
             _ => {}
         }

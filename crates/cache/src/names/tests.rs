@@ -114,3 +114,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_tree_that_lacks_a_directory_is_none() {
+    let child = reapi::Directory {
+        files: vec![reapi::FileNode { digest: spelled(&digest(1)), ..Default::default() }],
+        ..Default::default()
+    };
+    let node = |directory: &reapi::Directory| reapi::DirectoryNode {
+        name: "child".into(),
+        digest: spelled(&Digest::of(SHA256, &directory.encode_to_vec())),
+    };
+    let empty = reapi::Directory::default();
+    let root = reapi::Directory { directories: vec![node(&child), node(&empty)], ..Default::default() };
+    let read = |children| {
+        let tree = reapi::Tree { root: Some(root.clone()), children };
+        Names::read(super::Message::Tree, &tree.encode_to_vec(), SHA256).map(|names| names.iter().collect::<Vec<_>>())
+    };
+    assert_eq!(read(vec![child]), Ok(vec![Named::Blob(digest(1))]), "the empty directory needs no mention");
+    assert!(read(vec![]).is_err());
+    assert!(read(vec![empty]).is_err());
+}

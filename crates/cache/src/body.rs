@@ -118,7 +118,7 @@ impl Pieces {
         }
     }
 
-    /// The next piece; `None` at the end.
+    /// The next piece; `None` at the end. A future that is dropped loses nothing.
     ///
     /// # Errors
     /// `Evicted` where the answer was broken off, `Busy` where nothing to decode or encode with became free in time, `Damaged`, `Store`.

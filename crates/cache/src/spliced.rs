@@ -51,12 +51,12 @@ impl Spliced {
             }
             let part = self.parts.part(self.next).ok_or(Error::Damaged("a recipe ends before its content"))?;
             let (start, end) = (self.start, self.start + part.size().unwrap_or(0));
-            self.next += 1;
-            self.start = end;
             if end > self.left.start {
                 let plain = Box::pin(self.open(&part)).await?;
                 self.current = Some(plain.select(self.left.start - start..self.left.end - start));
             }
+            self.next += 1;
+            self.start = end;
         }
         Ok(None)
     }

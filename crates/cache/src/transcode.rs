@@ -1,5 +1,5 @@
 //! Bodies whose bytes are not sent as they are stored: decoded, or encoded, on their way out. Memory is a codec and a piece, whatever the
-//! length; a step of a codec is bounded, and other tasks run between two.
+//! length; a step of a codec is bounded, and other tasks run between two. A future that is dropped loses nothing: the next one goes on.
 
 use std::ops::Range;
 
@@ -23,7 +23,8 @@ pub(crate) struct Decoded {
     /// From the first piece to the last.
     decoder: Option<Lease<Decoder>>,
     input: Bytes,
-    /// Bytes decoded so far.
+    /// Content on its way into a piece. It starts at `at`.
+    output: Vec<u8>,
     at: u64,
     /// What is still to be given.
     left: Range<u64>,
@@ -31,7 +32,8 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     pub(crate) fn new(stored: kura_store::Body, length: u64, decoders: Pool<Decoder>) -> Decoded {
-        Decoded { stored, decoders, decoder: None, input: Bytes::new(), at: 0, left: 0..length }
+        let (input, output) = (Bytes::new(), Vec::new());
+        Decoded { stored, decoders, decoder: None, input, output, at: 0, left: 0..length }
     }
 
     pub(crate) fn select(&mut self, range: Range<u64>) {
@@ -45,8 +47,9 @@ impl Decoded {
 
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         while !self.left.is_empty() {
+            self.decode().await?;
+            let piece = Bytes::from(std::mem::take(&mut self.output));
             let from = self.at;
-            let piece = self.decode().await?;
             self.at += piece.len() as u64;
             let upto = self.at.min(self.left.end);
             if upto > self.left.start {
@@ -63,23 +66,22 @@ impl Decoded {
         Ok(None)
     }
 
-    /// The bytes from `at` on, as many as one piece has.
-    async fn decode(&mut self) -> Result<Bytes, Error> {
-        let mut decoder = match self.decoder.take() {
+    /// Fills `output`, as far as one piece goes.
+    async fn decode(&mut self) -> Result<(), Error> {
+        let decoder = match &mut self.decoder {
             Some(decoder) => decoder,
-            None => self.decoders.take().await?,
+            none => none.insert(self.decoders.take().await?),
         };
         let wanted = usize::try_from(self.left.end - self.at).unwrap_or(usize::MAX).min(STEP_OUTPUT);
-        let mut output = Vec::with_capacity(wanted);
-        while output.len() < wanted {
+        self.output.reserve_exact(wanted.saturating_sub(self.output.len()));
+        while self.output.len() < wanted {
             if decoder.is_done_with(&self.input) {
                 let input = self.stored.next().await?;
                 self.input = input.ok_or(Error::Damaged("a body that was stored as zstd ends early"))?;
             }
-            decoder.decode(&mut self.input, &mut output).map_err(damaged)?;
+            decoder.decode(&mut self.input, &mut self.output).map_err(damaged)?;
         }
-        self.decoder = Some(decoder);
-        Ok(output.into())
+        Ok(())
     }
 }
 
@@ -87,21 +89,25 @@ impl Decoded {
 pub(crate) struct Encoded {
     body: Content,
     encoders: Pool<Encoder>,
-    state: State,
+    /// From the first piece to the last.
+    encoder: Option<Lease<Encoder>>,
+    phase: Phase,
     input: Bytes,
+    output: Vec<u8>,
 }
 
-enum State {
-    Fresh,
-    Within(Lease<Encoder>),
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Within,
     /// All input is in.
-    Ending(Lease<Encoder>),
+    Ending,
     Over,
 }
 
 impl Encoded {
     pub(crate) fn new(body: Content, encoders: Pool<Encoder>) -> Encoded {
-        Encoded { body, encoders, state: State::Fresh, input: Bytes::new() }
+        let (input, output) = (Bytes::new(), Vec::new());
+        Encoded { body, encoders, encoder: None, phase: Phase::Within, input, output }
     }
 
     /// Bytes of the content that are still to be encoded.
@@ -110,45 +116,46 @@ impl Encoded {
     }
 
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let bound = Encoder::bound(usize::try_from(self.remaining()).unwrap_or(usize::MAX).min(STEP_OUTPUT));
-        let mut output = Vec::with_capacity(bound.min(STEP_OUTPUT));
-        while output.len() < output.capacity() && !matches!(self.state, State::Over) {
-            self.step(&mut output).await?;
+        if self.output.capacity() == 0 {
+            let bound = Encoder::bound(usize::try_from(self.remaining()).unwrap_or(usize::MAX).min(STEP_OUTPUT));
+            self.output.reserve_exact(bound.min(STEP_OUTPUT));
         }
-        Ok((!output.is_empty()).then(|| output.into()))
+        while self.output.len() < self.output.capacity() && self.phase != Phase::Over {
+            self.step().await?;
+        }
+        let piece = std::mem::take(&mut self.output);
+        Ok((!piece.is_empty()).then(|| piece.into()))
     }
 
-    async fn step(&mut self, output: &mut Vec<u8>) -> Result<(), Error> {
+    async fn step(&mut self) -> Result<(), Error> {
         let refused = |Refused(why)| Error::Damaged(why);
-        self.state = match std::mem::replace(&mut self.state, State::Over) {
-            State::Fresh => {
-                let mut encoder = self.encoders.take().await?;
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => {
+                let encoder = none.insert(self.encoders.take().await?);
                 encoder.begin(self.body.remaining()).map_err(refused)?;
-                State::Within(encoder)
+                encoder
             }
-            State::Within(encoder) if self.input.is_empty() => match self.body.next().await? {
-                Some(piece) => {
-                    self.input = piece;
-                    State::Within(encoder)
-                }
-                None => State::Ending(encoder),
+        };
+        match self.phase {
+            Phase::Within if self.input.is_empty() => match self.body.next().await? {
+                Some(piece) => self.input = piece,
+                None => self.phase = Phase::Ending,
             },
-            State::Within(mut encoder) => {
-                encoder.encode(&mut self.input, output).map_err(refused)?;
+            Phase::Within => {
+                encoder.encode(&mut self.input, &mut self.output).map_err(refused)?;
                 if !self.input.is_empty() {
                     self.encoders.rest().await;
                 }
-                State::Within(encoder)
             }
-            State::Ending(mut encoder) => {
-                if encoder.end(output).map_err(refused)? {
-                    State::Over
-                } else {
-                    State::Ending(encoder)
+            Phase::Ending => {
+                if encoder.end(&mut self.output).map_err(refused)? {
+                    self.encoder = None;
+                    self.phase = Phase::Over;
                 }
             }
-            State::Over => State::Over,
-        };
+            Phase::Over => {}
+        }
         Ok(())
     }
 }

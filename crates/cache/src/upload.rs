@@ -23,6 +23,8 @@ pub struct Upload {
     key: ArtifactKey,
     declared: Option<u64>,
     received: u64,
+    /// A piece was taken in part: what is written and what is checked may differ.
+    torn: bool,
     sink: Sink,
 }
 
@@ -81,7 +83,7 @@ impl Cache {
                 Sink::Action(Gathered::up_to(MAX_ACTION_RESULT), action.function(), attributes)
             }
         };
-        Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, sink })
+        Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, torn: false, sink })
     }
 
     /// As [`Cache::put`], for a blob that comes as zstd frames of its content, and is stored as they are. `length` is theirs.
@@ -104,7 +106,7 @@ impl Cache {
         }
         let check = BlobCheck::of_zstd(*digest, size, self.inner.codecs.decoders.clone());
         let sink = self.blob_sink(key, check, request(key, attributes, Encoding::Zstd, length)).await?;
-        Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, sink })
+        Ok(Upload { cache: self.clone(), key: key.clone(), declared: length, received: 0, torn: false, sink })
     }
 
     /// Stores a blob, unless it is there by now: of two who bring the same one, one waits for what becomes of the other. `length` is for the
@@ -173,11 +175,20 @@ impl Upload {
         }
     }
 
-    /// Takes the next piece.
+    /// Bytes taken so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Takes the next piece. If the future is dropped before it is done, the upload is lost.
     ///
     /// # Errors
     /// `LengthMismatch` for more than was declared, `TooLarge`, `NotZstd`; `Evicted`, `Busy`, `Full`: the upload is lost.
     pub async fn write(&mut self, piece: Bytes) -> Result<(), Error> {
+        if std::mem::replace(&mut self.torn, true) {
+            return Err(Error::Evicted);
+        }
         self.received += piece.len() as u64;
         if let Some(declared) = self.declared.filter(|declared| self.received > *declared) {
             return Err(Error::LengthMismatch { declared, received: self.received });
@@ -195,6 +206,7 @@ impl Upload {
             Sink::Known(check, _) => check.update(&piece).await?,
             Sink::Action(gathered, ..) => gathered.push(piece)?,
         }
+        self.torn = false;
         Ok(())
     }
 
@@ -203,6 +215,9 @@ impl Upload {
     /// # Errors
     /// `LengthMismatch`, `DigestMismatch`, `NotZstd`, `NotAnActionResult`; `Evicted`, `Busy`, `Full`. Nothing is kept then.
     pub async fn commit(self) -> Result<Stored, Error> {
+        if self.torn {
+            return Err(Error::Evicted);
+        }
         if let Some(declared) = self.declared.filter(|declared| self.received != *declared) {
             return Err(Error::LengthMismatch { declared, received: self.received });
         }

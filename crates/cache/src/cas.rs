@@ -8,7 +8,7 @@ use kura_store::Commit;
 use crate::artifact::ArtifactKey;
 use crate::digest::{Digest, Verifier};
 use crate::error::Error;
-use crate::limits::COMPRESSED_SLACK;
+use crate::limits::{COMPRESSED_SLACK, WHOLE};
 use crate::pool::{Lease, Pool};
 use crate::presence::EMPTY_BLOB_VERSION;
 use crate::zstd::{Decoder, Refused};
@@ -45,8 +45,10 @@ struct Decoding {
     /// The most bytes that it may have, and those that came so far.
     limit: u64,
     received: u64,
+    /// A short body is decoded when all of it is there: its client cannot hold a decoder.
+    held: Vec<Bytes>,
     decoders: Pool<Decoder>,
-    /// From the first byte on.
+    /// From the first byte that is decoded to the last.
     decoder: Option<Lease<Decoder>>,
 }
 
@@ -59,7 +61,7 @@ impl BlobCheck {
     /// Of a body that is the content in zstd, `size` bytes of it at most.
     pub(crate) fn of_zstd(expected: Digest, size: u64, decoders: Pool<Decoder>) -> BlobCheck {
         let limit = size.saturating_mul(2).saturating_add(COMPRESSED_SLACK);
-        let decoding = Decoding { size, decoded: 0, limit, received: 0, decoders, decoder: None };
+        let decoding = Decoding { size, decoded: 0, limit, received: 0, held: Vec::new(), decoders, decoder: None };
         BlobCheck { decoding: Some(decoding), ..BlobCheck::of_content(expected) }
     }
 
@@ -67,7 +69,14 @@ impl BlobCheck {
     /// `NotZstd`, `LengthMismatch` for more content than the digest says, `TooLarge` for a body far longer than that, `Busy`.
     pub(crate) async fn update(&mut self, piece: &Bytes) -> Result<(), Error> {
         match &mut self.decoding {
-            Some(decoding) => decoding.update(piece, &mut self.verifier).await?,
+            Some(decoding) if decoding.size <= WHOLE => {
+                decoding.count(piece)?;
+                decoding.held.push(piece.clone());
+            }
+            Some(decoding) => {
+                decoding.count(piece)?;
+                decoding.decode(piece, &mut self.verifier).await?;
+            }
             None => self.verifier.update(piece),
         }
         Ok(())
@@ -76,12 +85,15 @@ impl BlobCheck {
     /// What its trailer says of it.
     ///
     /// # Errors
-    /// `DigestMismatch`, `NotZstd` for a frame that is cut short.
-    pub(crate) fn finish(self) -> Result<Commit, Error> {
-        if let Some(Decoding { decoder: Some(decoder), .. }) = &self.decoding
-            && !decoder.is_complete()
-        {
-            return Err(Error::NotZstd("the last frame is cut short"));
+    /// `DigestMismatch`, and as for [`BlobCheck::update`]; `NotZstd` also for a frame that is cut short.
+    pub(crate) async fn finish(mut self) -> Result<Commit, Error> {
+        if let Some(decoding) = &mut self.decoding {
+            for piece in std::mem::take(&mut decoding.held) {
+                decoding.decode(&piece, &mut self.verifier).await?;
+            }
+            if decoding.decoder.take().is_some_and(|decoder| !decoder.is_complete()) {
+                return Err(Error::NotZstd("the last frame is cut short"));
+            }
         }
         let found = self.verifier.finish();
         let same_size = self.expected.size().is_none_or(|size| found.size() == Some(size));
@@ -93,11 +105,12 @@ impl BlobCheck {
 }
 
 impl Decoding {
-    async fn update(&mut self, piece: &Bytes, verifier: &mut Verifier) -> Result<(), Error> {
+    fn count(&mut self, piece: &Bytes) -> Result<(), Error> {
         self.received += piece.len() as u64;
-        if self.received > self.limit {
-            return Err(Error::TooLarge { limit: self.limit });
-        }
+        if self.received > self.limit { Err(Error::TooLarge { limit: self.limit }) } else { Ok(()) }
+    }
+
+    async fn decode(&mut self, piece: &Bytes, verifier: &mut Verifier) -> Result<(), Error> {
         let decoder = match &mut self.decoder {
             Some(decoder) => decoder,
             none => none.insert(self.decoders.take().await?),

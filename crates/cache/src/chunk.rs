@@ -99,7 +99,7 @@ impl Cutting<'_> {
             self.take(chunk).await?;
         }
         while self.storing.try_next().await?.is_some() {}
-        let commit = self.check.finish().map_err(|_| Error::Damaged("a stored blob has another digest"))?;
+        let commit = self.check.finish().await.map_err(|_| Error::Damaged("a stored blob has another digest"))?;
         Ok((self.draft.finish(), commit))
     }
 

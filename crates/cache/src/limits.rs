@@ -42,8 +42,8 @@ pub(crate) const CHUNKS_IN_FLIGHT: usize = 4;
 /// little more than its window.
 pub(crate) const MAX_WINDOW_LOG: u32 = 23;
 
-/// How many bodies are decoded at a time; further ones wait. Bodies of up to [`WHOLE`] bytes take their turn only while they are computed,
-/// longer ones as long as their client reads or sends.
+/// How many bodies are decoded at a time; further ones wait. Those that hold up to [`WHOLE`] bytes take their turn only while they are
+/// decoded, longer ones as long as their client reads or sends.
 pub(crate) const DECODERS: u64 = 32;
 
 /// How many bodies are encoded at a time. An encoder holds 1.3 MiB.

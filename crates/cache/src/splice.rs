@@ -100,7 +100,7 @@ impl Cache {
                 self.inner.runtime.yield_now().await;
             }
         }
-        check.finish()
+        check.finish().await
     }
 
     pub(crate) async fn store_recipe(

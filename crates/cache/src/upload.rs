@@ -225,16 +225,16 @@ impl Upload {
         let version = match self.sink {
             Sink::Keyed(upload) => upload.commit(Commit::default()).await?,
             Sink::Blob(check, upload) => {
-                let commit = check.finish()?;
+                let commit = check.finish().await?;
                 let store = Box::pin(async { Ok(upload.commit(commit).await?) });
                 return cache.store_once(key, self.received, store).await;
             }
             Sink::Compressing(check, gathered, attributes) => {
-                let checked = Checked { commit: check.finish()?, content: gathered.into_bytes(), attributes };
+                let checked = Checked { commit: check.finish().await?, content: gathered.into_bytes(), attributes };
                 return cache.store_once(key, self.received, Box::pin(cache.store_checked(key, checked, true))).await;
             }
             Sink::Known(check, _) => {
-                check.finish()?;
+                check.finish().await?;
                 // What was there may have been cleaned since.
                 let found = cache.present(key).await?.ok_or(Error::Evicted)?;
                 cache.inner.counters.known(key.kind());

@@ -61,7 +61,7 @@ fn a_reader_that_gives_up_and_tries_again_misses_nothing() {
 #[test]
 fn an_upload_whose_piece_was_given_up_is_lost() {
     live(async |life| {
-        let body = compressible(2, 500_000);
+        let body = compressible(2, 1_500_000);
         let digest = Digest::of(SHA256, &body);
         for as_zstd in [false, true] {
             let (key, attributes) = (life.blob(&digest), Attributes::default());

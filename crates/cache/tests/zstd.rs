@@ -108,16 +108,37 @@ fn what_does_not_hold_the_blob_is_refused_and_not_stored() {
 fn a_bomb_is_refused_at_the_size_that_was_declared() {
     live(async |life| {
         let bomb = frame(&vec![0; 64 * MIB]);
-        let digest = Digest::of(SHA256, b"small").with_size(1000);
-        let key = life.blob(&digest);
-        let mut upload = life.cache.put_zstd(&key, Attributes::default(), None).await.unwrap();
-        let Err(Error::LengthMismatch { declared: 1000, received }) = upload.write(Bytes::from(bomb)).await else {
-            panic!("it holds more than was declared");
-        };
-        assert!(received <= 256 << 10, "decoding stopped at once: {received}");
-        let absurd = life.blob(&digest.with_size(1 << 50));
+        for size in [1000, 2 * MIB as u64] {
+            let digest = Digest::of(SHA256, b"small").with_size(size);
+            let refusal = life.put_zstd(&digest, &bomb).await;
+            let Err(Error::LengthMismatch { declared, received }) = refusal else { panic!("{refusal:?}") };
+            assert_eq!(declared, size);
+            assert!(received <= size + (256 << 10), "decoding stopped at once: {received}");
+        }
+        let absurd = life.blob(&Digest::of(SHA256, b"small").with_size(1 << 50));
         let refusal = life.cache.put_zstd(&absurd, Attributes::default(), None).await.err();
         assert!(matches!(refusal, Some(Error::TooLarge { .. })), "before its first byte");
+    });
+}
+
+#[test]
+fn who_sends_slowly_holds_a_decoder_only_for_a_long_body() {
+    live(async |life| {
+        let mut slow = Vec::new();
+        for (length, until) in [(MIB, 40), (2 * MIB, 32)] {
+            for at in 0..until {
+                let body = compressible(at, length);
+                let key = life.blob(&Digest::of(SHA256, &body));
+                let mut upload = life.cache.put_zstd(&key, Attributes::default(), None).await.unwrap();
+                upload.write(Bytes::copy_from_slice(&frame(&body)[..1000])).await.unwrap();
+                slow.push(upload);
+            }
+        }
+        let body = compressible(99, 2 * MIB);
+        let digest = Digest::of(SHA256, &body);
+        assert!(matches!(life.put_zstd(&digest, &frame(&body)).await, Err(Error::Busy { .. })));
+        slow.pop();
+        life.put_zstd(&digest, &frame(&body)).await.unwrap();
     });
 }
 

@@ -75,6 +75,11 @@ pub(super) fn register(suite: &mut Suite) {
             inline_too_much,
         )
         .check(
+            "Inlining of several blobs together stays within the message limit",
+            "OutputFile.contents: omitted if it would exceed message size limits",
+            inline_sum,
+        )
+        .check(
             "An unknown path to inline is passed over",
             "GetActionResultRequest.inline_output_files: a hint",
             inline_unknown,
@@ -220,6 +225,31 @@ async fn inline_too_much(server: Server) -> Outcome {
     let run = Run::store(&server, MESSAGE_LIMIT).await?;
     let result = run.ask(&server, inlining("out/file")).await?;
     ensure(result.encoded_len() <= MESSAGE_LIMIT, || format!("the answer has {} bytes", result.encoded_len()))
+}
+
+async fn inline_sum(server: Server) -> Outcome {
+    let blobs = [(); 3].map(|()| server.random(MESSAGE_LIMIT / 5 * 2));
+    for blob in &blobs {
+        server.put(blob).await?;
+    }
+    let result = ActionResult {
+        output_files: vec![output("out/file", &blobs[0])],
+        stdout_digest: Some(blobs[1].digest.clone()),
+        stderr_digest: Some(blobs[2].digest.clone()),
+        ..ActionResult::default()
+    };
+    let action = server.random(10).digest;
+    server.update_action_result(&action, result).await?;
+    let request = GetActionResultRequest {
+        action_digest: Some(action),
+        inline_stdout: true,
+        inline_stderr: true,
+        ..inlining("out/file")
+    };
+    let result = server.action_result_for(request).await?;
+    ensure(result.encoded_len() <= MESSAGE_LIMIT, || format!("the answer has {} bytes", result.encoded_len()))?;
+    inlined(&result.stdout_raw, result.stdout_digest.as_ref(), &blobs[1])?;
+    inlined(&result.stderr_raw, result.stderr_digest.as_ref(), &blobs[2])
 }
 
 async fn inline_unknown(server: Server) -> Outcome {

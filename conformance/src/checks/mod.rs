@@ -18,6 +18,7 @@ mod query;
 mod read;
 pub(crate) mod reflection;
 mod splice;
+mod splice_errors;
 mod split;
 mod streams;
 mod tree;
@@ -26,6 +27,7 @@ mod write;
 mod write_errors;
 mod zstd_batch;
 mod zstd_read;
+mod zstd_used;
 mod zstd_write;
 
 use crate::check::Suite;
@@ -47,10 +49,12 @@ pub(crate) fn all() -> Suite {
     write::register(&mut suite);
     write_errors::register(&mut suite);
     zstd_write::register(&mut suite);
+    zstd_used::register(&mut suite);
     query::register(&mut suite);
     digests::register(&mut suite);
     split::register(&mut suite);
     splice::register(&mut suite);
+    splice_errors::register(&mut suite);
     asset_blob::register(&mut suite);
     asset_directory::register(&mut suite);
     instances::register(&mut suite);

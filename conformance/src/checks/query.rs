@@ -5,12 +5,14 @@ use h2::Reason;
 use tonic::{Code, Status};
 
 use super::malformed;
+use super::zstd_write::compressed;
 use crate::calls::messages;
 use crate::check::{BYTE_STREAM, EXECUTION, Suite};
 use crate::client::Server;
 use crate::digest::{Blob, length};
 use crate::expect::{Difference, Outcome, ensure, equal, refused, same_bytes};
-use crate::raw::{Connection, framed};
+use crate::offers::Need;
+use crate::raw::{Connection, finish, framed};
 
 const WRITE: &str = "/google.bytestream.ByteStream/Write";
 
@@ -32,6 +34,11 @@ pub(super) fn register(suite: &mut Suite) {
         .check("An upload that was broken off is not complete", complete, broken_off)
         .check("No more bytes are committed than were sent", status, no_more)
         .check(
+            "committed_size does not decrease while an upload comes in",
+            "QueryWriteStatus: the sequence of committed_size values is non-decreasing",
+            growing,
+        )
+        .check(
             "An upload goes on where it was broken off",
             "Write: continue from the committed_size that QueryWriteStatus returns",
             resumed,
@@ -46,10 +53,16 @@ pub(super) fn register(suite: &mut Suite) {
             "ContentAddressableStorage: if the Digest does not match, INVALID_ARGUMENT",
             resumed_wrong,
         );
-    suite.group("ByteStream.QueryWriteStatus", EXECUTION).check(
+    let mut group = suite.group("ByteStream.QueryWriteStatus", EXECUTION);
+    group.check(
         "A malformed name is INVALID_ARGUMENT",
         "ContentAddressableStorage: {instance_name}/uploads/{uuid}/blobs/{digest_function/}{hash}/{size}",
         malformed_name,
+    );
+    group.needing(&[Need::Zstd]).check(
+        "A zstd upload goes on at the uncompressed offset that is committed",
+        "ContentAddressableStorage: write_offset of the initial request refers to the uncompressed form",
+        resumed_zstd,
     );
 }
 
@@ -65,17 +78,21 @@ fn status_of(answer: Result<QueryWriteStatusResponse, Status>) -> Outcome<QueryW
 async fn half_sent(server: &Server) -> Outcome<(Blob, String)> {
     let blob = server.random(LENGTH);
     let name = server.upload_name(&blob);
-    let all = messages(&name, &blob.data, CHUNK);
+    send_half(server, &messages(&name, &blob.data, CHUNK)).await?;
+    Ok((blob, name))
+}
+
+/// Sends the first half of an upload, and gives up.
+async fn send_half(server: &Server, messages: &[WriteRequest]) -> Outcome {
     let mut connection = Connection::open(server).await?;
     let (answer, mut stream) = connection.start(WRITE, &[]).await?;
-    for message in &all[..all.len() / 2] {
+    for message in &messages[..messages.len() / 2] {
         let _ = stream.send_data(framed(message), false);
     }
     connection.ping().await?;
     stream.send_reset(Reason::CANCEL);
     drop(answer);
-    connection.ping().await?;
-    Ok((blob, name))
+    connection.ping().await
 }
 
 /// Sends what is left of `data` from the committed size on.
@@ -111,6 +128,25 @@ async fn no_more(server: Server) -> Outcome {
     ensure((0..=length(&[0; LENGTH / 2])).contains(&committed), || format!("{committed} bytes are committed"))
 }
 
+async fn growing(server: Server) -> Outcome {
+    let blob = server.random(LENGTH);
+    let name = server.upload_name(&blob);
+    let mut connection = Connection::open(&server).await?;
+    let (answer, mut stream) = connection.start(WRITE, &[]).await?;
+    let (mut sent, mut last) = (0, 0);
+    for message in messages(&name, &blob.data, LENGTH / 5) {
+        sent += length(&message.data);
+        let _ = stream.send_data(framed(&message), message.finish_write);
+        connection.ping().await?;
+        let committed = status_of(server.query(&name).await)?.committed_size;
+        ensure((last..=sent).contains(&committed), || format!("after {last} of {sent} bytes sent it is {committed}"))?;
+        last = committed;
+    }
+    let answer = finish(answer).await?;
+    ensure(answer.code == Some(Code::Ok), || format!("the upload is answered with {answer}"))?;
+    equal("committed_size", &server.query(&name).await?.committed_size, &length(&blob.data))
+}
+
 async fn resumed(server: Server) -> Outcome {
     let (blob, name) = half_sent(&server).await?;
     equal("committed_size", &rest(&server, &name, &blob.data).await??, &blob.digest.size_bytes)?;
@@ -131,6 +167,20 @@ async fn resumed_wrong(server: Server) -> Outcome {
     }
     refused(rest(&server, &name, &other).await?, &[Code::InvalidArgument])?;
     ensure(server.is_missing(&blob).await?, || "the blob is there".to_owned())
+}
+
+async fn resumed_zstd(server: Server) -> Outcome {
+    let blob = server.random(LENGTH);
+    let name = server.zstd_upload_name_of(&blob.digest);
+    let all = messages(&name, &compressed(&blob.data), CHUNK);
+    send_half(&server, &all).await?;
+    let from = status_of(server.query(&name).await)?.committed_size;
+    let start = usize::try_from(from).unwrap_or(usize::MAX);
+    ensure(start <= blob.data.len(), || format!("{from} bytes are committed"))?;
+    let mut rest = messages(&name, &compressed(&blob.data[start..]), CHUNK);
+    rest.iter_mut().for_each(|message| message.write_offset += from);
+    server.write(rest).await?;
+    same_bytes("the blob", &server.get(&blob).await?, &blob.data)
 }
 
 async fn malformed_name(server: Server) -> Outcome {

@@ -1,37 +1,43 @@
 //! RegisterChunkMapping, and SpliceBlob, its deprecated unary form.
+//! Not here: what they refuse (`splice_errors`).
 
 use bazel_remote_apis::build::bazel::remote::execution::v2::chunking_function::Value as Chunking;
 use bazel_remote_apis::build::bazel::remote::execution::v2::compressor::Value as Compressor;
-use bazel_remote_apis::build::bazel::remote::execution::v2::{Digest, RegisterChunkMappingRequest, SpliceBlobRequest};
+use bazel_remote_apis::build::bazel::remote::execution::v2::{
+    ActionResult, Digest, RegisterChunkMappingRequest, SpliceBlobRequest,
+};
 use tonic::{Code, Status};
 
-use super::{malformed, split};
-use crate::calls::upload;
+use super::split;
+use super::zstd_write::{compressed, decompressed};
+use crate::calls::{messages, upload};
 use crate::check::{EXECUTION, Group, Suite};
 use crate::client::Server;
-use crate::digest::Blob;
-use crate::expect::{Outcome, ensure, equal, refused, same_bytes};
+use crate::digest::{Blob, length};
+use crate::expect::{Outcome, ensure, equal, same_bytes};
 use crate::offers::Need;
 
 /// Which of the two forms is called.
 #[derive(Clone, Copy)]
-enum Form {
+pub(super) enum Form {
     Streamed,
     Unary,
 }
+
+/// Both, with what a server that has them offers.
+pub(super) const FORMS: [(&str, Need, Form); 2] =
+    [("RegisterChunkMapping", Need::ChunkRegistration, Form::Streamed), ("SpliceBlob", Need::Splice, Form::Unary)];
 
 /// Chunks of a mapping whose digests take more than a message of 4 MiB, and those in one message of it.
 const MANY: usize = 70_000;
 const IN_MESSAGE: usize = 20_000;
 
 pub(super) fn register(suite: &mut Suite) {
-    let forms =
-        [("RegisterChunkMapping", Need::ChunkRegistration, Form::Streamed), ("SpliceBlob", Need::Splice, Form::Unary)];
-    for (method, need, form) in forms {
+    for (method, need, form) in FORMS {
         let mut group = suite.group(method, EXECUTION);
         both(group.needing(&[need]), form);
+        compressed_chunks(&mut group, need, form);
     }
-    let sequence = "RegisterChunkMapping, errors: INVALID_ARGUMENT for an invalid sequence of requests";
     let mut group = suite.group("RegisterChunkMapping", EXECUTION);
     group
         .needing(&[Need::ChunkRegistration])
@@ -44,9 +50,7 @@ pub(super) fn register(suite: &mut Suite) {
             "What later messages say of the blob is ignored",
             "RegisterChunkMapping: values from the first request, ignored on subsequent ones",
             later_ignored,
-        )
-        .check("No message at all is INVALID_ARGUMENT", sequence, no_message)
-        .check("A first message without a blob digest is INVALID_ARGUMENT", sequence, no_digest);
+        );
     group
         .needing(&[Need::ChunkRegistration, Need::ChunkMapping])
         .check("What was registered has a mapping", "RegisterChunkMapping: complementary to GetChunkMapping", mapped)
@@ -60,8 +64,6 @@ pub(super) fn register(suite: &mut Suite) {
 /// The checks of both forms.
 fn both(group: &mut Group<'_>, form: Form) {
     let register = "RegisterChunkMapping: how chunks compose the blob";
-    let exists = "RegisterChunkMapping: a no-op if the blob is in the CAS, or ALREADY_EXISTS";
-    let mismatch = "RegisterChunkMapping, errors: INVALID_ARGUMENT if the digest of the spliced blob differs";
     group
         .check("A blob that was spliced is read whole", register, move |server| whole(server, form))
         .check("A blob that was spliced is read from an offset to a limit", register, move |server| {
@@ -76,29 +78,22 @@ fn both(group: &mut Group<'_>, form: Form) {
         )
         .check("A chunk may be there twice", register, move |server| twice(server, form))
         .check("A blob of one chunk is spliced", register, move |server| one(server, form))
-        .check("A blob that exists is OK or ALREADY_EXISTS", exists, move |server| again(server, form))
-        .check(
-            "A chunk that is absent is NOT_FOUND, and the blob is not there",
-            "RegisterChunkMapping, errors: NOT_FOUND",
-            move |server| absent_chunk(server, form),
-        )
-        .check("Chunks of another blob are INVALID_ARGUMENT, and the blob is not there", mismatch, move |server| {
-            other_chunks(server, form)
-        })
-        .check("Chunks in another order are INVALID_ARGUMENT", mismatch, move |server| other_order(server, form))
-        .check("Chunks of another length are INVALID_ARGUMENT", mismatch, move |server| other_length(server, form))
-        .check("No chunks for a blob that has bytes are INVALID_ARGUMENT", mismatch, move |server| {
-            no_chunks(server, form)
-        })
-        .check(
-            "A malformed digest is INVALID_ARGUMENT",
-            "Digest.hash: lowercase hexadecimal of the function's length",
-            move |server| malformed_digest(server, form),
-        );
+        .check("The empty blob may be a chunk", register, move |server| empty_chunk(server, form))
+        .check("A blob that was spliced may be a chunk", register, move |server| nested(server, form))
+        .check("An action result may name a blob that was spliced", register, move |server| named(server, form));
+}
+
+/// The checks of both forms that need zstd.
+fn compressed_chunks(group: &mut Group<'_>, need: Need, form: Form) {
+    let every = "ContentAddressableStorage: every blob in each of the formats, and uncompressed";
+    group
+        .needing(&[need, Need::Zstd])
+        .check("A blob that was spliced is read as zstd", every, move |server| as_zstd(server, form))
+        .check("Chunks that came as zstd are spliced", every, move |server| of_zstd(server, form));
 }
 
 /// Blobs that were uploaded, and what they are together.
-async fn chunks(server: &Server, lengths: &[usize]) -> Outcome<(Blob, Vec<Digest>)> {
+pub(super) async fn chunks(server: &Server, lengths: &[usize]) -> Outcome<(Blob, Vec<Digest>)> {
     let mut whole = Vec::new();
     let mut digests = Vec::new();
     for length in lengths {
@@ -110,7 +105,7 @@ async fn chunks(server: &Server, lengths: &[usize]) -> Outcome<(Blob, Vec<Digest
     Ok((Blob::new(server.function(), whole), digests))
 }
 
-fn first(server: &Server, blob: &Digest, chunks: &[Digest]) -> RegisterChunkMappingRequest {
+pub(super) fn first(server: &Server, blob: &Digest, chunks: &[Digest]) -> RegisterChunkMappingRequest {
     RegisterChunkMappingRequest {
         instance_name: server.instance_name(),
         blob_digest: Some(blob.clone()),
@@ -124,12 +119,20 @@ fn next(chunks: &[Digest]) -> RegisterChunkMappingRequest {
     RegisterChunkMappingRequest { chunk_digests: chunks.to_vec(), ..RegisterChunkMappingRequest::default() }
 }
 
-async fn register_all(server: &Server, messages: Vec<RegisterChunkMappingRequest>) -> Result<Option<Digest>, Status> {
+pub(super) async fn register_all(
+    server: &Server,
+    messages: Vec<RegisterChunkMappingRequest>,
+) -> Result<Option<Digest>, Status> {
     let answer = server.cas().register_chunk_mapping(futures_util::stream::iter(messages)).await?;
     Ok(answer.into_inner().blob_digest)
 }
 
-async fn splice(server: &Server, form: Form, blob: &Digest, chunks: &[Digest]) -> Result<Option<Digest>, Status> {
+pub(super) async fn splice(
+    server: &Server,
+    form: Form,
+    blob: &Digest,
+    chunks: &[Digest],
+) -> Result<Option<Digest>, Status> {
     match form {
         Form::Streamed => register_all(server, vec![first(server, blob, chunks)]).await,
         Form::Unary => {
@@ -150,12 +153,6 @@ async fn spliced(server: &Server, form: Form, lengths: &[usize]) -> Outcome<Blob
     let (blob, digests) = chunks(server, lengths).await?;
     splice(server, form, &blob.digest, &digests).await?;
     Ok(blob)
-}
-
-/// Refused with one of `codes`, and the blob is not there.
-async fn not_spliced(server: &Server, form: Form, blob: &Blob, chunks: &[Digest], codes: &[Code]) -> Outcome {
-    refused(splice(server, form, &blob.digest, chunks).await, codes)?;
-    ensure(server.is_missing(blob).await?, || "the blob is there".to_owned())
 }
 
 async fn whole(server: Server, form: Form) -> Outcome {
@@ -206,47 +203,50 @@ async fn one(server: Server, form: Form) -> Outcome {
     }
 }
 
-async fn again(server: Server, form: Form) -> Outcome {
-    let (blob, digests) = chunks(&server, &[1000, 2000]).await?;
-    server.put(&blob).await?;
-    match splice(&server, form, &blob.digest, &digests).await {
-        Err(status) if status.code() == Code::AlreadyExists => Ok(()),
-        answer => answer.map(drop).map_err(Into::into),
+async fn empty_chunk(server: Server, form: Form) -> Outcome {
+    let (blob, mut digests) = chunks(&server, &[1000, 2000]).await?;
+    digests.insert(1, server.random(0).digest);
+    splice(&server, form, &blob.digest, &digests).await?;
+    same_bytes("the blob", &server.get(&blob).await?, &blob.data)
+}
+
+async fn nested(server: Server, form: Form) -> Outcome {
+    let (front, back) = (spliced(&server, form, &[1000, 2000]).await?, spliced(&server, form, &[3000, 10]).await?);
+    let blob = Blob::new(server.function(), [front.data, back.data].concat());
+    splice(&server, form, &blob.digest, &[front.digest, back.digest]).await?;
+    same_bytes("the blob", &server.get(&blob).await?, &blob.data)?;
+    same_bytes("its middle", &server.read(&server.name(&blob), 2_500, 1_000).await?, &blob.data[2_500..3_500])
+}
+
+async fn named(server: Server, form: Form) -> Outcome {
+    let (action, blob) = (server.random(10).digest, spliced(&server, form, &[1000, 2000]).await?);
+    let result = ActionResult { stdout_digest: Some(blob.digest), ..ActionResult::default() };
+    match server.update_action_result(&action, result.clone()).await {
+        Err(_) if !server.offers.has(Need::Updates) => return Ok(()),
+        updated => drop(updated?),
     }
+    equal("the result", &server.action_result(&action).await?, &result)
 }
 
-async fn absent_chunk(server: Server, form: Form) -> Outcome {
-    let (here, mut digests) = chunks(&server, &[1000]).await?;
-    let absent = server.random(1000);
-    digests.push(absent.digest);
-    let blob = Blob::new(server.function(), [here.data, absent.data].concat());
-    not_spliced(&server, form, &blob, &digests, &[Code::NotFound]).await
+async fn as_zstd(server: Server, form: Form) -> Outcome {
+    let blob = spliced(&server, form, &[1000, 70_000, 10]).await?;
+    for offset in [0, 999, 71_005] {
+        let read = server.read(&server.zstd_name(&blob), length(&blob.data[..offset]), 0).await?;
+        same_bytes(&format!("what is from {offset} on"), &decompressed(&read)?, &blob.data[offset..])?;
+    }
+    Ok(())
 }
 
-async fn other_chunks(server: Server, form: Form) -> Outcome {
-    let (_, digests) = chunks(&server, &[1000, 2000]).await?;
-    not_spliced(&server, form, &server.random(3000), &digests, &[Code::InvalidArgument]).await
-}
-
-async fn other_order(server: Server, form: Form) -> Outcome {
-    let (blob, mut digests) = chunks(&server, &[1000, 1000]).await?;
-    digests.reverse();
-    not_spliced(&server, form, &blob, &digests, &[Code::InvalidArgument]).await
-}
-
-async fn other_length(server: Server, form: Form) -> Outcome {
-    let (blob, digests) = chunks(&server, &[1000, 1000, 1000]).await?;
-    not_spliced(&server, form, &blob, &digests[..2], &[Code::InvalidArgument]).await
-}
-
-async fn no_chunks(server: Server, form: Form) -> Outcome {
-    not_spliced(&server, form, &server.random(1000), &[], &[Code::InvalidArgument]).await
-}
-
-async fn malformed_digest(server: Server, form: Form) -> Outcome {
-    let (blob, digests) = chunks(&server, &[1000, 1000]).await?;
-    malformed::refused_by(&server, async |digest| splice(&server, form, &digest, &digests).await).await?;
-    malformed::refused_by(&server, async |digest| splice(&server, form, &blob.digest, &[digest]).await).await
+async fn of_zstd(server: Server, form: Form) -> Outcome {
+    let chunks = [server.text(1000), server.text(70_000)];
+    for chunk in &chunks {
+        let name = server.zstd_upload_name_of(&chunk.digest);
+        server.write(messages(&name, &compressed(&chunk.data), 1000)).await?;
+    }
+    let digests = chunks.each_ref().map(|chunk| chunk.digest.clone());
+    let blob = Blob::new(server.function(), chunks.map(|chunk| chunk.data).concat());
+    splice(&server, form, &blob.digest, &digests).await?;
+    same_bytes("the blob", &server.get(&blob).await?, &blob.data)
 }
 
 async fn several(server: Server) -> Outcome {
@@ -262,16 +262,6 @@ async fn later_ignored(server: Server) -> Outcome {
     let answer = register_all(&server, vec![first(&server, &blob.digest, &digests[..1]), other]).await?;
     equal("the digest", &answer, &Some(blob.digest.clone()))?;
     same_bytes("the blob", &server.get(&blob).await?, &blob.data)
-}
-
-async fn no_message(server: Server) -> Outcome {
-    refused(register_all(&server, Vec::new()).await, &[Code::InvalidArgument])
-}
-
-async fn no_digest(server: Server) -> Outcome {
-    let (blob, digests) = chunks(&server, &[1000, 2000]).await?;
-    let message = RegisterChunkMappingRequest { blob_digest: None, ..first(&server, &blob.digest, &digests) };
-    refused(register_all(&server, vec![message]).await, &[Code::InvalidArgument])
 }
 
 async fn mapped(server: Server) -> Outcome {

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use super::malformed;
 use crate::check::{EXECUTION, Suite};
 use crate::client::Server;
-use crate::digest::Blob;
+use crate::digest::{Blob, Function};
 use crate::expect::{Outcome, ensure, equal, refused, same_bytes};
 use crate::offers::Need;
 
@@ -30,7 +30,7 @@ pub(super) fn register(suite: &mut Suite) {
         group
             .needing(&[need])
             .check("The chunks of a blob are there, and are the blob", guarantees, move |server| large(server, form))
-            .check("A small blob has chunks too", guarantees, move |server| small(server, form))
+            .check("A small blob has chunks too, or no mapping", guarantees, move |server| small(server, form))
             .check(
                 "The chunking function UNKNOWN is accepted",
                 "ChunkingFunction.Value.UNKNOWN: servers must always accept it",
@@ -55,6 +55,32 @@ pub(super) fn register(suite: &mut Suite) {
             move |server| fast_cdc(server, form),
         );
     }
+    suite.group("GetChunkMapping", EXECUTION).needing(&[Need::ChunkMapping, Need::Digest(Function::Blake3)]).check(
+        "Chunks are named by the digest function of the request",
+        "GetChunkMappingResponse.chunk_digests: the same digest function as in the request",
+        other_function,
+    );
+}
+
+/// Chunks of a blob with another digest function than the usual one.
+async fn other_function(server: Server) -> Outcome {
+    let blob = Blob::random(Function::Blake3, LENGTH);
+    server.put(&blob).await?;
+    let request = GetChunkMappingRequest {
+        instance_name: server.instance_name(),
+        blob_digest: Some(blob.digest.clone()),
+        digest_function: blob.function.value() as i32,
+        chunking_function: Chunking::Unknown as i32,
+    };
+    let mut stream = server.cas().get_chunk_mapping(request).await?.into_inner();
+    let mut whole = Vec::new();
+    while let Some(part) = stream.message().await? {
+        for digest in part.chunk_digests {
+            let chunk = Blob { data: Vec::new(), digest, function: blob.function };
+            whole.extend(server.get(&chunk).await?);
+        }
+    }
+    same_bytes("the chunks together", &whole, &blob.data)
 }
 
 /// Chunks, and the function that the server says that it has cut them with.
@@ -124,7 +150,10 @@ async fn large(server: Server, form: Form) -> Outcome {
 
 async fn small(server: Server, form: Form) -> Outcome {
     let blob = uploaded(&server, 100).await?;
-    is_whole(&server, &mapping(&server, form, &blob.digest, preferred(&server)).await?.chunks, &blob).await
+    match mapping(&server, form, &blob.digest, preferred(&server)).await {
+        Err(status) if status.code() == Code::NotFound => Ok(()),
+        mapping => is_whole(&server, &mapping?.chunks, &blob).await,
+    }
 }
 
 async fn unknown(server: Server, form: Form) -> Outcome {

@@ -42,6 +42,7 @@ pub(super) fn register(suite: &mut Suite) {
         .group("ByteStream.Write", EXECUTION)
         .check("The empty blob is stored", "ContentAddressableStorage: empty blobs are always available", empty)
         .check("A blob that exists is answered with its full size", exists, exists_whole)
+        .check("A blob that exists is answered with its full size from any offset on", exists, exists_further_on)
         .check("A blob that exists is answered before the client has sent it", exists, exists_early)
         .check(
             "Two uploads of a blob at once both succeed",
@@ -144,6 +145,14 @@ async fn exists_early(server: Server) -> Outcome {
     let answer = soon("the answer to the first message", server.byte_stream().write(receiver)).await??;
     drop(sender);
     equal("committed_size", &answer.into_inner().committed_size, &100_000)
+}
+
+async fn exists_further_on(server: Server) -> Outcome {
+    let blob = server.random(10_000);
+    server.put(&blob).await?;
+    let mut rest = messages(&server.upload_name(&blob), &blob.data[5_000..], 5_000);
+    rest[0].write_offset = 5_000;
+    equal("committed_size", &server.write(rest).await?, &10_000)
 }
 
 async fn at_once(server: Server) -> Outcome {

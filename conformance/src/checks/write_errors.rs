@@ -41,6 +41,7 @@ pub(super) fn register(suite: &mut Suite) {
             after_finish,
         )
         .check("An upload that ends without finish_write is not there", finish, unfinished)
+        .check("All bytes without finish_write are not a blob that is there", finish, all_but_finish)
         .check("An upload that is given up leaves nothing", finish, given_up);
     let mismatch = "ContentAddressableStorage: if the Digest does not match, INVALID_ARGUMENT";
     let mut group = suite.group("ByteStream.Write", EXECUTION);
@@ -140,6 +141,14 @@ async fn after_finish(server: Server) -> Outcome {
 async fn unfinished(server: Server) -> Outcome {
     let (blob, mut messages) = three(&server);
     messages.truncate(2);
+    // Whatever the answer is.
+    let _ = soon("the answer", server.write(messages)).await?;
+    ensure(server.is_missing(&blob).await?, || "the blob is there".to_owned())
+}
+
+async fn all_but_finish(server: Server) -> Outcome {
+    let (blob, mut messages) = three(&server);
+    messages[2].finish_write = false;
     // Whatever the answer is.
     let _ = soon("the answer", server.write(messages)).await?;
     ensure(server.is_missing(&blob).await?, || "the blob is there".to_owned())

@@ -76,17 +76,21 @@ impl Inner {
         freed
     }
 
-    /// Makes durable what the segments that are still written hold.
+    /// Makes durable what the segments that are still written hold. One that fails keeps none of the others waiting.
+    ///
+    /// # Errors
+    /// That of the first that failed.
     pub(crate) async fn sync_active(&self, why: SyncReason) -> Result<(), Error> {
+        let mut synced = Ok(());
         for segment in self.ring.in_order() {
             let dirty = segment.with_writing(|writing| {
                 writing.written > writing.synced && writing.mode != Mode::Failed && !segment.is_condemned()
             });
             if dirty == Some(true) {
-                self.sync_segment(&segment, why).await?;
+                synced = synced.and(self.sync_segment(&segment, why).await);
             }
         }
-        Ok(())
+        synced
     }
 
     /// Tries again to unlink files that did not become segments.

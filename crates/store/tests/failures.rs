@@ -173,6 +173,30 @@ fn with_an_interval_a_power_cut_costs_no_more_than_the_interval() {
 }
 
 #[test]
+fn with_an_interval_a_failed_sync_keeps_no_other_segment_waiting() {
+    let mut machine = Machine::new(1);
+    machine.settings.durability = Durability::Interval(Duration::from_secs(60));
+    machine.live(async |life: Life| {
+        // An upload keeps the older of two segments from being sealed, and so from being synced for that.
+        let mut slow = life.store.put(support::request(&key("slow"), Some(9000))).await.unwrap();
+        slow.write(body("slow", 5000)).await.unwrap();
+        life.keep("older", 700).await;
+        let rotations = life.store.stats().rotations;
+        while life.store.stats().rotations == rotations {
+            life.keep(&format!("{}", life.store.stats().bytes_written), 4000).await;
+        }
+        life.keep("newer", 700).await;
+        life.wait(5).await;
+        life.disk.faults(|faults| faults.fail(fails(Operation::Sync, "segments/", 1, EIO)));
+        life.wait(61).await;
+        assert_eq!(life.store.stats().failed_segments, 1);
+        std::mem::forget(slow);
+    });
+    machine.crash(Crash::PowerKeeping(0));
+    machine.live(async |life: Life| assert!(life.has("newer", 700).await, "its interval was over"));
+}
+
+#[test]
 fn a_segment_is_never_written_after_a_failed_sync_whoever_is_in_the_queue() {
     for seed in 0..200 {
         // Late by some part of what a write and a sync take.

@@ -241,7 +241,7 @@ impl Inner {
         let owned = self.log.owned();
         let is_owned = |segment: &Segment| owned.iter().flatten().any(|own| own.slot == segment.slot);
         let fit = |segment: &Segment| !segment.is_condemned() && !is_owned(segment);
-        let finished = |segment: &Segment| fit(segment) && !(segment.is_solo() && segment.is_unfinished());
+        let finished = |segment: &Segment| fit(segment) && !is_unfinished_solo(segment);
         let last_resort = || if manner == Manner::Force { self.ring.oldest(fit) } else { None };
         let Some(victim) = self.ring.oldest(finished).or_else(last_resort) else {
             return Ok(false);
@@ -255,7 +255,8 @@ impl Inner {
     /// One ring, one order: where large artifacts have made the active segment the oldest, it is retired to be the next victim.
     async fn retire_active_if_oldest(self: &Arc<Self>) -> Result<(), Error> {
         let [Some(active), Some(spare)] = self.log.owned() else { return Ok(()) };
-        let oldest = self.ring.oldest(|segment| !segment.is_condemned() && segment.slot != spare.slot);
+        let is_passed_over = |segment: &Segment| segment.is_condemned() || is_unfinished_solo(segment);
+        let oldest = self.ring.oldest(|segment| !is_passed_over(segment) && segment.slot != spare.slot);
         if active.is_untouched() || oldest.is_none_or(|oldest| oldest.slot != active.slot) || self.ring.len() <= 2 {
             return Ok(());
         }
@@ -295,4 +296,9 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// An upload under way in a segment of its own: no victim while there is another.
+fn is_unfinished_solo(segment: &Segment) -> bool {
+    segment.is_solo() && segment.is_unfinished()
 }

@@ -7,6 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use kura_disk::sim::{Crash, Operation, Rule};
 use kura_store::geometry::Geometry;
 use kura_store::key::{AttributeName, Attributes, NamespaceId};
@@ -138,6 +139,41 @@ fn segments_are_reclaimed_only_by_unlink() {
         evicted > 200 && unlinked as u64 >= evicted && cuts > 50,
         "{evicted} evicted, {unlinked} unlinked, {cuts} cut"
     );
+}
+
+#[test]
+fn uploads_that_are_the_oldest_get_the_room_of_what_is_newer() {
+    let mut machine = Machine::without_leases(1);
+    let budget = 9 * SEGMENT;
+    machine.settings.geometry = Geometry::simulation(budget);
+    let disk = machine.disk();
+    machine.live(async |life: Life| {
+        life.wait(2).await;
+        let mut uploads = Vec::new();
+        for name in ["first", "second"] {
+            let mut upload = life.store.put(request(&key(name), None)).await.unwrap();
+            upload.write(body(name, 5000)).await.unwrap();
+            uploads.push(upload);
+        }
+        // A later segment, in which a record lies that is then replaced by one in a segment of its own.
+        for at in 0..20 {
+            life.keep(&format!("{at}"), 4000).await;
+        }
+        life.keep("replaced", 4000).await;
+        life.keep("replaced", 84_000).await;
+        let most = usize::try_from(life.store.max_artifact_size()).unwrap() - 5000;
+        let began = life.runtime.monotonic();
+        let rest = body("rest", most);
+        join_all(uploads.into_iter().map(async |mut upload| {
+            for piece in rest.chunks(5000) {
+                upload.write(rest.slice_ref(piece)).await.unwrap();
+            }
+            upload.commit(Commit::default()).await.unwrap();
+        }))
+        .await;
+        assert!(life.runtime.monotonic() - began < Duration::from_secs(5), "there is no need to wait");
+    });
+    assert!(disk.take_peak() <= budget);
 }
 
 #[test]

@@ -225,7 +225,6 @@ impl Inner {
             if let Some(ticket) = self.allot(total, namespace, Purpose::Write) {
                 return Ok(ticket);
             }
-            self.wake_keeper();
             wait.on(listener).await?;
         }
     }

@@ -18,6 +18,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 pub(crate) struct Wait<'a> {
     inner: &'a Inner,
     deadline: Duration,
+    /// Whether the keeper knows of it. Told at each try, it and the caller would wake each other without end.
+    keeper_knows: bool,
 }
 
 impl Wait<'_> {
@@ -26,6 +28,9 @@ impl Wait<'_> {
     /// # Errors
     /// `Busy`, or `Full` where neighbours hold the filesystem, once the deadline has passed.
     pub(crate) async fn on(&mut self, listener: EventListener) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.keeper_knows, true) {
+            self.inner.wake_keeper();
+        }
         let left = self.deadline.saturating_sub(self.inner.runtime.monotonic());
         if left.is_zero() {
             return Err(self.inner.no_room());
@@ -39,7 +44,7 @@ impl Wait<'_> {
 
 impl Inner {
     pub(crate) fn wait_for_room(&self) -> Wait<'_> {
-        Wait { inner: self, deadline: self.runtime.monotonic() + self.settings.room_wait }
+        Wait { inner: self, deadline: self.runtime.monotonic() + self.settings.room_wait, keeper_knows: false }
     }
 
     pub(crate) fn no_room(&self) -> Error {
@@ -66,7 +71,6 @@ impl Inner {
                 return Ok(reservation);
             }
             demand.get_or_insert_with(|| self.pressure.demand(bytes));
-            self.wake_keeper();
             wait.on(listener).await?;
         }
     }

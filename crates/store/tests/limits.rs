@@ -444,6 +444,23 @@ fn a_lowered_capacity_is_kept_on_a_full_filesystem_too() {
 }
 
 #[test]
+fn waiting_for_room_that_does_not_come_keeps_nobody_busy() {
+    let mut machine = beside_neighbours();
+    machine.settings.room_wait = Duration::from_secs(20);
+    let life = machine.open().unwrap();
+    machine.world.block_on(async {
+        life.wait(2).await;
+        life.disk.set_neighbour(2 * BUDGET - life.disk.allocated());
+        life.wait(5).await;
+    });
+    let before = machine.world.operations();
+    let refused = machine.world.block_on(async { life.put("large", 60_000).await });
+    assert!(matches!(refused, Err(Error::Full(_))), "{refused:?}");
+    let asked = machine.world.operations() - before;
+    assert!(asked < 20 * 10, "{asked} operations in twenty seconds");
+}
+
+#[test]
 fn a_full_disk_is_met_at_the_door_and_not_in_the_middle() {
     for length in [10_000, 60_000] {
         let mut machine = beside_neighbours();

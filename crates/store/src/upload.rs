@@ -17,12 +17,10 @@ use crate::files::Handle;
 use crate::format::record::{BlockSums, Head, HeadHash, Layout, Seal};
 use crate::key::{Attributes, RecordKey};
 use crate::log::Ticket;
+use crate::read::index;
 use crate::solo::Solo;
 use crate::store::{Inner, Store};
 use crate::types::{Encoding, Offset, RecordType, SegmentNumber, Version};
-
-/// Received bytes are written to their place when this many have come.
-const WRITE_SIZE: usize = 256 * 1024;
 
 /// What is to be stored.
 #[derive(Debug)]
@@ -243,7 +241,7 @@ impl Upload {
                 self.flush().await
             }
             Body::Gathering => Ok(()),
-            _ if self.buffered_len >= WRITE_SIZE => self.flush().await,
+            _ if self.buffered_len as u64 >= geometry.write_size() => self.flush().await,
             _ => Ok(()),
         }
     }
@@ -315,12 +313,12 @@ impl Upload {
         let mut from = solo.offset.0 + solo.head_len;
         let end = from + solo.written;
         while from < end {
-            let length = usize::try_from(end - from).unwrap_or(WRITE_SIZE).min(WRITE_SIZE);
-            let buffer = self.inner.buffers.take(length);
+            let length = (end - from).min(self.inner.geometry().write_size());
+            let buffer = self.inner.buffers.take(index(length));
             let piece = solo.handle.file()?.read_at(from, buffer).await.during("reading back a body")?;
             stream.target.segment.check_sound()?;
             stream.append(vec![piece.into_bytes()]).await?;
-            from += length as u64;
+            from += length;
         }
         // What was read back must be what had come in.
         let (ticket, _, _, record) = stream.into_record(&self.inner, &self.head, commit);

@@ -10,13 +10,30 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Linux's number of SIGXFSZ, which would end the process.
 const FILE_SIZE_EXCEEDED: i32 = 25;
 
+/// While it lives no file may grow; the test's own output may be one, so it ends with the test.
+struct Limited(Rlimit);
+
+impl Limited {
+    fn new() -> Limited {
+        let before = getrlimit(Resource::Fsize);
+        setrlimit(Resource::Fsize, Rlimit { current: Some(0), ..before }).unwrap();
+        Limited(before)
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        let _ = setrlimit(Resource::Fsize, self.0);
+    }
+}
+
 #[tokio::test]
 async fn a_lock_that_has_no_room_for_a_process_id_is_held_all_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let disk = RealDisk::new(directory.path());
     std::fs::write(directory.path().join("lock"), "4711").unwrap();
     let _handled = signal(SignalKind::from_raw(FILE_SIZE_EXCEEDED)).unwrap();
-    setrlimit(Resource::Fsize, Rlimit { current: Some(0), ..getrlimit(Resource::Fsize) }).unwrap();
+    let _limited = Limited::new();
 
     let lock = disk.lock("lock").await.unwrap();
     assert_eq!(disk.lock_holder("lock").await.unwrap(), None, "not the one that held it before");

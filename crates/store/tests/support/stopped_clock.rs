@@ -22,8 +22,9 @@ impl StoppedClock {
 }
 
 impl Runtime for StoppedClock {
+    /// So slowly that no lease ends a minute later than it began, and yet on, since somebody may wait for it.
     fn monotonic(&self) -> Duration {
-        self.runtime.monotonic()
+        self.runtime.monotonic() / 1024
     }
 
     fn unix_millis(&self) -> u64 {

@@ -89,6 +89,9 @@ pub trait File: Send + Sync + 'static {
 
     /// Writes the buffers one after another at `offset`. After a power cut any of the 512-byte sectors may be old or
     /// new until [`File::sync`] has returned success.
+    ///
+    /// # Errors
+    /// Any part of it may have been written.
     fn write_at(&self, offset: u64, data: Vec<Bytes>) -> Io<()>;
 
     /// Fills `buffer` from `offset`; past the end of the file: `UnexpectedEof`.
@@ -102,7 +105,7 @@ pub trait File: Send + Sync + 'static {
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<bool>;
 
     /// Makes everything written and allocated before this call survive a power cut (`fdatasync`). After an error it is unknown what
-    /// is on the disk, and later calls may report success without having written anything.
+    /// of it is on the disk, and later calls may report success without having written anything.
     fn sync(&self, why: SyncReason) -> Io<()>;
 
     /// Starts writing the range out to the device without waiting for it. A hint: promises nothing.

@@ -31,8 +31,19 @@ struct Shared {
 }
 
 impl Shared {
+    /// Whether what was opened in that life still means something.
+    fn check_life(&self, life: u64) -> io::Result<()> {
+        if self.life.load(Ordering::Relaxed) == life {
+            Ok(())
+        } else {
+            Err(io::Error::other("the machine has crashed"))
+        }
+    }
+
+    /// Counts an operation and sets the clock by which it takes effect.
     fn check(&self, operation: Operation, path: &str) -> io::Result<()> {
         self.core.count_operation(operation as u64 + 1);
+        self.files.lock().unix_millis = self.core.unix_millis();
         self.core.random(|random| self.faults.lock().check(operation, path, random))
     }
 
@@ -45,11 +56,8 @@ impl Shared {
         let (shared, path) = (Arc::clone(self), path.to_owned());
         let life = self.life.load(Ordering::Relaxed);
         self.core.operate(move || {
-            if shared.life.load(Ordering::Relaxed) != life {
-                return Err(io::Error::other("the machine has crashed"));
-            }
+            shared.check_life(life)?;
             shared.check(operation, &path)?;
-            shared.files.lock().unix_millis = shared.core.unix_millis();
             work(&shared, &path)
         })
     }
@@ -276,9 +284,7 @@ impl SimFile {
     ) -> Io<T> {
         let (inode, life) = (self.inode, self.life);
         self.shared.operate(operation, &self.path, move |shared, _| {
-            if shared.life.load(Ordering::Relaxed) != life {
-                return Err(io::Error::other("the machine has crashed"));
-            }
+            shared.check_life(life)?;
             work(&mut shared.files.lock(), inode)
         })
     }
@@ -303,7 +309,15 @@ impl File for SimFile {
     }
 
     fn write_at(&self, offset: u64, data: Vec<Bytes>) -> Io<()> {
-        self.operate(Operation::Write, move |files, inode| files.write(inode, offset, data))
+        let (shared, path, inode, life) = (Arc::clone(&self.shared), self.path.clone(), self.inode, self.life);
+        self.shared.core.operate(move || {
+            shared.check_life(life)?;
+            if let Err(error) = shared.check(Operation::Write, &path) {
+                shared.core.random(|random| shared.files.lock().write_in_part(inode, offset, &data, random));
+                return Err(error);
+            }
+            shared.files.lock().write(inode, offset, data)
+        })
     }
 
     fn read_at(&self, offset: u64, mut buffer: Buffer) -> Io<Buffer> {
@@ -314,9 +328,7 @@ impl File for SimFile {
     }
 
     fn read_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
-        if self.shared.life.load(Ordering::Relaxed) != self.life {
-            return Err(io::Error::other("the machine has crashed"));
-        }
+        self.shared.check_life(self.life)?;
         if self.shared.core.random(|random| random.u8(0..4)) >= CACHED_IN_FOUR {
             return Ok(false);
         }
@@ -330,11 +342,9 @@ impl File for SimFile {
         let (inode, life) = (self.inode, self.life);
         let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
         self.shared.core.operate(move || {
-            if shared.life.load(Ordering::Relaxed) != life {
-                return Err(io::Error::other("the machine has crashed"));
-            }
+            shared.check_life(life)?;
             if let Err(error) = shared.check(Operation::Sync, &path) {
-                shared.files.lock().fail_sync(inode);
+                shared.core.random(|random| shared.files.lock().fail_sync(inode, random));
                 return Err(error);
             }
             if !shared.faults.lock().ignores(why) {

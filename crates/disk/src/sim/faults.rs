@@ -43,15 +43,25 @@ pub struct Rule {
     pub errno: i32,
 }
 
+/// Operations that fail now and then, as the seed says.
+#[derive(Debug, Clone, Copy)]
+pub struct Chance {
+    /// Of this kind.
+    pub operation: Operation,
+    /// On paths that contain this.
+    pub path: &'static str,
+    /// One in so many; not zero.
+    pub one_in: u32,
+    /// With this error number.
+    pub errno: i32,
+}
+
 /// The plan of what goes wrong.
 #[derive(Debug, Default)]
 pub struct Faults {
     rules: Vec<Rule>,
+    chances: Vec<Chance>,
     ignored_syncs: BTreeSet<SyncReason>,
-    /// Every so many operations one fails with this error number, at random; zero for never.
-    pub one_in: u32,
-    /// The error number of those.
-    pub random_errno: i32,
     /// The filesystem has no way to allocate in advance.
     pub no_allocation: bool,
 }
@@ -62,10 +72,15 @@ impl Faults {
         self.rules.push(rule);
     }
 
+    /// Lets operations fail by chance.
+    pub fn sometimes(&mut self, chance: Chance) {
+        self.chances.push(chance);
+    }
+
     /// Nothing fails any more; syncs that lie go on lying.
     pub fn heal(&mut self) {
         self.rules.clear();
-        self.one_in = 0;
+        self.chances.clear();
     }
 
     /// Syncs for this reason report success and do nothing from now on.
@@ -90,9 +105,12 @@ impl Faults {
                 return Err(io::Error::from_raw_os_error(rule.errno));
             }
         }
-        if self.one_in > 0 && random.u32(0..self.one_in) == 0 {
-            return Err(io::Error::from_raw_os_error(self.random_errno));
+        let fails = |chance: &&Chance| {
+            chance.operation == operation && path.contains(chance.path) && random.u32(0..chance.one_in) == 0
+        };
+        match self.chances.iter().find(fails) {
+            Some(chance) => Err(io::Error::from_raw_os_error(chance.errno)),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

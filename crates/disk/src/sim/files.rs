@@ -326,6 +326,22 @@ impl Files {
         self.change(inode, Change::Write { offset, bytes }, length)
     }
 
+    /// A write that failed: any of its sectors may have been written, where that needs no space.
+    pub(super) fn write_in_part(&mut self, inode: Inode, offset: u64, bytes: &[Bytes], random: &mut fastrand::Rng) {
+        let all = Bytes::from(bytes.concat());
+        let (whole, length) = (random.bool(), self.length(inode));
+        let mut at = 0;
+        while at < all.len() {
+            let place = offset + at as u64;
+            let end = all.len().min(at + (SECTOR - place % SECTOR) as usize);
+            if (whole || random.bool()) && offset + end as u64 <= length {
+                // It fits, so there is space for it.
+                let _ = self.write(inode, place, vec![all.slice(at..end)]);
+            }
+            at = end;
+        }
+    }
+
     pub(super) fn set_length(&mut self, inode: Inode, length: u64) -> io::Result<()> {
         self.change(inode, Change::Length(length), length)
     }
@@ -342,10 +358,15 @@ impl Files {
         covered.iter().for_each(|(_, change)| file.durable.apply(change, &mut || true));
     }
 
-    /// A sync failed: what waited looks clean and is lost.
-    pub(super) fn fail_sync(&mut self, inode: Inode) {
+    /// A sync failed: what waited looks clean, and any part of it is lost.
+    pub(super) fn fail_sync(&mut self, inode: Inode, random: &mut fastrand::Rng) {
         let file = self.file(inode);
-        file.waiting.clear();
+        for (_, change) in std::mem::take(&mut file.waiting) {
+            if random.bool() {
+                let whole = random.bool();
+                file.durable.apply(&change, &mut || whole || random.bool());
+            }
+        }
         file.cache_lies = true;
     }
 

@@ -100,23 +100,63 @@ fn names_that_no_sync_separates_survive_in_any_combination() {
     assert_eq!(seen.len(), 4, "{seen:?}");
 }
 
+fn fails_once(operation: Operation) -> Rule {
+    Rule { operation: Some(operation), path: "f", after: 0, times: 1, errno: EIO }
+}
+
+/// Sectors of a file of four that show what was written, over many seeds.
+fn written_sectors(write: impl AsyncFn(Arc<SimDisk>, Arc<dyn File>)) -> std::collections::BTreeSet<usize> {
+    let sectors_of = |seed| {
+        let mut world = World::new(seed);
+        let disk = world.disk();
+        world.block_on(async {
+            let file = durable_file(Arc::clone(&disk), "f", 2048).await;
+            write(Arc::clone(&disk), file).await;
+            disk.content("f").unwrap().chunks(512).filter(|sector| sector[0] == 9).count()
+        })
+    };
+    (0..100).map(sectors_of).collect()
+}
+
 #[test]
-fn a_failed_sync_loses_what_waited_though_reads_show_it_until_the_cache_is_let_go() {
-    let mut world = World::new(1);
-    let disk = world.disk();
-    world.block_on(async {
-        let file = durable_file(Arc::clone(&disk), "f", 512).await;
-        file.write_at(0, sectors(9, 1)).await.unwrap();
-        disk.faults(|faults| {
-            faults.fail(Rule { operation: Some(Operation::Sync), path: "f", after: 0, times: 1, errno: EIO })
-        });
+fn a_failed_sync_loses_any_part_of_what_waited_though_reads_show_it_until_the_cache_is_let_go() {
+    let found = written_sectors(async |disk, file| {
+        file.write_at(0, sectors(9, 4)).await.unwrap();
+        disk.faults(|faults| faults.fail(fails_once(Operation::Sync)));
         let error = file.sync("test: fails").await.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(EIO));
         file.sync("test: lies").await.unwrap();
-        assert_eq!(disk.content("f"), Some(vec![9; 512]));
+        assert_eq!(disk.content("f"), Some(vec![9; 2048]));
         file.forget_cached().await.unwrap();
-        assert_eq!(disk.content("f"), Some(vec![0; 512]));
     });
+    assert_eq!(found, (0..=4).collect());
+}
+
+#[test]
+fn a_failed_write_may_have_written_any_part() {
+    let found = written_sectors(async |disk, file| {
+        disk.faults(|faults| faults.fail(fails_once(Operation::Write)));
+        assert!(file.write_at(0, sectors(9, 4)).await.is_err());
+    });
+    assert_eq!(found, (0..=4).collect());
+}
+
+#[test]
+fn chances_hit_what_they_name_and_nothing_else() {
+    let mut world = World::new(1);
+    let disk = world.disk();
+    disk.faults(|faults| {
+        faults.sometimes(Chance { operation: Operation::Create, path: "a", one_in: 3, errno: ENOSPC });
+    });
+    let failed = world.block_on(async {
+        let mut failed = 0;
+        for at in 0..300 {
+            failed += u32::from(disk.create(&format!("a{at}")).await.is_err());
+            disk.create(&format!("b{at}")).await.unwrap();
+        }
+        failed
+    });
+    assert!((60..140).contains(&failed), "{failed} of 300");
 }
 
 #[test]

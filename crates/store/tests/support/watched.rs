@@ -1,5 +1,6 @@
 //! A disk that looks at what the store asks of it, before it happens. A segment's bytes are written once: what was written is never
-//! written over, cut or renamed upon; the one cut there is takes nothing but zeros from behind a footer, once.
+//! written over, cut or renamed upon; the one cut there is takes nothing but zeros from behind a footer, once. A footer that does not hold, since
+//! writing it failed or was torn, is no footer, and is written again.
 //! Not here: what goes wrong (the simulated disk's faults); what a crash leaves.
 
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use kura_disk::sim::{Operation, SimDisk};
 use kura_disk::{Buffer, DirEntry, Disk, File, Io, Lock, Space, SyncReason};
 use kura_store::format::footer::{Footer, LOCATOR_LEN, Locator};
+use kura_store::format::segment::SEGMENT_HEADER_LEN;
 use kura_store::key::Secret;
 use parking_lot::Mutex;
 
@@ -77,7 +79,7 @@ impl Watch {
         self.path.starts_with("segments/")
     }
 
-    fn write(&mut self, offset: u64, data: &[Bytes], may_extend: bool) {
+    fn write(&mut self, offset: u64, data: &[Bytes], may_extend: bool, secret: impl FnOnce() -> Secret) {
         if !self.is_segment() {
             return;
         }
@@ -91,6 +93,9 @@ impl Watch {
         }
         let differs = |(old, new): (&u8, &u8)| *old != 0 && old != new;
         let over = self.content[start..end].iter().zip(&data).position(differs);
+        let is_footer = |at: usize| at > SEGMENT_HEADER_LEN as usize && end == self.content.len();
+        let may_be = |at: &usize| is_footer(*at) && bytes_on_disk::footer(&self.content, &secret()).is_none();
+        let over = over.filter(|over| !may_be(&(start + over)));
         assert!(over.is_none(), "{} is written over at {}", self.path, start + over.unwrap_or(0));
         self.content[start..end].copy_from_slice(&data);
     }
@@ -212,7 +217,8 @@ impl File for WatchedFile {
 
     fn write_at(&self, offset: u64, data: Vec<Bytes>) -> Io<()> {
         let may_extend = self.disk.faults(|faults| faults.no_allocation);
-        self.ask(Operation::Write, |watch| watch.write(offset, &data, may_extend));
+        let secret = || bytes_on_disk::identity(&self.disk).secret;
+        self.ask(Operation::Write, |watch| watch.write(offset, &data, may_extend, secret));
         self.file.write_at(offset, data)
     }
 

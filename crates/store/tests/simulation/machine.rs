@@ -25,9 +25,13 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new(durability: Durability, ignored: Option<SyncReason>) -> Machine {
+        Machine::with_seed(1, durability, ignored)
+    }
+
+    pub(crate) fn with_seed(seed: u64, durability: Durability, ignored: Option<SyncReason>) -> Machine {
         let mut settings = Settings::new(Geometry::simulation(BUDGET));
         settings.durability = durability;
-        let machine = Machine { world: World::new(1), settings };
+        let machine = Machine { world: World::new(seed), settings };
         machine.world.disk().set_capacity(64 << 20);
         machine.ignore(ignored);
         machine

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kura_disk::SyncReason;
 use kura_disk::sim::{Crash, World};
 use kura_store::Durability;
@@ -15,13 +16,12 @@ use crate::machine::{BLACKOUT, Machine, fill, put};
 use crate::model::key;
 
 /// What some history fails without.
-const SHOWN_BY_HISTORIES: [SyncReason; 9] = [
+const SHOWN_BY_HISTORIES: [SyncReason; 8] = [
     "identity of a new store",
     "names in the data directory",
     "name of a new segment",
     "records of a commit",
     "record of a solo",
-    "record of a growing solo before its footer",
     "a cut segment",
     "records before their footer",
     "unlink of a segment",
@@ -31,11 +31,12 @@ const SHOWN_BY_HISTORIES: [SyncReason; 9] = [
 type Scenario = fn(Option<SyncReason>) -> bool;
 
 /// What a scenario fails without.
-const SHOWN_BY_SCENARIOS: [(SyncReason, Scenario); 10] = [
+const SHOWN_BY_SCENARIOS: [(SyncReason, Scenario); 11] = [
     ("an unsealed segment before it is scanned", what_a_killed_process_wrote_stays_once_shown),
     ("header of a new segment", a_spare_is_no_leftover),
     ("names of the segments found", what_a_killed_process_named_is_built_upon),
     ("records of an interval", an_interval_later_a_record_survives),
+    ("record of a growing solo before its footer", a_growing_solo_is_whole_or_not_there),
     ("records before a clean stop", a_clean_stop_keeps_everything),
     ("copies before an unlink", a_rescued_record_survives_its_old_segment),
     ("replacements before an unlink", what_replaces_a_solo_survives_it),
@@ -127,6 +128,30 @@ fn an_interval_later_a_record_survives(ignored: Option<SyncReason>) -> bool {
         runtime.sleep(Duration::from_millis(50)).await;
     });
     machine.after_blackout(key(0, 0)).is_some()
+}
+
+fn a_growing_solo_is_whole_or_not_there(ignored: Option<SyncReason>) -> bool {
+    let grown = |operations: Option<u64>, seed| {
+        let mut machine = Machine::with_seed(seed, Durability::Always, ignored);
+        let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
+        machine.world.block_on_for(operations.unwrap_or(u64::MAX), async move {
+            let store = history::open(&disk, &runtime, settings).await.expect("it opens");
+            let body = Bytes::from(vec![7; 30_000]);
+            history::put(&store, &key(0, 0), &body, false, 4096).await.expect("room");
+        });
+        machine
+    };
+    (0..20).all(|seed| {
+        let last = grown(None, seed).world.operations();
+        (last - 10..last).all(|operations| {
+            let mut machine = grown(Some(operations), seed);
+            machine.world.crash(Crash::Power);
+            machine.live(|store, _| async move {
+                let found = history::get(&store, &key(0, 0)).await.expect("a read");
+                found.is_none_or(|body| body.len() == 30_000) && store.stats().damaged == 0
+            })
+        })
+    })
 }
 
 fn a_clean_stop_keeps_everything(ignored: Option<SyncReason>) -> bool {

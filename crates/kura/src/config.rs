@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) index_memory: Share,
     pub(crate) open_files: usize,
     pub(crate) fingerprint_seed: Option<[u8; 16]>,
+    pub(crate) resumable_uploads: usize,
     pub(crate) server: ServerSettings,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
@@ -59,6 +60,7 @@ impl Config {
             index_memory: parse(layers, Setting::IndexMemory, value::share)?,
             open_files: parse(layers, Setting::OpenFiles, value::count)?,
             fingerprint_seed: parse(layers, Setting::FingerprintSeed, value::seed)?,
+            resumable_uploads: parse(layers, Setting::ResumableUploads, value::count)?,
             server: ServerSettings {
                 max_connections: parse(layers, Setting::MaxConnections, value::count)?,
                 header_timeout: parse(layers, Setting::HeaderTimeout, waitable)?,

@@ -101,6 +101,8 @@ fn reapi_settings(config: &Config) -> ReapiSettings {
         idle_timeout: config.server.idle_timeout,
         upload_pace: config.server.upload_pace,
         pace_window: config.server.pace_window,
+        resumable_uploads: config.resumable_uploads,
+        ..ReapiSettings::default()
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) enum Setting {
     StreamWindow,
     ConnectionWindow,
     ConnectionAge,
+    ResumableUploads,
     MaxConnections,
     MemoryInFlight,
     IndexMemory,
@@ -56,7 +57,7 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 25] = [
+    pub(crate) const ALL: [Setting; 26] = [
         Setting::Listen,
         Setting::DataDir,
         Setting::Capacity,
@@ -74,6 +75,7 @@ impl Setting {
         Setting::StreamWindow,
         Setting::ConnectionWindow,
         Setting::ConnectionAge,
+        Setting::ResumableUploads,
         Setting::MaxConnections,
         Setting::MemoryInFlight,
         Setting::IndexMemory,
@@ -171,6 +173,12 @@ impl Setting {
                 "DURATION",
                 "1h",
                 "How old a gRPC connection gets before its client is asked for a new one, so that load spreads; 0s: any age",
+            ),
+            Setting::ResumableUploads => (
+                "resumable-uploads",
+                "NUMBER",
+                "256",
+                "The most gRPC uploads that broke off and are kept, so that they may go on within a minute; beyond, the oldest begins anew",
             ),
             Setting::MaxConnections => {
                 ("max-connections", "NUMBER", "8192", "The most connections at a time; more wait")

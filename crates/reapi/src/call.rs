@@ -9,6 +9,7 @@ use prost::Message;
 use tokio::time::timeout;
 use tonic::Status;
 
+use crate::byte_stream::Unfinished;
 use crate::counters::Tally;
 use crate::grpc::{self, Incoming, Reply, respond};
 use crate::method::Method;
@@ -18,6 +19,7 @@ use crate::{Reapi, action_cache, byte_stream, capabilities, cas, metadata, statu
 pub(crate) struct Call {
     pub(crate) cache: Cache,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) unfinished: Arc<Unfinished>,
     pub(crate) incoming: Incoming,
 }
 
@@ -56,6 +58,7 @@ async fn within_deadline(
     let call = Call {
         cache: cache.clone(),
         memory: Arc::clone(&reapi.memory),
+        unfinished: Arc::clone(&reapi.unfinished),
         incoming: Incoming::new(
             body,
             Arc::clone(&reapi.settings),

@@ -41,6 +41,7 @@ use kura_http::{Answering, Exposition, Guest, Memory};
 
 pub use settings::ReapiSettings;
 
+use byte_stream::Unfinished;
 use counters::Counters;
 
 /// What speaks gRPC on a server's port. Let in with [`kura_http::Server::welcome`].
@@ -48,6 +49,7 @@ pub struct Reapi {
     settings: Arc<ReapiSettings>,
     memory: Arc<Memory>,
     counters: Arc<Counters>,
+    unfinished: Arc<Unfinished>,
     cache: OnceLock<Cache>,
 }
 
@@ -56,6 +58,7 @@ impl Reapi {
     #[must_use]
     pub fn new(settings: ReapiSettings, memory: Arc<Memory>) -> Arc<Reapi> {
         Arc::new(Reapi {
+            unfinished: Unfinished::new(&settings),
             settings: Arc::new(settings),
             memory,
             counters: Arc::new(Counters::default()),

@@ -11,6 +11,10 @@ pub struct ReapiSettings {
     pub upload_pace: u64,
     /// Over how long the pace is averaged.
     pub pace_window: Duration,
+    /// The most uploads that broke off and are kept, so that they may go on.
+    pub resumable_uploads: usize,
+    /// How long they are kept.
+    pub resumable_for: Duration,
 }
 
 impl Default for ReapiSettings {
@@ -19,6 +23,8 @@ impl Default for ReapiSettings {
             idle_timeout: Duration::from_secs(60),
             upload_pace: 64 * 1024,
             pace_window: Duration::from_secs(60),
+            resumable_uploads: 256,
+            resumable_for: Duration::from_secs(60),
         }
     }
 }

@@ -74,6 +74,7 @@ fn code(error: &Error) -> Code {
         | Error::DigestMismatch { .. }
         | Error::NotZstd(_)
         | Error::NotAnActionResult(_) => Code::InvalidArgument,
+        Error::Absent(_) => Code::NotFound,
         Error::Busy { .. } | Error::Full(_) => Code::ResourceExhausted,
         Error::Evicted | Error::ReadOnly | Error::Closed => Code::Unavailable,
         _ => Code::Internal,

@@ -3,61 +3,20 @@
 
 mod support;
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
-use hyper::client::conn::http2::SendRequest;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use kura_http::ServerSettings;
 use kura_reapi::ReapiSettings;
 use proto::capabilities_client::CapabilitiesClient;
 use proto::execution_client::ExecutionClient;
+use support::raw::{CAPABILITIES, Connection, full, stepwise};
 use support::{Site, blob, digest, messages, noise, read, refused, upload, written};
 use tonic::Code;
 
-const CAPABILITIES: &str = "/build.bazel.remote.execution.v2.Capabilities/GetCapabilities";
-
-type Said = UnsyncBoxBody<Bytes, Infallible>;
-
-/// A client that says exactly what a test wants said.
-async fn raw(site: &Site) -> SendRequest<Said> {
-    let stream = tokio::net::TcpStream::connect(site.address).await.unwrap();
-    let (client, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
-/// The headers and trailers of the answer, and its bytes.
-async fn exchange(
-    client: &mut SendRequest<Said>,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: Said,
-) -> (HeaderMap, Vec<u8>) {
-    let mut request = Request::post(format!("http://test{path}")).header("content-type", "application/grpc");
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let response: Response<_> = client.send_request(request.body(body).unwrap()).await.unwrap();
-    assert_eq!(response.status(), 200);
-    let mut all = response.headers().clone();
-    assert_eq!(all["content-type"], "application/grpc");
-    let collected = response.into_body().collect().await.unwrap();
-    all.extend(collected.trailers().cloned().unwrap_or_default());
-    (all, collected.to_bytes().to_vec())
-}
-
-async fn code(client: &mut SendRequest<Said>, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Code {
-    let body = Full::new(Bytes::copy_from_slice(body)).boxed_unsync();
-    let (headers, _) = exchange(client, path, headers, body).await;
-    Code::from_bytes(headers["grpc-status"].as_bytes())
+async fn code(connection: &Connection, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Code {
+    connection.exchange(path, headers, full(body)).await.unwrap().0
 }
 
 #[tokio::test]
@@ -101,18 +60,18 @@ async fn what_is_not_served_is_unimplemented() {
     let (site, _store) = Site::serving().await;
     let mut execution = ExecutionClient::new(site.channel().await);
     refused(execution.execute(proto::ExecuteRequest::default()).await, Code::Unimplemented);
-    let mut client = raw(&site).await;
+    let client = Connection::new(&site).await;
     for path in ["/", "/nothing", "/google.bytestream.ByteStream/Append", "/some.Service/Method"] {
-        assert_eq!(code(&mut client, path, &[], &[0; 5]).await, Code::Unimplemented, "{path}");
+        assert_eq!(code(&client, path, &[], &[0; 5]).await, Code::Unimplemented, "{path}");
     }
 }
 
 #[tokio::test]
 async fn messages_that_are_badly_framed_are_refused() {
     let (site, _store) = Site::serving().await;
-    let mut client = raw(&site).await;
+    let client = Connection::new(&site).await;
     let empty = [0; 5];
-    assert_eq!(code(&mut client, CAPABILITIES, &[], &empty).await, Code::Ok);
+    assert_eq!(code(&client, CAPABILITIES, &[], &empty).await, Code::Ok);
     let table: [(&[u8], Code); 7] = [
         (&[], Code::Internal),
         (&[0, 0, 0], Code::Internal),
@@ -123,29 +82,28 @@ async fn messages_that_are_badly_framed_are_refused() {
         (&[0, 0, 0, 0, 2, 0xff, 0xff], Code::InvalidArgument),
     ];
     for (body, expected) in table {
-        assert_eq!(code(&mut client, CAPABILITIES, &[], body).await, expected, "{body:?}");
+        assert_eq!(code(&client, CAPABILITIES, &[], body).await, expected, "{body:?}");
     }
     // The same in the middle of an upload.
     let write = "/google.bytestream.ByteStream/Write";
     for body in
         [&[][..], &[0, 0, 0, 0, 1], &[0, 0, 0, 0, 1, 0x0a], &[0, 0, 0, 0, 2, 0x52, 9], &[0, 0, 0, 0, 3, 0x0b, 1, 1]]
     {
-        assert_ne!(code(&mut client, write, &[], body).await, Code::Ok, "{body:?}");
+        assert_ne!(code(&client, write, &[], body).await, Code::Ok, "{body:?}");
     }
 }
 
 #[tokio::test]
 async fn a_deadline_that_is_over_ends_the_call() {
     let (site, _store) = Site::serving().await;
-    let mut client = raw(&site).await;
+    let client = Connection::new(&site).await;
     // The rest never comes.
-    let begun = Frame::data(Bytes::from_static(&[0, 0, 0, 0, 9]));
-    let stalled =
-        StreamBody::new(tokio_stream::StreamExt::chain(tokio_stream::iter([Ok(begun)]), tokio_stream::pending()));
-    let (headers, _) = exchange(&mut client, CAPABILITIES, &[("grpc-timeout", "100m")], stalled.boxed_unsync()).await;
-    assert_eq!(Code::from_bytes(headers["grpc-status"].as_bytes()), Code::DeadlineExceeded);
-    assert_eq!(code(&mut client, CAPABILITIES, &[("grpc-timeout", "soon")], &[0; 5]).await, Code::InvalidArgument);
-    assert_eq!(code(&mut client, CAPABILITIES, &[("grpc-timeout", "60S")], &[0; 5]).await, Code::Ok);
+    let (begun, body) = stepwise();
+    begun.send(Bytes::from_static(&[0, 0, 0, 0, 9])).unwrap();
+    let (answer, _) = client.exchange(CAPABILITIES, &[("grpc-timeout", "100m")], body).await.unwrap();
+    assert_eq!(answer, Code::DeadlineExceeded);
+    assert_eq!(code(&client, CAPABILITIES, &[("grpc-timeout", "soon")], &[0; 5]).await, Code::InvalidArgument);
+    assert_eq!(code(&client, CAPABILITIES, &[("grpc-timeout", "60S")], &[0; 5]).await, Code::Ok);
 }
 
 #[tokio::test]

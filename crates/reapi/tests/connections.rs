@@ -3,84 +3,19 @@
 
 mod support;
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Method, Request, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
-use hyper::client::conn::http2::SendRequest;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http_body_util::BodyExt;
 use kura_http::{Drained, ServerSettings};
 use kura_reapi::ReapiSettings;
-use prost::Message;
-use support::{PATIENCE, Site, digest, messages, noise, upload};
+use support::raw::{CAPABILITIES, Connection, WRITE, full, held_back, received};
+use support::{PATIENCE, Site, noise};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::Code;
-
-const CAPABILITIES: &str = "/build.bazel.remote.execution.v2.Capabilities/GetCapabilities";
-const WRITE: &str = "/google.bytestream.ByteStream/Write";
-
-type Said = UnsyncBoxBody<Bytes, Infallible>;
-
-/// One connection: it is never replaced by another.
-struct Connection {
-    client: SendRequest<Said>,
-    ended: JoinHandle<Result<(), hyper::Error>>,
-}
-
-impl Connection {
-    async fn new(site: &Site) -> Connection {
-        let stream = TcpStream::connect(site.address).await.unwrap();
-        let (client, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-        Connection { client, ended: tokio::spawn(connection) }
-    }
-
-    /// The code of a call.
-    async fn call(&self, path: &str, body: Said) -> Result<Code, hyper::Error> {
-        let request = Request::post(format!("http://test{path}")).header("content-type", "application/grpc");
-        let response = self.client.clone().send_request(request.body(body).unwrap()).await?;
-        let mut headers = response.headers().clone();
-        headers.extend(response.into_body().collect().await?.trailers().cloned().unwrap_or_default());
-        Ok(Code::from_bytes(headers["grpc-status"].as_bytes()))
-    }
-
-    async fn capabilities(&self) -> Result<Code, hyper::Error> {
-        self.call(CAPABILITIES, Full::new(Bytes::from_static(&[0; 5])).boxed_unsync()).await
-    }
-
-    /// Waits until the server has closed it.
-    async fn closed(self) -> Result<(), hyper::Error> {
-        timeout(PATIENCE, self.ended).await.expect("the connection was not closed").unwrap()
-    }
-}
-
-/// Messages as they go over the wire.
-fn framed(message: &impl Message) -> Bytes {
-    let length = u32::try_from(message.encoded_len()).unwrap();
-    [&[0][..], &length.to_be_bytes(), &message.encode_to_vec()].concat().into()
-}
-
-/// An upload of `data`, whose messages are sent as the test wants it.
-fn held_back(data: &[u8]) -> (mpsc::UnboundedSender<Bytes>, Vec<Bytes>, Said) {
-    let all = messages(&upload(&digest(data)), data, 1000).iter().map(framed).collect();
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let frames = tokio_stream::wrappers::UnboundedReceiverStream::new(receiver);
-    let body = StreamBody::new(tokio_stream::StreamExt::map(frames, |bytes| Ok(Frame::data(bytes))));
-    (sender, all, body.boxed_unsync())
-}
-
-async fn received(site: &Site, bytes: u64) {
-    while site.metric("kura_grpc_received_bytes_total").await < bytes {}
-}
 
 #[tokio::test]
 async fn every_protocol_is_served_on_one_port() {
@@ -90,8 +25,7 @@ async fn every_protocol_is_served_on_one_port() {
     assert_eq!(connection.capabilities().await.unwrap(), Code::Ok);
     let http = async |method: Method, path: &str, body: &[u8]| {
         let request = Request::builder().method(method).uri(format!("http://test{path}"));
-        let body: Said = Full::new(Bytes::copy_from_slice(body)).boxed_unsync();
-        let response = connection.client.clone().send_request(request.body(body).unwrap()).await.unwrap();
+        let response = connection.client.clone().send_request(request.body(full(body)).unwrap()).await.unwrap();
         (response.status(), response.into_body().collect().await.unwrap().to_bytes())
     };
     let body = noise(3 << 20, 1);
@@ -207,7 +141,7 @@ async fn a_head_that_is_too_long_is_refused_and_the_connection_goes_on() {
     let request = Request::post(format!("http://test{CAPABILITIES}"))
         .header("content-type", "application/grpc")
         .header("x-long", long)
-        .body(Full::new(Bytes::from_static(&[0; 5])).boxed_unsync());
+        .body(full(&[0; 5]));
     let answer = connection.client.clone().send_request(request.unwrap()).await;
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
     assert_eq!(connection.capabilities().await.unwrap(), Code::Ok);

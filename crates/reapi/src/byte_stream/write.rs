@@ -1,9 +1,16 @@
 //! `Write`: a blob goes from the frames that it comes in to its place in the store, and is there once the call is answered with its size.
+//! An upload of several messages that breaks off is kept for a while (`unfinished`), unless it is compressed: it would have to go on at an offset of
+//! its content, which no frame in the middle of which it stopped has.
+
+use std::future::Future;
 
 use bazel_remote_apis::google::bytestream as proto;
-use kura_cache::{ArtifactKey, Attributes, Compression, Upload};
+use bytes::Bytes;
+use kura_cache::{ArtifactKey, Attributes, Cache, Compression, Error, Upload};
+use kura_http::Held;
 use tonic::Status;
 
+use super::unfinished::Carrying;
 use super::write_request::{Data, WriteRequest};
 use crate::call::Call;
 use crate::grpc::{Incoming, Reply};
@@ -12,43 +19,47 @@ use crate::resource::Resource;
 use crate::status;
 
 pub(crate) async fn write(mut call: Call) -> Result<Reply, Status> {
-    let incoming = &mut call.incoming;
-    let first = WriteRequest::next(incoming).await?;
+    let first = WriteRequest::next(&mut call.incoming).await?;
     let first = first.ok_or_else(|| Status::internal("the call came without a message"))?;
     let name = first.name.clone();
     let resource = parse(&name)?;
-    let size = resource.digest.size().unwrap_or_default();
-    let key = ArtifactKey::blob(&resource.scope, &resource.digest).map_err(status::of_key)?;
-    incoming.hold(size.min(UPLOAD_MEMORY))?;
-    let upload = match resource.compression {
-        Compression::Identity => call.cache.put(&key, Attributes::default(), Some(size)).await,
-        Compression::Zstd => call.cache.put_zstd(&key, Attributes::default(), None).await,
+    let resumes = first.offset != 0 && resource.compression == Compression::Identity;
+    let sink = match if resumes { call.unfinished.resume(&name).await? } else { None } {
+        Some(carrying) => Sink::Carried(Box::new(carrying)),
+        None => {
+            let (upload, held) = begin(&call, &resource).await?;
+            if upload.known().is_some() {
+                return Ok(committed(complete(&resource)));
+            }
+            if first.finish || resource.compression == Compression::Zstd {
+                Sink::Plain { upload, received: 0, _held: held }
+            } else {
+                Sink::Carried(Box::new(call.unfinished.begin(name.clone(), upload, held)))
+            }
+        }
     };
-    let mut upload = upload.map_err(|error| status::of(&error))?;
-    if upload.known().is_some() {
-        return Ok(committed(complete(&resource)));
+    let wanted = sink.wanted();
+    tokio::select! {
+        biased;
+        written = receive(&mut call.incoming, &name, first, sink) => written.map(committed),
+        () = wanted => Err(Status::aborted("another call goes on with this upload")),
     }
-    let mut received = 0;
-    let mut next = Some(first);
-    while let Some(request) = next {
-        if request.offset.cast_unsigned() != received {
-            return Err(Status::invalid_argument(format!(
-                "the offset has to be {received}, and is {}",
-                request.offset
-            )));
-        }
-        if !request.name.is_empty() && request.name != name {
-            return Err(Status::invalid_argument("an upload has one resource name"));
-        }
-        received += store(incoming, &mut upload, request.data).await?;
-        if request.finish {
-            incoming.ended()?;
-            upload.commit().await.map_err(|error| status::of(&error))?;
-            return Ok(committed(received.cast_signed()));
-        }
-        next = WriteRequest::next(incoming).await?;
+}
+
+async fn begin(call: &Call, resource: &Resource) -> Result<(Box<Upload>, Held), Status> {
+    let size = resource.digest.size().unwrap_or_default();
+    let held = call.memory.hold(size.min(UPLOAD_MEMORY));
+    let held = held.ok_or_else(|| status::overload("too many uploads are under way"))?;
+    let upload = put(&call.cache, resource, size).await.map_err(|error| status::of(&error))?;
+    Ok((Box::new(upload), held))
+}
+
+async fn put(cache: &Cache, resource: &Resource, size: u64) -> Result<Upload, Error> {
+    let key = ArtifactKey::blob(&resource.scope, &resource.digest)?;
+    match resource.compression {
+        Compression::Identity => cache.put(&key, Attributes::default(), Some(size)).await,
+        Compression::Zstd => cache.put_zstd(&key, Attributes::default(), None).await,
     }
-    Ok(committed(received.cast_signed()))
 }
 
 fn parse(name: &[u8]) -> Result<Resource, Status> {
@@ -56,22 +67,97 @@ fn parse(name: &[u8]) -> Result<Resource, Status> {
     Resource::to_write(name)
 }
 
-/// Stores the data of one message as it comes; how much it was.
-async fn store(incoming: &mut Incoming, upload: &mut Upload, data: Data) -> Result<u64, Status> {
-    let (length, mut left) = match data {
-        Data::Coming(length) => (length, length),
-        Data::Here(data) => {
-            let length = data.len();
-            upload.write(data).await.map_err(|error| status::of(&error))?;
-            (length, 0)
+/// Where an upload's bytes go.
+enum Sink {
+    /// Lost if it breaks off.
+    Plain {
+        upload: Box<Upload>,
+        received: u64,
+        _held: Held,
+    },
+    Carried(Box<Carrying>),
+}
+
+impl Sink {
+    fn received(&self) -> u64 {
+        match self {
+            Sink::Plain { received, .. } => *received,
+            Sink::Carried(carrying) => carrying.received(),
         }
+    }
+
+    async fn write(&mut self, piece: Bytes) -> Result<(), Status> {
+        let written = match self {
+            Sink::Plain { upload, received, .. } => {
+                *received += piece.len() as u64;
+                upload.write(piece).await
+            }
+            Sink::Carried(carrying) => carrying.write(piece).await,
+        };
+        written.map_err(|error| status::of(&error))
+    }
+
+    async fn commit(self) -> Result<(), Status> {
+        let stored = match self {
+            Sink::Plain { upload, .. } => upload.commit().await,
+            Sink::Carried(carrying) => carrying.commit().await,
+        };
+        stored.map(drop).map_err(|error| status::of(&error))
+    }
+
+    /// Completes when another call wants the upload.
+    fn wanted(&self) -> impl Future<Output = ()> + use<> {
+        let wanted = match self {
+            Sink::Plain { .. } => None,
+            Sink::Carried(carrying) => Some(carrying.wanted()),
+        };
+        async move {
+            match wanted {
+                Some(wanted) => wanted.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// Stores what comes in; the size that is there then.
+async fn receive(incoming: &mut Incoming, name: &Bytes, first: WriteRequest, mut sink: Sink) -> Result<i64, Status> {
+    let mut next = Some(first);
+    while let Some(request) = next {
+        let received = sink.received();
+        if request.offset.cast_unsigned() != received {
+            return Err(Status::invalid_argument(format!(
+                "the offset has to be {received}, and is {}",
+                request.offset
+            )));
+        }
+        if !request.name.is_empty() && request.name != *name {
+            return Err(Status::invalid_argument("an upload has one resource name"));
+        }
+        store(incoming, &mut sink, request.data).await?;
+        if request.finish {
+            incoming.ended()?;
+            let received = sink.received().cast_signed();
+            sink.commit().await?;
+            return Ok(received);
+        }
+        next = WriteRequest::next(incoming).await?;
+    }
+    Ok(sink.received().cast_signed())
+}
+
+/// Stores the data of one message as it comes.
+async fn store(incoming: &mut Incoming, sink: &mut Sink, data: Data) -> Result<(), Status> {
+    let mut left = match data {
+        Data::Here(data) => return sink.write(data).await,
+        Data::Coming(length) => length,
     };
     while left > 0 {
         let piece = incoming.some(left).await?;
         left -= piece.len();
-        upload.write(piece).await.map_err(|error| status::of(&error))?;
+        sink.write(piece).await?;
     }
-    Ok(length as u64)
+    Ok(())
 }
 
 /// What stands for all of a resource that is there: nobody knows how long it is compressed.
@@ -91,9 +177,10 @@ pub(crate) async fn query_write_status(mut call: Call) -> Result<Reply, Status> 
     let resource = Resource::to_write(&request.resource_name)?;
     let key = ArtifactKey::blob(&resource.scope, &resource.digest).map_err(status::of_key)?;
     let present = call.cache.present(&key).await.map_err(|error| status::of_read(&error))?;
-    let answer = match present {
-        Some(_) => proto::QueryWriteStatusResponse { committed_size: complete(&resource), complete: true },
-        None => proto::QueryWriteStatusResponse::default(),
+    let (committed_size, complete) = match present {
+        Some(_) => (complete(&resource), true),
+        // Of an upload that is not known, nothing has come: clients begin anew then, and would give up on an error.
+        None => (call.unfinished.received(request.resource_name.as_bytes()).unwrap_or(0).cast_signed(), false),
     };
-    Ok(Reply::message(&answer))
+    Ok(Reply::message(&proto::QueryWriteStatusResponse { committed_size, complete }))
 }

@@ -61,7 +61,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let progress = Arc::new(Progress::default());
     let server = bind(&config, &runtime, &progress).await?;
     let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?);
-    server.welcome(Reapi::new(reapi_settings(&config), server.memory()));
+    server.welcome(Reapi::new(reapi_settings(&config), server.memory(), Arc::clone(&runtime)));
     let handle = server.handle();
     let serving = tokio::spawn(server.run());
     say(&announce::listening(&address));

@@ -4,21 +4,23 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use kura_cache::Cache;
+use kura_disk::Runtime;
 use kura_http::{GuestBody, Memory};
 use prost::Message;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
 use crate::byte_stream::Unfinished;
 use crate::counters::Tally;
 use crate::grpc::{self, Incoming, Reply, respond};
 use crate::method::Method;
-use crate::{Reapi, action_cache, byte_stream, capabilities, cas, metadata, status};
+use crate::{Reapi, action_cache, asset, byte_stream, capabilities, cas, health, metadata, reflection};
 
 /// What a method works with.
 pub(crate) struct Call {
     pub(crate) cache: Cache,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) unfinished: Arc<Unfinished>,
     pub(crate) incoming: Incoming,
 }
@@ -27,10 +29,9 @@ impl Call {
     /// The message of a call that has one.
     ///
     /// # Errors
-    /// As for [`Incoming::only`]; `INVALID_ARGUMENT` for bytes that are no such message.
+    /// As for [`Incoming::message`].
     pub(crate) async fn message<M: Message + Default>(&mut self) -> Result<M, Status> {
-        let message = self.incoming.only().await?;
-        M::decode(message).map_err(|error| Status::invalid_argument(format!("the message is malformed: {error}")))
+        self.incoming.message().await
     }
 }
 
@@ -52,29 +53,27 @@ async fn within_deadline(
 ) -> Result<Reply, Status> {
     let (parts, body) = request.into_parts();
     metadata::log(method.names().1, &parts.headers);
-    let Some(cache) = reapi.cache.get() else {
-        return Err(status::unavailable("recovery is under way: see /ready"));
+    let Reapi { settings, counters, memory, .. } = &**reapi;
+    let incoming = Incoming::new(body, Arc::clone(settings), Arc::clone(counters), Arc::clone(memory));
+    let Some(patience) = grpc::deadline(&parts.headers)? else {
+        return dispatch(reapi, method, incoming).await;
     };
-    let call = Call {
-        cache: cache.clone(),
-        memory: Arc::clone(&reapi.memory),
-        unfinished: Arc::clone(&reapi.unfinished),
-        incoming: Incoming::new(
-            body,
-            Arc::clone(&reapi.settings),
-            Arc::clone(&reapi.counters),
-            Arc::clone(&reapi.memory),
-        ),
-    };
-    match grpc::deadline(&parts.headers)? {
-        None => dispatch(method, call).await,
-        Some(deadline) => timeout(deadline, dispatch(method, call))
-            .await
-            .unwrap_or_else(|_| Err(Status::deadline_exceeded("the deadline is over"))),
+    let deadline = Instant::now() + patience;
+    let answered = timeout_at(deadline, dispatch(reapi, method, incoming)).await;
+    answered.map_or_else(|_| Err(grpc::deadline_exceeded()), |answered| Ok(answered?.until(deadline)))
+}
+
+/// What is said of the server itself is said before there is a cache too.
+async fn dispatch(reapi: &Reapi, method: Method, incoming: Incoming) -> Result<Reply, Status> {
+    match method {
+        Method::HealthCheck => health::check(incoming, reapi.stage()).await,
+        Method::HealthWatch => health::watch(incoming, reapi.stages()).await,
+        Method::Reflect | Method::ReflectAlpha => Ok(reflection::reflect(incoming)),
+        _ => to_cache(reapi.call(incoming)?, method).await,
     }
 }
 
-async fn dispatch(method: Method, call: Call) -> Result<Reply, Status> {
+async fn to_cache(call: Call, method: Method) -> Result<Reply, Status> {
     // The long ones are boxed: their state is not carried by every call.
     match method {
         Method::GetCapabilities => capabilities::get(call).await,
@@ -83,8 +82,20 @@ async fn dispatch(method: Method, call: Call) -> Result<Reply, Status> {
         Method::FindMissingBlobs => cas::find_missing(call).await,
         Method::BatchUpdateBlobs => Box::pin(cas::batch_update(call)).await,
         Method::BatchReadBlobs => Box::pin(cas::batch_read(call)).await,
+        Method::GetTree => Box::pin(cas::get_tree(call)).await,
+        Method::SplitBlob => Box::pin(cas::split_blob(call)).await,
+        Method::SpliceBlob => Box::pin(cas::splice_blob(call)).await,
+        Method::GetChunkMapping => Box::pin(cas::get_chunk_mapping(call)).await,
+        Method::RegisterChunkMapping => Box::pin(cas::register_chunk_mapping(call)).await,
         Method::Read => byte_stream::read(call).await,
         Method::Write => Box::pin(byte_stream::write(call)).await,
         Method::QueryWriteStatus => byte_stream::query_write_status(call).await,
+        Method::FetchBlob => Box::pin(asset::fetch_blob(call)).await,
+        Method::FetchDirectory => Box::pin(asset::fetch_directory(call)).await,
+        Method::PushBlob => Box::pin(asset::push_blob(call)).await,
+        Method::PushDirectory => Box::pin(asset::push_directory(call)).await,
+        Method::HealthCheck | Method::HealthWatch | Method::Reflect | Method::ReflectAlpha => {
+            Err(Status::internal("this needs no cache"))
+        }
     }
 }

@@ -5,6 +5,7 @@ use bazel_remote_apis::build::bazel::semver::SemVer;
 use tonic::Status;
 
 use crate::call::Call;
+use crate::cas::FAST_CDC;
 use crate::digest::FUNCTIONS;
 use crate::grpc::Reply;
 use crate::limits::MAX_BATCH;
@@ -44,6 +45,9 @@ fn cache(max_blob: u64) -> proto::CacheCapabilities {
         supported_compressors: COMPRESSORS.to_vec(),
         supported_batch_update_compressors: COMPRESSORS.to_vec(),
         max_cas_blob_size_bytes: i64::try_from(max_blob).unwrap_or(i64::MAX),
+        split_blob_support: true,
+        splice_blob_support: true,
+        fast_cdc_2020_params: Some(FAST_CDC),
         ..proto::CacheCapabilities::default()
     }
 }

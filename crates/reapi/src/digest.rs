@@ -64,6 +64,11 @@ pub(crate) fn required(
     parse(function, digest.hash.as_bytes(), digest.size_bytes)
 }
 
+/// A digest as messages have it.
+pub(crate) fn to_message(digest: &Digest) -> proto::Digest {
+    proto::Digest { hash: digest.to_string(), size_bytes: digest.size().unwrap_or_default().cast_signed() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,12 +9,15 @@
 //! | `ActionCache` | `action_cache` |
 //! | `ContentAddressableStorage` | `cas` |
 //! | `google.bytestream.ByteStream` | `byte_stream` |
+//! | Remote Asset's `Fetch` and `Push` | `asset` |
+//! | health, server reflection | `health`, `reflection` |
 //!
 //! What is not served, remote execution above all, is UNIMPLEMENTED.
 //!
 //! Absent on purpose: storage decisions, the listener, and HTTP/2 itself.
 
 mod action_cache;
+mod asset;
 mod blob;
 mod byte_stream;
 mod call;
@@ -23,10 +26,12 @@ mod cas;
 mod counters;
 mod digest;
 mod grpc;
+mod health;
 mod limits;
 mod message;
 mod metadata;
 mod method;
+mod reflection;
 mod resource;
 mod scope;
 mod settings;
@@ -37,32 +42,64 @@ use std::sync::{Arc, OnceLock};
 use http::Request;
 use hyper::body::Incoming;
 use kura_cache::Cache;
+use kura_disk::Runtime;
 use kura_http::{Answering, Exposition, Guest, Memory};
+use tokio::sync::watch;
+use tonic::Status;
 
 pub use settings::ReapiSettings;
 
 use byte_stream::Unfinished;
+use call::Call;
 use counters::Counters;
+use health::Stage;
 
 /// What speaks gRPC on a server's port. Let in with [`kura_http::Server::welcome`].
 pub struct Reapi {
     settings: Arc<ReapiSettings>,
     memory: Arc<Memory>,
+    runtime: Arc<dyn Runtime>,
     counters: Arc<Counters>,
     unfinished: Arc<Unfinished>,
     cache: OnceLock<Cache>,
+    stage: watch::Sender<Stage>,
 }
 
 impl Reapi {
     /// `memory` is what all bodies on the port are accounted for against.
     #[must_use]
-    pub fn new(settings: ReapiSettings, memory: Arc<Memory>) -> Arc<Reapi> {
+    pub fn new(settings: ReapiSettings, memory: Arc<Memory>, runtime: Arc<dyn Runtime>) -> Arc<Reapi> {
         Arc::new(Reapi {
             unfinished: Unfinished::new(&settings),
             settings: Arc::new(settings),
             memory,
+            runtime,
             counters: Arc::new(Counters::default()),
             cache: OnceLock::new(),
+            stage: watch::Sender::new(Stage::Recovering),
+        })
+    }
+
+    fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    fn stages(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// A call, for a method that needs the cache.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` while recovery runs.
+    fn call(&self, incoming: grpc::Incoming) -> Result<Call, Status> {
+        let cache = self.cache.get().ok_or_else(|| status::unavailable("recovery is under way: see /ready"))?;
+        Ok(Call {
+            cache: cache.clone(),
+            memory: Arc::clone(&self.memory),
+            runtime: Arc::clone(&self.runtime),
+            unfinished: Arc::clone(&self.unfinished),
+            incoming,
         })
     }
 }
@@ -75,9 +112,16 @@ impl Guest for Reapi {
     fn open(&self, cache: Cache) {
         // A second one cannot come: the server keeps the first.
         let _ = self.cache.set(cache);
+        self.stage.send_if_modified(|stage| {
+            let opened = *stage == Stage::Recovering;
+            *stage = if opened { Stage::Serving } else { *stage };
+            opened
+        });
     }
 
-    fn drain(&self) {}
+    fn drain(&self) {
+        self.stage.send_replace(Stage::Draining);
+    }
 
     fn requests(&self) -> u64 {
         self.counters.total_calls()

@@ -1,5 +1,7 @@
 //! What one call may cost, in one place, related where one bounds another. Sizes are bytes.
 
+use kura_cache::limits::MAX_PARTS;
+
 /// The longest message that clients take, by default in all of gRPC's implementations.
 pub(crate) const MAX_SENT_MESSAGE: usize = 4 << 20;
 
@@ -18,5 +20,33 @@ pub(crate) const UPLOAD_MEMORY: u64 = (1 << 20) + (256 << 10);
 /// The most that one download has in memory: a piece being read, one that is sent, and what waits for the connection.
 pub(crate) const DOWNLOAD_MEMORY: u64 = 1 << 20;
 
+/// The most directories of one tree.
+pub(crate) const MAX_DIRECTORIES: usize = 100_000;
+
+/// The longest directory in a tree: it has to fit into a message.
+pub(crate) const MAX_DIRECTORY: u64 = MAX_BATCH;
+
+/// The most directories in one message of a tree.
+pub(crate) const PAGE: usize = 1000;
+
+/// Directories in one message of a tree together, unless there is only one.
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
+
+/// Directories of a tree that are read at a time.
+pub(crate) const DIRECTORIES_AHEAD: usize = 16;
+
+/// What the walk through one tree is accounted for with: few directories are long.
+pub(crate) const TREE_MEMORY: u64 = 2 << 20;
+
+/// Digests in one message of a chunk mapping, of 140 bytes each at most.
+pub(crate) const MAPPING: usize = 10_000;
+
+/// The longest chunk mapping in memory, as it is read and as it is sent.
+pub(crate) const MAPPING_MEMORY: u64 = (MAX_PARTS * 256) as u64;
+
+/// URIs of one asset.
+pub(crate) const MAX_URIS: usize = 100;
+
+const _: () = assert!(140 * MAPPING < MAX_SENT_MESSAGE);
 const _: () = assert!(MAX_BATCH < MAX_SENT_MESSAGE as u64);
 const _: () = assert!(MAX_SENT_MESSAGE < MAX_RECEIVED_MESSAGE);

@@ -9,22 +9,48 @@ pub(crate) enum Method {
     FindMissingBlobs,
     BatchUpdateBlobs,
     BatchReadBlobs,
+    GetTree,
+    SplitBlob,
+    SpliceBlob,
+    GetChunkMapping,
+    RegisterChunkMapping,
     Read,
     Write,
     QueryWriteStatus,
+    FetchBlob,
+    FetchDirectory,
+    PushBlob,
+    PushDirectory,
+    HealthCheck,
+    HealthWatch,
+    Reflect,
+    ReflectAlpha,
 }
 
 impl Method {
-    pub(crate) const ALL: [Method; 9] = [
+    pub(crate) const ALL: [Method; 22] = [
         Method::GetCapabilities,
         Method::GetActionResult,
         Method::UpdateActionResult,
         Method::FindMissingBlobs,
         Method::BatchUpdateBlobs,
         Method::BatchReadBlobs,
+        Method::GetTree,
+        Method::SplitBlob,
+        Method::SpliceBlob,
+        Method::GetChunkMapping,
+        Method::RegisterChunkMapping,
         Method::Read,
         Method::Write,
         Method::QueryWriteStatus,
+        Method::FetchBlob,
+        Method::FetchDirectory,
+        Method::PushBlob,
+        Method::PushDirectory,
+        Method::HealthCheck,
+        Method::HealthWatch,
+        Method::Reflect,
+        Method::ReflectAlpha,
     ];
 
     /// Its service and name.
@@ -33,6 +59,9 @@ impl Method {
         const ACTION_CACHE: &str = "build.bazel.remote.execution.v2.ActionCache";
         const CAS: &str = "build.bazel.remote.execution.v2.ContentAddressableStorage";
         const BYTE_STREAM: &str = "google.bytestream.ByteStream";
+        const FETCH: &str = "build.bazel.remote.asset.v1.Fetch";
+        const PUSH: &str = "build.bazel.remote.asset.v1.Push";
+        const HEALTH: &str = "grpc.health.v1.Health";
         match self {
             Method::GetCapabilities => (CAPABILITIES, "GetCapabilities"),
             Method::GetActionResult => (ACTION_CACHE, "GetActionResult"),
@@ -43,7 +72,27 @@ impl Method {
             Method::Read => (BYTE_STREAM, "Read"),
             Method::Write => (BYTE_STREAM, "Write"),
             Method::QueryWriteStatus => (BYTE_STREAM, "QueryWriteStatus"),
+            Method::GetTree => (CAS, "GetTree"),
+            Method::SplitBlob => (CAS, "SplitBlob"),
+            Method::SpliceBlob => (CAS, "SpliceBlob"),
+            Method::GetChunkMapping => (CAS, "GetChunkMapping"),
+            Method::RegisterChunkMapping => (CAS, "RegisterChunkMapping"),
+            Method::FetchBlob => (FETCH, "FetchBlob"),
+            Method::FetchDirectory => (FETCH, "FetchDirectory"),
+            Method::PushBlob => (PUSH, "PushBlob"),
+            Method::PushDirectory => (PUSH, "PushDirectory"),
+            Method::HealthCheck => (HEALTH, "Check"),
+            Method::HealthWatch => (HEALTH, "Watch"),
+            Method::Reflect => ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
+            Method::ReflectAlpha => ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
         }
+    }
+
+    /// The services that are served, each once.
+    pub(crate) fn services() -> Vec<&'static str> {
+        let mut services: Vec<_> = Method::ALL.into_iter().map(|method| method.names().0).collect();
+        services.dedup();
+        services
     }
 
     /// The method that `path` names.
@@ -64,6 +113,13 @@ mod tests {
             assert_eq!(Method::of(&format!("/{service}/{name}")), Some(method));
             assert_eq!(method as usize, at);
         }
+    }
+
+    #[test]
+    fn each_service_is_named_once() {
+        let services = Method::services();
+        let distinct: std::collections::HashSet<_> = services.iter().collect();
+        assert_eq!(services.len(), distinct.len());
     }
 
     #[test]

@@ -37,6 +37,9 @@ async fn capabilities_say_what_is_served() {
     assert!(cache.action_cache_update_capabilities.unwrap().update_enabled);
     assert_eq!(cache.max_batch_total_size_bytes, (4 << 20) - (64 << 10));
     assert_eq!(cache.max_cas_blob_size_bytes, store.max_artifact_size() as i64);
+    assert!(cache.split_blob_support && cache.splice_blob_support);
+    let chunking = cache.fast_cdc_2020_params.unwrap();
+    assert_eq!((chunking.avg_chunk_size_bytes, chunking.seed), (512 << 10, 0));
     assert!(!said.execution_capabilities.unwrap().exec_enabled);
     let bad = proto::GetCapabilitiesRequest { instance_name: "a/b/c".to_owned() };
     refused(client.get_capabilities(bad).await, Code::InvalidArgument);

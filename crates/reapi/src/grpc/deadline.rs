@@ -8,6 +8,11 @@ use tonic::Status;
 /// The longest number that the header may hold.
 const MAX_DIGITS: usize = 8;
 
+/// What becomes of a call that takes longer.
+pub(crate) fn deadline_exceeded() -> Status {
+    Status::deadline_exceeded("the deadline is over")
+}
+
 /// How long the client waits for its answer, if it says so.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use kura_http::{Held, Memory, Pace};
+use prost::{DecodeError, Message};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 
@@ -53,6 +54,25 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
             return Err(Status::internal("the call came with more than one message"));
         }
         Ok(message)
+    }
+
+    /// The same, decoded.
+    ///
+    /// # Errors
+    /// As for [`Incoming::only`]; `INVALID_ARGUMENT` for bytes that are no such message.
+    pub(crate) async fn message<M: Message + Default>(&mut self) -> Result<M, Status> {
+        M::decode(self.only().await?).map_err(|error| malformed(&error))
+    }
+
+    /// The next of the messages of a call that has several; `None` once the client has said all.
+    ///
+    /// # Errors
+    /// As for [`Incoming::message`].
+    pub(crate) async fn next_message<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
+        let Some(length) = self.next().await? else { return Ok(None) };
+        self.hold(length as u64)?;
+        let message = self.take(length).await?;
+        M::decode(message).map(Some).map_err(|error| malformed(&error))
     }
 
     /// Accounts for `bytes` in memory, in place of what was held before, until the call has ended.
@@ -167,6 +187,10 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
             }
         }
     }
+}
+
+fn malformed(error: &DecodeError) -> Status {
+    Status::invalid_argument(format!("the message is malformed: {error}"))
 }
 
 fn cut_short() -> Status {

@@ -7,6 +7,6 @@ mod deadline;
 mod incoming;
 mod reply;
 
-pub(crate) use deadline::deadline;
+pub(crate) use deadline::{deadline, deadline_exceeded};
 pub(crate) use incoming::Incoming;
-pub(crate) use reply::{PREFIX, Pieces, Reply, prefix, respond};
+pub(crate) use reply::{PREFIX, Pieces, Reply, pieces, prefix, respond};

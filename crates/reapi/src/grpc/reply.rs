@@ -1,5 +1,6 @@
 //! Messages on their way out: one, or several as they are made, and the trailers that say how the call ended.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,6 +11,7 @@ use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
 use kura_http::{GuestBody, Held};
 use prost::Message;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
 
 use crate::counters::Tally;
@@ -27,18 +29,14 @@ type Rest = Pin<Box<dyn Stream<Item = Result<Pieces, Status>> + Send>>;
 pub(crate) struct Reply {
     ready: Pieces,
     rest: Option<Rest>,
+    deadline: Option<Instant>,
     held: Held,
 }
 
 impl Reply {
     /// One message.
     pub(crate) fn message(message: &impl Message) -> Reply {
-        let length = message.encoded_len();
-        let mut framed = BytesMut::with_capacity(PREFIX + length);
-        framed.put_slice(&prefix(length));
-        // Growing is all that could fail, and it cannot.
-        let _ = message.encode(&mut framed);
-        Reply::framed(framed.freeze())
+        Reply::pieces(pieces(message))
     }
 
     /// One message that is encoded already, sent as it is.
@@ -54,7 +52,7 @@ impl Reply {
 
     /// The same in two pieces.
     pub(crate) fn pieces(ready: Pieces) -> Reply {
-        Reply { ready, rest: None, held: Held::default() }
+        Reply { ready, rest: None, deadline: None, held: Held::default() }
     }
 
     /// No message at all.
@@ -64,13 +62,28 @@ impl Reply {
 
     /// Messages as they are made.
     pub(crate) fn stream(rest: impl Stream<Item = Result<Pieces, Status>> + Send + 'static) -> Reply {
-        Reply { ready: Pieces::default(), rest: Some(Box::pin(rest)), held: Held::default() }
+        Reply { rest: Some(Box::pin(rest)), ..Reply::empty() }
     }
 
     /// The same, with memory that it is accounted for with until it is sent.
     pub(crate) fn holding(self, held: Held) -> Reply {
         Reply { held, ..self }
     }
+
+    /// The same, which ends then if it has not ended before.
+    pub(crate) fn until(self, deadline: Instant) -> Reply {
+        Reply { deadline: Some(deadline), ..self }
+    }
+}
+
+/// A message with its prefix.
+pub(crate) fn pieces(message: &impl Message) -> Pieces {
+    let length = message.encoded_len();
+    let mut framed = BytesMut::with_capacity(PREFIX + length);
+    framed.put_slice(&prefix(length));
+    // Growing is all that could fail, and it cannot.
+    let _ = message.encode(&mut framed);
+    [framed.freeze(), Bytes::new()]
 }
 
 /// A message's prefix.
@@ -83,8 +96,10 @@ pub(crate) fn prefix(length: usize) -> [u8; PREFIX] {
 /// The response of a call, counted when it has ended.
 pub(crate) fn respond(answered: Result<Reply, Status>, mut tally: Tally) -> Response<GuestBody> {
     match answered {
-        Ok(Reply { ready, rest, held }) => {
-            let body = Outgoing { ready, rest, ended: false, tally, _held: held };
+        Ok(Reply { ready, rest, deadline, held }) => {
+            // What is ready leaves at once.
+            let deadline = deadline.filter(|_| rest.is_some()).map(|deadline| Box::pin(sleep_until(deadline)));
+            let body = Outgoing { ready, rest, deadline, ended: false, tally, _held: held };
             let mut response = Response::new(GuestBody::new(body));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             response
@@ -100,12 +115,20 @@ pub(crate) fn respond(answered: Result<Reply, Status>, mut tally: Tally) -> Resp
 struct Outgoing {
     ready: Pieces,
     rest: Option<Rest>,
+    deadline: Option<Pin<Box<Sleep>>>,
     ended: bool,
     tally: Tally,
     _held: Held,
 }
 
 impl Outgoing {
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Pieces, Status>>> {
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        let made = rest.as_mut().poll_next(cx);
+        let over = made.is_pending() && self.deadline.as_mut().is_some_and(|at| at.as_mut().poll(cx).is_ready());
+        if over { Poll::Ready(Some(Err(super::deadline_exceeded()))) } else { made }
+    }
+
     fn trailers(&mut self, status: &Status) -> Frame<Bytes> {
         self.ended = true;
         self.rest = None;
@@ -137,11 +160,7 @@ impl Body for Outgoing {
                 this.tally.sent(piece.len() as u64);
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
-            let made = match &mut this.rest {
-                Some(rest) => ready!(rest.as_mut().poll_next(cx)),
-                None => None,
-            };
-            match made {
+            match ready!(this.poll_rest(cx)) {
                 Some(Ok(pieces)) => this.ready = pieces,
                 Some(Err(status)) => return Poll::Ready(Some(Ok(this.trailers(&status)))),
                 None => return Poll::Ready(Some(Ok(this.trailers(&Status::new(Code::Ok, ""))))),

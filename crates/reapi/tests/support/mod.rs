@@ -47,7 +47,7 @@ impl Site {
         let progress = Arc::new(Progress::default());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(any, http, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
-        server.welcome(Reapi::new(grpc, server.memory()));
+        server.welcome(Reapi::new(grpc, server.memory(), Arc::clone(&runtime)));
         let (address, handle) = (server.local_addr().unwrap(), server.handle());
         Site { directory, address, handle, server: tokio::spawn(server.run()), runtime, progress }
     }

@@ -1,0 +1,126 @@
+//! Which chunks a blob is made of: asked for with `GetChunkMapping` and told with `RegisterChunkMapping`, in the forms of version 2.13, which stream, and
+//! in the older ones, `SplitBlob` and `SpliceBlob`.
+
+use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
+use futures_util::stream;
+use kura_cache::limits::MAX_PARTS;
+use kura_cache::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, Cache, Digest, DigestFunction, MAX_CHUNK_SIZE, Scope};
+use kura_http::Held;
+use proto::chunking_function::Value as Chunking;
+use tonic::Status;
+
+use crate::call::Call;
+use crate::grpc::{Reply, pieces};
+use crate::limits::{MAPPING, MAPPING_MEMORY};
+use crate::{digest, scope, status};
+
+/// How blobs are cut here.
+pub(crate) const FAST_CDC: proto::FastCdc2020Params =
+    proto::FastCdc2020Params { avg_chunk_size_bytes: AVERAGE_CHUNK_SIZE, seed: CHUNKING_SEED };
+
+pub(crate) async fn split_blob(mut call: Call) -> Result<Reply, Status> {
+    let request: proto::SplitBlobRequest = call.message().await?;
+    let scope = scope::of_instance(&request.instance_name)?;
+    let function = digest::function(request.digest_function)?;
+    let blob = digest::required(function, request.blob_digest.as_ref(), "the blob's digest")?;
+    let _held = hold(&call)?;
+    let chunk_digests = chunks(&call.cache, &scope, &blob).await?;
+    let chunking_function = chunking(&chunk_digests) as i32;
+    Ok(Reply::message(&proto::SplitBlobResponse { chunk_digests, chunking_function }))
+}
+
+pub(crate) async fn get_chunk_mapping(mut call: Call) -> Result<Reply, Status> {
+    let request: proto::GetChunkMappingRequest = call.message().await?;
+    let scope = scope::of_instance(&request.instance_name)?;
+    let function = said(request.digest_function)?;
+    let blob = digest::required(Some(function), request.blob_digest.as_ref(), "the blob's digest")?;
+    let held = hold(&call)?;
+    let chunks = chunks(&call.cache, &scope, &blob).await?;
+    let mut chunking_function = chunking(&chunks) as i32;
+    let responses = chunks.chunks(MAPPING).map(|chunks| {
+        let chunk_digests = chunks.to_vec();
+        // Only the first one says it.
+        let chunking_function = std::mem::take(&mut chunking_function);
+        Ok(pieces(&proto::GetChunkMappingResponse { chunk_digests, chunking_function }))
+    });
+    let responses: Vec<_> = responses.collect();
+    Ok(Reply::stream(stream::iter(responses)).holding(held))
+}
+
+/// Memory for the longest mapping.
+fn hold(call: &Call) -> Result<Held, Status> {
+    call.memory.hold(MAPPING_MEMORY).ok_or_else(|| status::overload("too many chunk mappings are read"))
+}
+
+/// How a blob was cut, as far as the sizes of its chunks tell: a client may have told us of chunks that it cut in a way of its own.
+fn chunking(chunks: &[proto::Digest]) -> Chunking {
+    let sizes = AVERAGE_CHUNK_SIZE / 4..=MAX_CHUNK_SIZE;
+    let but_the_last = chunks.split_last().map_or(chunks, |(_, others)| others);
+    let ours = but_the_last.iter().all(|chunk| sizes.contains(&chunk.size_bytes.cast_unsigned()));
+    if ours { Chunking::FastCdc2020 } else { Chunking::Unknown }
+}
+
+/// The chunks of a blob that is there.
+async fn chunks(cache: &Cache, scope: &Scope, blob: &Digest) -> Result<Vec<proto::Digest>, Status> {
+    let chunks = cache.chunk(scope, blob).await.map_err(|error| status::of(&error))?.ok_or_else(status::miss)?;
+    Ok(chunks.iter().map(digest::to_message).collect())
+}
+
+pub(crate) async fn splice_blob(mut call: Call) -> Result<Reply, Status> {
+    let request: proto::SpliceBlobRequest = call.message().await?;
+    let scope = scope::of_instance(&request.instance_name)?;
+    let function = digest::function(request.digest_function)?;
+    let blob = digest::required(function, request.blob_digest.as_ref(), "the blob's digest")?;
+    let _held = hold(&call)?;
+    let mut mapping = Mapping { blob, chunks: Vec::new() };
+    mapping.extend(&request.chunk_digests)?;
+    let blob_digest = Some(mapping.register(&call.cache, &scope).await?);
+    Ok(Reply::message(&proto::SpliceBlobResponse { blob_digest }))
+}
+
+pub(crate) async fn register_chunk_mapping(mut call: Call) -> Result<Reply, Status> {
+    let _held = hold(&call)?;
+    let incoming = &mut call.incoming;
+    let first: proto::RegisterChunkMappingRequest =
+        incoming.next_message().await?.ok_or_else(|| Status::invalid_argument("nothing was said of the blob"))?;
+    let scope = scope::of_instance(&first.instance_name)?;
+    let function = said(first.digest_function)?;
+    let blob = digest::required(Some(function), first.blob_digest.as_ref(), "the blob's digest")?;
+    let mut mapping = Mapping { blob, chunks: Vec::new() };
+    mapping.extend(&first.chunk_digests)?;
+    // What later messages say of anything but chunks is not looked at.
+    while let Some(next) = incoming.next_message::<proto::RegisterChunkMappingRequest>().await? {
+        mapping.extend(&next.chunk_digests)?;
+    }
+    let blob_digest = Some(mapping.register(&call.cache, &scope).await?);
+    Ok(Reply::message(&proto::RegisterChunkMappingResponse { blob_digest }))
+}
+
+/// The digest function, where it has to be said.
+fn said(function: i32) -> Result<DigestFunction, Status> {
+    digest::function(function)?.ok_or_else(|| Status::invalid_argument("the digest function has to be said"))
+}
+
+/// What a client says that a blob is made of.
+struct Mapping {
+    blob: Digest,
+    chunks: Vec<Digest>,
+}
+
+impl Mapping {
+    fn extend(&mut self, chunks: &[proto::Digest]) -> Result<(), Status> {
+        if self.chunks.len() + chunks.len() > MAX_PARTS {
+            return Err(Status::invalid_argument(format!("a blob has at most {MAX_PARTS} chunks")));
+        }
+        for chunk in chunks {
+            self.chunks.push(digest::required(Some(self.blob.function()), Some(chunk), "a chunk's digest")?);
+        }
+        Ok(())
+    }
+
+    async fn register(&self, cache: &Cache, scope: &Scope) -> Result<proto::Digest, Status> {
+        let stored = cache.splice(scope, &self.blob, &self.chunks).await;
+        stored.map_err(|error| status::of(&error))?;
+        Ok(digest::to_message(&self.blob))
+    }
+}

@@ -29,7 +29,7 @@ pub(super) const FORMS: [(&str, Need, Form); 2] =
     [("RegisterChunkMapping", Need::ChunkRegistration, Form::Streamed), ("SpliceBlob", Need::Splice, Form::Unary)];
 
 /// Chunks of a mapping whose digests take more than a message of 4 MiB, and those in one message of it.
-const MANY: usize = 70_000;
+const MANY: usize = 62_000;
 const IN_MESSAGE: usize = 20_000;
 
 pub(super) fn register(suite: &mut Suite) {

@@ -122,19 +122,18 @@ impl Sink {
 
 /// Stores what comes in; the size that is there then.
 async fn receive(incoming: &mut Incoming, name: &Bytes, first: WriteRequest, mut sink: Sink) -> Result<i64, Status> {
+    let mut at = first.offset.cast_unsigned();
+    // What a client was told had come may have grown since, while its broken call was read to the end.
+    let mut known = sink.received().checked_sub(at).ok_or_else(|| wrong_offset(sink.received(), first.offset))?;
     let mut next = Some(first);
     while let Some(request) = next {
-        let received = sink.received();
-        if request.offset.cast_unsigned() != received {
-            return Err(Status::invalid_argument(format!(
-                "the offset has to be {received}, and is {}",
-                request.offset
-            )));
+        if request.offset.cast_unsigned() != at {
+            return Err(wrong_offset(at, request.offset));
         }
         if !request.name.is_empty() && request.name != *name {
             return Err(Status::invalid_argument("an upload has one resource name"));
         }
-        store(incoming, &mut sink, request.data).await?;
+        at += store(incoming, &mut sink, request.data, &mut known).await?;
         if request.finish {
             incoming.ended()?;
             let received = sink.received().cast_signed();
@@ -146,18 +145,34 @@ async fn receive(incoming: &mut Incoming, name: &Bytes, first: WriteRequest, mut
     Ok(sink.received().cast_signed())
 }
 
-/// Stores the data of one message as it comes.
-async fn store(incoming: &mut Incoming, sink: &mut Sink, data: Data) -> Result<(), Status> {
+fn wrong_offset(right: u64, given: i64) -> Status {
+    Status::invalid_argument(format!("the offset has to be {right}, and is {given}"))
+}
+
+/// Stores the data of one message as it comes, without its first `known` bytes, which are there. Returns how long it was.
+async fn store(incoming: &mut Incoming, sink: &mut Sink, data: Data, known: &mut u64) -> Result<u64, Status> {
     let mut left = match data {
-        Data::Here(data) => return sink.write(data).await,
+        Data::Here(data) => {
+            let length = data.len() as u64;
+            sink.write(behind(data, known)).await?;
+            return Ok(length);
+        }
         Data::Coming(length) => length,
     };
+    let length = left as u64;
     while left > 0 {
         let piece = incoming.some(left).await?;
         left -= piece.len();
-        sink.write(piece).await?;
+        sink.write(behind(piece, known)).await?;
     }
-    Ok(())
+    Ok(length)
+}
+
+/// What is left of `data` without its first `known` bytes; what is passed over is known no more.
+fn behind(mut data: Bytes, known: &mut u64) -> Bytes {
+    let over = usize::try_from(*known).unwrap_or(usize::MAX).min(data.len());
+    *known -= over as u64;
+    data.split_off(over)
 }
 
 /// What stands for all of a resource that is there: nobody knows how long it is compressed.

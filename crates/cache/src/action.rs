@@ -17,10 +17,13 @@ use crate::limits::{MAX_ACTION_RESULT, MAX_DIRECTORIES, MAX_TREE, MAX_TREES};
 use crate::memory::Weigh;
 use crate::names::{Message, Named, Names};
 use crate::presence::Probe;
-use crate::{Artifact, Cache, Form};
+use crate::{Artifact, AttributeName, Attributes, Cache, Form};
 
 /// A blob, and the message that it was read as.
 pub(crate) type ReadAs = (RecordKey, Message);
+
+/// The size of the action that a result is of, where its client said it: the same hash with another size is another action.
+const ACTION_SIZE: AttributeName = AttributeName(3);
 
 impl Weigh for Names {
     fn weight(&self) -> usize {
@@ -38,6 +41,9 @@ impl Cache {
             return Ok(None);
         }
         let (version, attributes) = (found.version, found.attributes);
+        if !is_of(action, &attributes) {
+            return Ok(None);
+        }
         let result = found.body.collect().await?;
         if !self.is_complete(&key.scope, action.function(), &result).await? {
             self.inner.counters.incomplete(key.kind());
@@ -74,6 +80,24 @@ impl Cache {
             }
         }
         Ok(true)
+    }
+}
+
+/// What is kept beside the result of an action.
+///
+/// # Errors
+/// `Invalid` where it does not fit.
+pub(crate) fn attributes_of(action: &Digest, attributes: Attributes) -> Result<Attributes, Error> {
+    let Some(size) = action.size() else { return Ok(attributes) };
+    let with_size = attributes.with(ACTION_SIZE, &size.to_le_bytes());
+    with_size.map_err(|_| Error::Invalid("the attributes of an action result are too long"))
+}
+
+/// Whether a result is that action's. Those that came over HTTP have a hash and no size.
+fn is_of(action: &Digest, attributes: &Attributes) -> bool {
+    match (action.size(), attributes.get(ACTION_SIZE)) {
+        (Some(size), Some(said)) => said == size.to_le_bytes(),
+        _ => true,
     }
 }
 

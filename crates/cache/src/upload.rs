@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::action::check_result;
+use crate::action::{attributes_of, check_result};
 use crate::artifact::{ArtifactKey, Meaning};
 use crate::cas::BlobCheck;
 use crate::digest::DigestFunction;
@@ -80,6 +80,7 @@ impl Cache {
                 if length.is_some_and(|length| length > MAX_ACTION_RESULT) {
                     return Err(Error::TooLarge { limit: MAX_ACTION_RESULT });
                 }
+                let attributes = attributes_of(action, attributes)?;
                 Sink::Action(Gathered::up_to(MAX_ACTION_RESULT), action.function(), attributes)
             }
         };

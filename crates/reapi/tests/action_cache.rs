@@ -73,6 +73,29 @@ async fn a_result_is_served_once_all_that_it_names_is_there() {
 }
 
 #[tokio::test]
+async fn the_same_hash_with_another_size_is_another_action() {
+    let mut actions = Actions::new().await;
+    let result = ActionResult { exit_code: 1, ..Default::default() };
+    actions.update(&result).await.unwrap();
+    actions.action.size_bytes += 1;
+    refused(actions.get().await, Code::NotFound);
+    actions.update(&ActionResult::default()).await.unwrap();
+    assert_eq!(actions.get().await.unwrap(), ActionResult::default());
+}
+
+#[tokio::test]
+async fn a_result_that_came_over_http_has_no_size_and_is_found_all_the_same() {
+    let mut actions = Actions::new().await;
+    let result = ActionResult { exit_code: 1, ..Default::default() };
+    let request = http::Request::put(format!("http://test/ac/{}", actions.action.hash));
+    let connection = support::raw::Connection::new(&actions.site).await;
+    let body = support::raw::full(&result.encode_to_vec());
+    let stored = connection.client.clone().send_request(request.body(body).unwrap()).await.unwrap();
+    assert_eq!(stored.status(), 200);
+    assert_eq!(actions.get().await.unwrap(), result);
+}
+
+#[tokio::test]
 async fn the_last_result_counts() {
     let mut actions = Actions::new().await;
     for exit_code in [1, 2, 3] {

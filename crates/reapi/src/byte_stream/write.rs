@@ -20,7 +20,7 @@ use crate::status;
 
 pub(crate) async fn write(mut call: Call) -> Result<Reply, Status> {
     let first = WriteRequest::next(&mut call.incoming).await?;
-    let first = first.ok_or_else(|| Status::internal("the call came without a message"))?;
+    let first = first.ok_or_else(|| Status::invalid_argument("the call came without a message"))?;
     let name = first.name.clone();
     let resource = parse(&name)?;
     let resumes = first.offset != 0 && resource.compression == Compression::Identity;

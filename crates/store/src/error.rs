@@ -35,8 +35,8 @@ pub enum Error {
     /// The filesystem is full and giving way did not help: free space, or lower `--capacity`.
     #[error("the filesystem is full: {0}")]
     Full(&'static str),
-    /// Records that have to be moved found no segment with room: nothing is evicted here. Reclaim tries again.
-    #[error("no segment has room for records that must be kept")]
+    /// What has to be written finds no room: records that must be moved, so that their segment stays, or a footer.
+    #[error("there is no room for what must be written")]
     NoPlace,
     /// The segment under this upload or answer was reclaimed, or broken off to keep the budget: start again.
     #[error("evicted while it was being written or read: start again")]

@@ -227,6 +227,7 @@ impl Inner {
         let handle = Handle::new(opened.file, Arc::clone(&space), Arc::clone(&self.graveyard));
         let writing = opened.tail.map(|tail| {
             let mut writing = Writing::new(Arc::clone(&handle), tail);
+            writing.given = opened.footer.entries.len();
             for namespace in &opened.footer.namespaces {
                 writing.namespaces.intern(namespace);
             }

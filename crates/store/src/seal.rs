@@ -37,6 +37,9 @@ impl Inner {
     }
 
     /// Writes the footer so that it ends at the segment's length.
+    ///
+    /// # Errors
+    /// `NoPlace` rather than over a record; `Io`.
     pub(crate) async fn write_footer(&self, segment: &Segment) -> Result<(), Error> {
         let Some((handle, footer)) = segment.with_writing(|writing| {
             let footer = Footer {
@@ -50,7 +53,11 @@ impl Inner {
             return Ok(());
         };
         let bytes = footer.encode(&self.identity.secret);
-        let at = segment.length() - bytes.len() as u64;
+        let ends = footer.entries.iter().map(|entry| entry.end(segment.block));
+        let at = segment.length().saturating_sub(bytes.len() as u64);
+        if ends.max().is_some_and(|end| at < end) {
+            return Err(Error::NoPlace);
+        }
         handle.file()?.write_at(at, vec![Bytes::from(bytes)]).await.during("writing a footer")
     }
 }

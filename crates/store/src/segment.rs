@@ -1,7 +1,7 @@
 //! One segment: what it is, and, while it takes records, where the next one goes.
 //! States: open (appended to) → draining (full, uploads still end in it) → sealed (footer written); or failed after a failed
 //! sync: then never written, synced or sealed again. Each only moves forward.
-//! Invariant: room for the footer of everything reserved is kept free, so sealing cannot fail for want of space.
+//! Invariant: room for the footer of every place that was ever given is kept free, so sealing cannot fail for want of space.
 //! Locks: `writing`, never across disk work.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,7 +54,9 @@ pub(crate) struct Writing {
     /// Committed records in commit order.
     pub(crate) entries: Vec<FooterEntry>,
     pub(crate) namespaces: NamespaceTable,
-    /// Places given and not yet committed or dropped.
+    /// Places given so far: no more records than that can be on the disk, those included whose commit failed.
+    pub(crate) given: usize,
+    /// Of those, not yet committed or dropped.
     pub(crate) outstanding: usize,
     /// Complete records that wait for the committer.
     pub(crate) queue: Vec<Pending>,
@@ -87,6 +89,7 @@ impl Writing {
             tail,
             entries: Vec::new(),
             namespaces: NamespaceTable::default(),
+            given: 0,
             outstanding: 0,
             queue: Vec::new(),
             committing: false,
@@ -100,13 +103,13 @@ impl Writing {
         if self.mode != Mode::Open {
             return None;
         }
-        let entries = self.entries.len() + self.outstanding + 1;
-        let footer = Footer::encoded_len(entries, self.namespaces.encoded_len_with(namespace));
+        let footer = Footer::encoded_len(self.given + 1, self.namespaces.encoded_len_with(namespace));
         if self.tail + total + footer > length {
             return None;
         }
         let offset = Offset(self.tail);
         self.tail += total;
+        self.given += 1;
         self.outstanding += 1;
         Some(Allotted { offset, namespace: self.namespaces.intern(namespace) })
     }

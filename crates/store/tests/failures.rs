@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kura_disk::sim::{Crash, Operation, Rule};
+use kura_disk::sim::{Chance, Crash, Operation, Rule};
 use kura_store::key::NamespaceId;
 use kura_store::{Durability, Error};
 use support::{BUDGET, EIO, Life, Machine, body, bytes_on_disk, captured, key, put};
@@ -152,6 +152,38 @@ fn whichever_sync_fails_what_was_acknowledged_is_there() {
 fn whichever_write_fails_costs_that_upload_and_nothing_else() {
     assert!(acknowledged_survives(Operation::Write, "segments/", ENOSPC, Crash::Power) > 30);
     assert!(acknowledged_survives(Operation::Write, "segments/", EDQUOT, Crash::PowerKeeping(0)) > 30);
+}
+
+#[test]
+fn a_footer_has_room_for_records_whose_commit_failed_and_is_written_over_none() {
+    for seed in 0..10 {
+        let mut machine = Machine::new(seed);
+        let kept = machine.live(async |life: Life| {
+            life.wait(2).await;
+            let half = Chance { operation: Operation::Write, path: "segments/", one_in: 2, errno: EIO };
+            life.disk.faults(|faults| faults.sometimes(half));
+            let mut kept = Vec::new();
+            while life.store.stats().rotations == 0 {
+                let name = format!("{}", kept.len());
+                if life.put(&name, 10).await.is_ok() {
+                    kept.push(name);
+                }
+            }
+            life.disk.faults(|faults| faults.heal());
+            kept
+        });
+        machine.crash(Crash::Power);
+        for _ in 0..2 {
+            machine.live(async |life: Life| {
+                life.wait(2).await;
+                for name in &kept {
+                    assert!(life.has(name, 10).await, "{name} of {}, seed {seed}", kept.len());
+                }
+                life.store.shutdown().await.unwrap();
+            });
+            machine.crash(Crash::Power);
+        }
+    }
 }
 
 #[test]

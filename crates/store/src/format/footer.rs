@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::checksum::crc32c;
-use super::record::{decode_type, encode_type};
+use super::record::{Layout, decode_type, encode_type};
 use super::{Damage, FORMAT_VERSION, Reader};
 use crate::index::{Entry, SegmentSlot};
 use crate::key::{NamespaceId, Secret};
@@ -56,6 +56,11 @@ pub struct FooterEntry {
 }
 
 impl FooterEntry {
+    /// Where its record ends, in a segment of such blocks.
+    pub(crate) fn end(&self, block: u32) -> u64 {
+        self.offset.0.saturating_add(Layout::new(self.head_len, self.stored_len, block).total)
+    }
+
     /// The index entry of this record.
     pub(crate) fn index_entry(&self, slot: SegmentSlot, ordinal: Ordinal) -> Entry {
         Entry {

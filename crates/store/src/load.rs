@@ -32,6 +32,8 @@ pub(crate) struct Opened {
     pub(crate) footer: Footer,
     /// Where it may be continued, if it is not sealed.
     pub(crate) tail: Option<u64>,
+    /// Whether the sync before the scan succeeded; if not, it is never written again.
+    pub(crate) sound: bool,
 }
 
 impl Inner {
@@ -58,7 +60,15 @@ impl Inner {
             && header.as_ref().is_none_or(|header| header.birth == footer.birth)
         {
             let (kind, block) = header.map_or_else(|| self.guess(&footer), |header| (header.kind, header.block));
-            return Ok(Loaded::Segment(Box::new(Opened { file, kind, block, length, footer, tail: None })));
+            return Ok(Loaded::Segment(Box::new(Opened {
+                file,
+                kind,
+                block,
+                length,
+                footer,
+                tail: None,
+                sound: true,
+            })));
         }
         let birth = header.as_ref().map_or(number, |header| header.birth);
         let block = header.as_ref().map_or(self.geometry().block(), |header| header.block);
@@ -114,7 +124,12 @@ impl Inner {
         block: u32,
         kind: Option<SegmentKind>,
     ) -> Result<Loaded, Error> {
-        file.sync("an unsealed segment before it is scanned").await.during("syncing an unsealed segment")?;
+        // Whatever becomes of it, what the device has can be read.
+        let synced = file.sync("an unsealed segment before it is scanned").await;
+        if let Err(error) = &synced {
+            tracing::error!(segment = %birth, %error, "a sync failed: the segment takes nothing more");
+        }
+        let sound = synced.is_ok();
         file.forget_cached().await.during("letting go of cached pages")?;
         let scanner = Scanner {
             file: Arc::clone(&file),
@@ -132,6 +147,6 @@ impl Inner {
         let entries = found.records.into_iter().map(|(_, entry)| entry).collect();
         let footer = Footer { store_id: self.identity.store_id, birth, entries, namespaces: found.namespaces.names() };
         let (kind, block) = kind.map_or_else(|| self.guess(&footer), |kind| (kind, block));
-        Ok(Loaded::Segment(Box::new(Opened { file, kind, block, length, footer, tail: Some(found.tail) })))
+        Ok(Loaded::Segment(Box::new(Opened { file, kind, block, length, footer, tail: Some(found.tail), sound })))
     }
 }

@@ -22,7 +22,7 @@ use crate::identify::identify;
 use crate::load::{Loaded, Opened};
 use crate::log::Lacking;
 use crate::progress::{Phase, Progress};
-use crate::segment::{Segment, Shape, Writing};
+use crate::segment::{Mode, Segment, Shape, Writing};
 use crate::settings::{Durability, Settings};
 use crate::solo::allocated;
 use crate::store::{Inner, Store};
@@ -227,6 +227,10 @@ impl Inner {
         let handle = Handle::new(opened.file, Arc::clone(&space), Arc::clone(&self.graveyard));
         let writing = opened.tail.map(|tail| {
             let mut writing = Writing::new(Arc::clone(&handle), tail);
+            if !opened.sound {
+                self.counters.failed_segments.add(1);
+                writing.mode = Mode::Failed;
+            }
             writing.given = opened.footer.entries.len();
             for namespace in &opened.footer.namespaces {
                 writing.namespaces.intern(namespace);
@@ -288,7 +292,7 @@ impl Inner {
         for segment in unsealed {
             if segment.is_solo() { self.seal_found(&segment) } else { shared.push(segment) }
         }
-        let continued = shared.iter().rposition(|segment| !segment.is_untouched());
+        let continued = shared.iter().rposition(|segment| !segment.is_untouched() && segment.check_sound().is_ok());
         for (position, segment) in shared.into_iter().enumerate() {
             // What is written from now on has to lie behind what could not be read.
             let is_last = !self.ring.any_unread_above(segment.number());
@@ -296,7 +300,7 @@ impl Inner {
                 self.log.set_active(segment);
             } else if !segment.is_untouched() {
                 self.seal_found(&segment);
-            } else if is_last && self.log.lacking() == Lacking::Spare {
+            } else if is_last && segment.check_sound().is_ok() && self.log.lacking() == Lacking::Spare {
                 self.log.set_spare(segment);
             } else {
                 self.condemn(segment);

@@ -255,6 +255,29 @@ fn a_number_that_no_store_gave_is_left_alone_where_it_cannot_be_read() {
 }
 
 #[test]
+fn what_the_device_has_of_a_segment_is_served_though_its_sync_fails_at_the_start() {
+    for seed in 0..20 {
+        let mut machine = Machine::without_leases(seed);
+        machine.live(async |life: Life| {
+            life.keep("shared", 300).await;
+            life.keep("solo", 30_000).await;
+        });
+        machine.crash(Crash::PowerKeeping(0));
+        machine.fail(Rule { operation: Some(Operation::Sync), path: "segments/", after: 0, times: 4, errno: EIO });
+        let path = bytes_on_disk::find(&machine.disk(), &key("shared")).unwrap().path;
+        machine.live(async |life: Life| {
+            assert!(has_artifacts(&life).await, "it was acknowledged");
+            life.disk.faults(|faults| faults.heal());
+            assert!(life.store.stats().failed_segments > 0);
+            life.keep("later", 300).await;
+            assert_ne!(bytes_on_disk::find(&life.disk, &key("later")).unwrap().path, path, "it is not written again");
+            life.wait(2).await;
+            life.check(BUDGET);
+        });
+    }
+}
+
+#[test]
 fn an_upload_that_was_never_committed_is_swept_whatever_it_left() {
     for (known, crash) in [(true, Crash::Process), (false, Crash::Process), (true, Crash::Power), (false, Crash::Power)]
     {

@@ -233,7 +233,8 @@ fn is_lost(error: &std::io::Error) -> bool {
     kura_disk::errno(error) == Some(EIO) || error.kind() == std::io::ErrorKind::UnexpectedEof
 }
 
-fn is_out_of_files(error: &std::io::Error) -> bool {
+/// This process, or the system, has as many files open as it may.
+pub(crate) fn is_out_of_files(error: &std::io::Error) -> bool {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
     matches!(kura_disk::errno(error), Some(EMFILE | ENFILE))

@@ -22,6 +22,7 @@ use crate::identify::identify;
 use crate::load::{Loaded, Opened};
 use crate::log::Lacking;
 use crate::progress::{Phase, Progress};
+use crate::read::is_out_of_files;
 use crate::segment::{Mode, Segment, Shape, Writing};
 use crate::settings::{Durability, Settings};
 use crate::solo::allocated;
@@ -86,6 +87,15 @@ pub(crate) fn segments_of(entries: &[DirEntry]) -> Vec<FoundFile> {
         Some(FoundFile { number, length: entry.length, space, modified_unix_millis: entry.modified_unix_millis })
     };
     entries.iter().filter_map(segment).collect()
+}
+
+/// Whether an error says something about the segment that could not be loaded, and not about this process.
+fn tells_of_the_segment(error: &Error) -> bool {
+    match error {
+        Error::NewerFormat { .. } => false,
+        Error::Io { source, .. } => !is_out_of_files(source) && source.kind() != io::ErrorKind::OutOfMemory,
+        _ => true,
+    }
 }
 
 /// Whether a name in a directory was given by a store.
@@ -211,9 +221,11 @@ impl Inner {
                     tracing::warn!(segment = %segment_path(file.number), why, "left alone, and counted against the budget");
                     self.keep_on_ledger(file.space);
                 }
-                Err(error @ Error::NewerFormat { .. }) => return Err(error),
+                Err(error) if !tells_of_the_segment(&error) => return Err(error),
                 Err(error) => self.take_in_unread(&file, &error),
             }
+            // What is not written on is closed at once, however many there are.
+            self.graveyard.clear().await;
             progress.loaded_one();
         }
     }

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use kura_disk::Disk;
 use kura_disk::sim::{Crash, Operation, Rule, SimDisk};
+use kura_store::Error;
 use kura_store::format::segment::{SegmentHeader, SegmentKind, file_name};
 use kura_store::types::SegmentNumber;
 use support::{BUDGET, EIO, Life, Machine, PAGE, SEGMENT, body, bytes_on_disk, captured, key, request};
+
+const EMFILE: i32 = 24;
 
 /// What a crash can leave: nothing lost, everything unsynced lost, some of it lost or torn.
 const CRASHES: [Crash; 3] = [Crash::Process, Crash::PowerKeeping(0), Crash::Power];
@@ -275,6 +278,37 @@ fn what_the_device_has_of_a_segment_is_served_though_its_sync_fails_at_the_start
             life.check(BUDGET);
         });
     }
+}
+
+#[test]
+fn a_start_has_no_more_files_open_than_it_reads_at_a_time() {
+    let mut machine = Machine::without_leases(1);
+    let names: Vec<String> = (0..14).map(|at| format!("{at}")).collect();
+    machine.live(async |life: Life| {
+        for name in &names {
+            life.keep(name, 20_000).await;
+        }
+        life.wait(2).await;
+        life.store.shutdown().await.unwrap();
+    });
+    machine.crash(Crash::Process);
+    // Loads go four at a time; two segments are written on.
+    machine.disk().faults(|faults| faults.most_open_files = Some(8));
+    machine.live(async |life: Life| {
+        life.disk.faults(|faults| faults.most_open_files = None);
+        for name in &names {
+            assert!(life.has(name, 20_000).await, "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_start_with_too_many_open_files_is_refused_and_loses_nothing() {
+    let mut machine = with_artifacts();
+    machine.fail(Rule { operation: Some(Operation::Open), path: "segments/", after: 1, times: 1, errno: EMFILE });
+    assert!(matches!(machine.open(), Err(Error::Io { .. })));
+    machine.crash(Crash::Process);
+    machine.live(async |life: Life| assert!(has_artifacts(&life).await));
 }
 
 #[test]

@@ -15,6 +15,9 @@ use crate::{Buffer, DirEntry, Disk, File, Io, Lock, Space, SyncReason};
 /// How often a read finds its bytes in the cache: three times in four.
 const CACHED_IN_FOUR: u8 = 3;
 
+/// The system's word for too many open files.
+const EMFILE: i32 = 24;
+
 /// A disk in memory.
 pub struct SimDisk {
     shared: Arc<Shared>,
@@ -164,7 +167,13 @@ impl SimDisk {
         open: fn(&mut Files, &str) -> io::Result<Inode>,
     ) -> Io<Arc<dyn File>> {
         self.shared.operate(operation, path, move |shared, path| {
-            let inode = open(&mut shared.files.lock(), path)?;
+            let most = shared.faults.lock().most_open_files;
+            let mut files = shared.files.lock();
+            if most.is_some_and(|most| files.open_files() >= most) {
+                return Err(io::Error::from_raw_os_error(EMFILE));
+            }
+            let inode = open(&mut files, path)?;
+            drop(files);
             let life = shared.life.load(Ordering::Relaxed);
             let file =
                 SimFile { shared: Arc::clone(shared), inode, path: path.to_owned(), life, closed: Mutex::new(false) };

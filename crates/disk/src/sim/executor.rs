@@ -251,7 +251,7 @@ impl World {
     pub fn block_on_for<T>(&mut self, operations: u64, future: impl Future<Output = T>) -> Option<T> {
         {
             let mut state = self.core.state.lock();
-            state.stop_at = Some(state.operations + operations);
+            state.stop_at = Some(state.operations.saturating_add(operations));
         }
         self.run(future)
     }
@@ -259,7 +259,11 @@ impl World {
     fn run<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
         let waker = self.core.waker(MAIN);
-        self.core.state.lock().ready.push(MAIN);
+        {
+            let mut state = self.core.state.lock();
+            state.ready.push(MAIN);
+            state.steps = 0;
+        }
         while !self.core.is_stopped() {
             let id = self.core.next()?;
             if id == MAIN {

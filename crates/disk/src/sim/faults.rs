@@ -64,6 +64,8 @@ pub struct Faults {
     ignored_syncs: BTreeSet<SyncReason>,
     /// The filesystem has no way to allocate in advance.
     pub no_allocation: bool,
+    /// The most files that may be open at a time, where there is a limit.
+    pub most_open_files: Option<usize>,
 }
 
 impl Faults {

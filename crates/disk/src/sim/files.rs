@@ -181,6 +181,10 @@ impl Files {
         Space { total: self.capacity, available: self.capacity.saturating_sub(self.allocated() + self.neighbour) }
     }
 
+    pub(super) fn open_files(&self) -> usize {
+        self.files.values().map(|file| file.handles).sum()
+    }
+
     pub(super) fn names(&self) -> &BTreeMap<String, Inode> {
         &self.names
     }

@@ -7,6 +7,7 @@ use crate::{Disk, File};
 
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
+const EMFILE: i32 = 24;
 
 async fn durable_file(disk: Arc<SimDisk>, path: &str, length: u64) -> Arc<dyn File> {
     let file = disk.create(path).await.unwrap();
@@ -139,6 +140,19 @@ fn a_failed_write_may_have_written_any_part() {
         assert!(file.write_at(0, sectors(9, 4)).await.is_err());
     });
     assert_eq!(found, (0..=4).collect());
+}
+
+#[test]
+fn no_more_files_are_open_than_may_be() {
+    let mut world = World::new(1);
+    let disk = world.disk();
+    disk.faults(|faults| faults.most_open_files = Some(1));
+    world.block_on(async {
+        let first = disk.create("a").await.unwrap();
+        assert_eq!(disk.open("a").await.err().unwrap().raw_os_error(), Some(EMFILE));
+        drop(first);
+        assert!(disk.open("a").await.is_ok());
+    });
 }
 
 #[test]

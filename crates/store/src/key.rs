@@ -47,16 +47,7 @@ impl RecordKey {
     /// # Errors
     /// When a part is empty or too long.
     pub fn new(kind: Kind, tenant: &str, namespace: &str, key: &[u8]) -> Result<RecordKey, KeyError> {
-        let name_len = |name: &str| u8::try_from(name.len()).ok().filter(|len| *len > 0).ok_or(KeyError::NameLength);
-        if key.is_empty() || key.len() > MAX_KEY_LEN {
-            return Err(KeyError::KeyLength);
-        }
-        let key_len = u16::try_from(key.len()).map_err(|_| KeyError::KeyLength)?;
-        let mut bytes = Vec::with_capacity(LENGTHS + tenant.len() + namespace.len() + key.len());
-        bytes.extend([kind.0, name_len(tenant)?, name_len(namespace)?]);
-        bytes.extend(key_len.to_le_bytes());
-        bytes.extend(tenant.as_bytes());
-        bytes.extend(namespace.as_bytes());
+        let mut bytes = encode_shared(kind, tenant, namespace, key.len())?;
         bytes.extend(key);
         Ok(RecordKey { bytes: bytes.into() })
     }
@@ -126,6 +117,21 @@ impl RecordKey {
     }
 }
 
+/// An encoded key up to its last part, which has `key_len` bytes and for which there is room.
+fn encode_shared(kind: Kind, tenant: &str, namespace: &str, key_len: usize) -> Result<Vec<u8>, KeyError> {
+    let name_len = |name: &str| u8::try_from(name.len()).ok().filter(|len| *len > 0).ok_or(KeyError::NameLength);
+    if key_len == 0 || key_len > MAX_KEY_LEN {
+        return Err(KeyError::KeyLength);
+    }
+    let length = u16::try_from(key_len).map_err(|_| KeyError::KeyLength)?;
+    let mut bytes = Vec::with_capacity(LENGTHS + tenant.len() + namespace.len() + key_len);
+    bytes.extend([kind.0, name_len(tenant)?, name_len(namespace)?]);
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(tenant.as_bytes());
+    bytes.extend(namespace.as_bytes());
+    Ok(bytes)
+}
+
 impl fmt::Debug for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}/{}", self.tenant(), self.namespace(), self.kind().0, self.key().escape_ascii())
@@ -159,6 +165,22 @@ impl NamespaceId {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+}
+
+/// The keys of one kind, namespace and length: they differ in their last part only.
+pub struct KeyGroup {
+    namespace: NamespaceId,
+    key_len: usize,
+    shared: Vec<u8>,
+}
+
+impl KeyGroup {
+    /// # Errors
+    /// When a part is empty or too long.
+    pub fn new(kind: Kind, tenant: &str, namespace: &str, key_len: usize) -> Result<KeyGroup, KeyError> {
+        let shared = encode_shared(kind, tenant, namespace, key_len)?;
+        Ok(KeyGroup { namespace: NamespaceId::new(tenant, namespace)?, key_len, shared })
     }
 }
 
@@ -241,8 +263,31 @@ impl FingerprintSeed {
         Fingerprint(hasher.finish128().as_u128())
     }
 
+    pub(crate) fn of_group(&self, group: &KeyGroup) -> GroupHasher {
+        let mut hashed = SipHasher24x128::new_with_key(&self.0);
+        hashed.write(&group.shared);
+        GroupHasher { hashed, key_len: group.key_len, namespace: self.of_namespace_id(&group.namespace) }
+    }
+
     pub(crate) fn of_namespace_id(&self, id: &NamespaceId) -> Fingerprint {
         self.of_namespace(id.tenant(), id.namespace())
+    }
+}
+
+/// Computes the fingerprints of one group's keys: what they share is hashed once.
+pub(crate) struct GroupHasher {
+    hashed: SipHasher24x128,
+    key_len: usize,
+    /// Of the namespace as a whole.
+    pub(crate) namespace: Fingerprint,
+}
+
+impl GroupHasher {
+    /// The fingerprint of the group's key that ends in `key`; nothing if it is of another length, and so of another group.
+    pub(crate) fn of(&self, key: &[u8]) -> Option<Fingerprint> {
+        let mut hasher = self.hashed;
+        hasher.write(key);
+        (key.len() == self.key_len).then(|| Fingerprint(hasher.finish128().as_u128()))
     }
 }
 
@@ -304,6 +349,20 @@ mod tests {
         assert_eq!(attributes.get(AttributeName(2)), Some(&b""[..]));
         assert_eq!(attributes.get(AttributeName(3)), None);
         assert_eq!(attributes.with(AttributeName(4), &[0; 1024]), Err(KeyError::AttributesLength));
+    }
+
+    #[test]
+    fn a_groups_keys_have_the_fingerprints_that_they_have_alone() {
+        let seed = FingerprintSeed([7; 16]);
+        let group = seed.of_group(&KeyGroup::new(Kind(3), "acme", "ios", 33).unwrap());
+        for key in [[0; 33], [9; 33]] {
+            let alone = RecordKey::new(Kind(3), "acme", "ios", &key).unwrap();
+            assert_eq!(group.of(&key), Some(seed.of(&alone)));
+        }
+        assert_eq!(group.of(&[0; 32]), None);
+        assert_eq!(group.namespace, seed.of_namespace("acme", "ios"));
+        assert!(KeyGroup::new(Kind(3), "acme", "ios", 0).is_err());
+        assert!(KeyGroup::new(Kind(3), "", "ios", 33).is_err());
     }
 
     #[test]

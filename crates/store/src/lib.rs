@@ -2,7 +2,7 @@
 //!
 //! Four paths, each readable top to bottom:
 //! - WRITE: [`Store::put`] → `upload` (admit, reserve, stream in place) → `commit` (trailer, group commit, index).
-//! - READ: [`Store::get`] → `read` (probe, vouch) → `body` (checked as it leaves).
+//! - READ: [`Store::contains`] → `probe`; [`Store::get`] → `read` (find, vouch) → `body` (checked as it leaves).
 //! - RECLAIM: `keeper` (when) → `reclaim` (choose, rescue or promote, sync) → `evict` (unlink).
 //! - RECOVERY: [`Store::open`] → `recover` → `identify`, `sweep`, `load`, `scan` → `publish`.
 //!
@@ -30,6 +30,7 @@ mod lease;
 mod load;
 mod log;
 mod pressure;
+mod probe;
 mod progress;
 mod publish;
 mod read;
@@ -57,8 +58,9 @@ mod victim;
 pub use body::Body;
 pub use counters::{LATENCY_BUCKETS_MICROS, LatencySnapshot, Stats};
 pub use error::Error;
+pub use probe::{Presence, Probe};
 pub use progress::{Phase, Progress, ProgressSnapshot};
-pub use read::{Artifact, Presence};
+pub use read::Artifact;
 pub use settings::{Durability, Settings};
 pub use store::Store;
 pub use upload::{Commit, PutRequest, Upload};

@@ -1,5 +1,5 @@
 //! READ: probe, vouch, serve.
-//! A question about presence is one probe of the index. A body up to a mebibyte is read whole with its head and trailer in one call, on the spot if
+//! Whether something is there at all is `probe`'s to say. A body up to a mebibyte is read whole with its head and trailer in one call, on the spot if
 //! the page cache has it; of a longer one the head and the trailer are read first, its blocks as they are asked for.
 //! Every block is checked as it leaves, and the stored key is compared, so that a colliding fingerprint is a miss.
 //! A record that fails is dropped, counted, logged with its place, and answered as a miss.
@@ -22,17 +22,6 @@ use crate::types::{Encoding, Place, RecordType, Version};
 
 /// How often a reader whose segment was evicted under it probes again.
 const PROBES: usize = 8;
-
-/// What the index says of an artifact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Presence {
-    /// Bytes of the decoded body.
-    pub logical_len: u64,
-    /// When it was stored.
-    pub version: Version,
-    /// How the body is encoded.
-    pub encoding: Encoding,
-}
 
 /// A stored artifact, ready to be read.
 #[derive(Debug)]
@@ -60,20 +49,13 @@ pub(crate) struct Found {
 }
 
 impl Store {
-    /// Whether the artifact is there: a probe of the index, which vouches for it.
-    #[must_use]
-    pub fn contains(&self, key: &RecordKey) -> Option<Presence> {
-        let Found { entry, .. } = self.inner.find(key, false)?;
-        Some(Presence { logical_len: entry.logical_len.0, version: entry.version, encoding: entry.encoding })
-    }
-
     /// The artifact, if it is there and sound. Counts as a use, and vouches for it.
     ///
     /// # Errors
     /// `Io` when the device fails, `Busy` when too many files are open. What is damaged is a miss.
     pub async fn get(&self, key: &RecordKey) -> Result<Option<Artifact>, Error> {
         for _ in 0..PROBES {
-            let Some(found) = self.inner.find(key, true) else {
+            let Some(found) = self.inner.find(key) else {
                 return Ok(None);
             };
             match self.inner.read(&found, key).await {
@@ -92,21 +74,19 @@ impl Store {
 }
 
 impl Inner {
-    /// Probes the index, marks what is found as vouched for, and as used if `used`.
-    pub(crate) fn find(&self, key: &RecordKey, used: bool) -> Option<Found> {
+    /// Probes the index, and marks what is found as vouched for and used.
+    fn find(&self, key: &RecordKey) -> Option<Found> {
         let fingerprint = self.identity.seed.of(key);
         let now = self.now();
         let mut shard = self.index.lock(&fingerprint);
-        let entry = shard.touch(&fingerprint, now, used)?;
-        if entry.record_type != RecordType::Artifact || self.is_cleaned(key, entry.version) {
+        let entry = shard.touch(&fingerprint, now, true)?;
+        if entry.record_type != RecordType::Artifact
+            || self.is_cleaned(entry.version, || self.namespace_fingerprint(key))
+        {
             return None;
         }
         let segment = self.ring.get(entry.slot)?;
         Some(Found { entry, segment })
-    }
-
-    fn is_cleaned(&self, key: &RecordKey, version: Version) -> bool {
-        self.tombstones.any_cleans() && self.tombstones.ends(self.namespace_fingerprint(key), version)
     }
 
     /// The segment's open file.

@@ -19,7 +19,7 @@ impl Store {
     /// `Busy` or `Full` when no room came in time; `ReadOnly`, `Closed`, `Io`: it may or may not have been ended.
     pub async fn delete(&self, key: &RecordKey) -> Result<bool, Error> {
         self.inner.check_writable()?;
-        let there = self.inner.find(key, false).is_some();
+        let there = self.contains(key).is_some();
         // What reclaim has dropped from the index would be found again if the process died before its segment is gone.
         if there || self.inner.may_find_more() {
             let fingerprint = self.inner.identity.seed.of(key);

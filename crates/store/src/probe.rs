@@ -1,0 +1,67 @@
+//! READ, without a byte read: whether artifacts are there. A question is one probe of the index, under one shard's lock, and vouches for what it finds.
+//! Requests ask for a thousand keys of one group: what these share is hashed once, and the clock is read once.
+
+use crate::index::{Entry, Minutes};
+use crate::key::{GroupHasher, KeyGroup, RecordKey};
+use crate::store::{Inner, Store};
+use crate::types::{Encoding, Fingerprint, RecordType, Version};
+
+/// What the index says of an artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Presence {
+    /// Bytes of the decoded body.
+    pub logical_len: u64,
+    /// When it was stored.
+    pub version: Version,
+    /// How the body is encoded.
+    pub encoding: Encoding,
+}
+
+/// Questions about the keys of one group, asked in one go: all vouch as of when the probe was made.
+pub struct Probe<'a> {
+    inner: &'a Inner,
+    group: GroupHasher,
+    now: Minutes,
+}
+
+impl Store {
+    /// Whether the artifact is there, which vouches for it.
+    #[must_use]
+    pub fn contains(&self, key: &RecordKey) -> Option<Presence> {
+        let inner = &self.inner;
+        inner.presence(&inner.identity.seed.of(key), inner.now(), || inner.namespace_fingerprint(key))
+    }
+
+    /// Asks about keys of that group.
+    #[must_use]
+    pub fn probe(&self, group: &KeyGroup) -> Probe<'_> {
+        Probe { inner: &self.inner, group: self.inner.identity.seed.of_group(group), now: self.inner.now() }
+    }
+}
+
+impl Probe<'_> {
+    /// Whether the artifact whose key ends in `key` is there, which vouches for it. The group has no keys of other lengths.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> Option<Presence> {
+        self.inner.presence(&self.group.of(key)?, self.now, || self.group.namespace)
+    }
+}
+
+impl Inner {
+    fn presence(
+        &self,
+        fingerprint: &Fingerprint,
+        now: Minutes,
+        namespace: impl Fn() -> Fingerprint,
+    ) -> Option<Presence> {
+        let Entry { record_type, version, logical_len, encoding, .. } =
+            self.index.lock(fingerprint).touch(fingerprint, now, false)?;
+        let there = record_type == RecordType::Artifact && !self.is_cleaned(version, namespace);
+        there.then_some(Presence { logical_len: logical_len.0, version, encoding })
+    }
+
+    /// Whether a clean of its namespace has ended that version.
+    pub(crate) fn is_cleaned(&self, version: Version, namespace: impl Fn() -> Fingerprint) -> bool {
+        self.tombstones.any_cleans() && self.tombstones.ends(namespace(), version)
+    }
+}

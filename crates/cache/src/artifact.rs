@@ -5,9 +5,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use kura_store::key::{KeyError, MAX_KEY_LEN, MAX_NAME_LEN, NamespaceId, RecordKey};
+use kura_store::key::{KeyError, KeyGroup, MAX_KEY_LEN, MAX_NAME_LEN, NamespaceId, RecordKey};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestFunction};
 
 /// The tenant and the namespace of whoever names none.
 pub const DEFAULT_NAME: &str = "default";
@@ -287,15 +287,28 @@ pub(crate) fn blob_record(scope: &Scope, digest: &Digest) -> Result<RecordKey, I
     record_key(scope, Kind::Cas, digest.as_key())
 }
 
+/// What all blobs of that function share in their keys.
+///
+/// # Errors
+/// As for [`ArtifactKey::blob`].
+pub(crate) fn blob_group(scope: &Scope, function: DigestFunction) -> Result<KeyGroup, InvalidKey> {
+    let kind = kura_store::types::Kind(Kind::Cas as u8);
+    KeyGroup::new(kind, scope.tenant.as_str(), scope.namespace.as_str(), function.key_len()).map_err(refused)
+}
+
 fn record_key(scope: &Scope, kind: Kind, key: &[u8]) -> Result<RecordKey, InvalidKey> {
     if key.is_empty() {
         return Err(InvalidKey::Empty);
     }
     let kind = kura_store::types::Kind(kind as u8);
-    RecordKey::new(kind, scope.tenant.as_str(), scope.namespace.as_str(), key).map_err(|error| match error {
+    RecordKey::new(kind, scope.tenant.as_str(), scope.namespace.as_str(), key).map_err(refused)
+}
+
+fn refused(error: KeyError) -> InvalidKey {
+    match error {
         KeyError::NameLength => InvalidKey::Name,
         _ => InvalidKey::TooLong,
-    })
+    }
 }
 
 impl fmt::Debug for ArtifactKey {

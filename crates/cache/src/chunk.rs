@@ -28,12 +28,12 @@ impl Cache {
     /// As for reading a blob, and storing one; `Busy` while too many others are cut.
     pub async fn chunk(&self, scope: &Scope, blob: &Digest) -> Result<Option<Vec<Digest>>, Error> {
         let mut probe = Probe::new(self, scope);
-        let Some((key, found)) = probe.look(blob).await? else {
+        let Some(found) = probe.look(blob).await? else {
             return Ok(blob.is_empty_blob().then(Vec::new));
         };
         let blob = blob.with_size(found.logical_len);
         if found.encoding == Encoding::Recipe {
-            return Ok(probe.whole(key, found).await?.map(|recipe| recipe.parts().collect()));
+            return Ok(probe.whole(&blob, found).await?.map(|recipe| recipe.parts().collect()));
         }
         if found.logical_len <= MAX_CHUNK_SIZE {
             return Ok(Some(vec![blob; usize::from(!blob.is_empty_blob())]));

@@ -55,7 +55,7 @@ pub use error::Error;
 pub use fetch::{Compression, Form};
 pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
-pub use presence::Presence;
+pub use presence::{Presence, Probe};
 pub use upload::{Stored, Upload};
 
 use action::ReadAs;

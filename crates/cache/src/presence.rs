@@ -8,7 +8,7 @@ use kura_store::types::Encoding;
 
 use crate::artifact::{self, ArtifactKey, Meaning, Scope};
 use crate::body::{Body, Plain};
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestFunction};
 use crate::error::Error;
 use crate::limits::{MAX_PARTS, PROBES_BETWEEN_YIELDS};
 use crate::recipe::{self, Draft, Recipe};
@@ -38,21 +38,6 @@ impl Cache {
         }
     }
 
-    /// Those of the blobs that are not there, in the order in which they were asked for.
-    ///
-    /// # Errors
-    /// As [`Cache::present`]; `Key` where the scope does not fit a record.
-    pub async fn missing(&self, scope: &Scope, digests: &[Digest]) -> Result<Vec<Digest>, Error> {
-        let mut probe = Probe::new(self, scope);
-        let mut missing = Vec::new();
-        for digest in digests {
-            if probe.find(digest).await?.is_none() {
-                missing.push(*digest);
-            }
-        }
-        Ok(missing)
-    }
-
     /// The recipe that a record holds; nothing, if it is none. Remembers it.
     pub(crate) async fn read_recipe(
         &self,
@@ -80,52 +65,64 @@ impl Presence {
 }
 
 /// One request's questions about blobs: other tasks run now and then, however many there are.
-pub(crate) struct Probe<'a> {
+pub struct Probe<'a> {
     cache: &'a Cache,
     scope: &'a Scope,
+    /// For digests of that function, which have the same length; made anew after whatever may have taken long, since it has read the clock.
+    group: Option<(DigestFunction, kura_store::Probe<'a>)>,
     asked: u32,
 }
 
 impl<'a> Probe<'a> {
-    pub(crate) fn new(cache: &'a Cache, scope: &'a Scope) -> Probe<'a> {
-        Probe { cache, scope, asked: 0 }
+    /// Asks about blobs of that scope.
+    #[must_use]
+    pub fn new(cache: &'a Cache, scope: &'a Scope) -> Probe<'a> {
+        Probe { cache, scope, group: None, asked: 0 }
     }
 
-    /// Whether the blob is there.
+    /// Whether the blob is there, which vouches for it.
     ///
     /// # Errors
     /// As for reading a blob; `Key` where the scope does not fit a record.
-    pub(crate) async fn find(&mut self, digest: &Digest) -> Result<Option<Presence>, Error> {
-        let Some((key, found)) = self.look(digest).await? else {
+    pub async fn find(&mut self, digest: &Digest) -> Result<Option<Presence>, Error> {
+        let Some(found) = self.look(digest).await? else {
             return Ok(digest.is_empty_blob().then_some(Presence { length: 0, version: EMPTY_BLOB_VERSION }));
         };
         if found.encoding == Encoding::Recipe {
             // Few blobs are: their questions do not make all others' futures larger.
-            let whole = Box::pin(self.whole(key, found)).await?;
+            let whole = Box::pin(self.whole(digest, found)).await?;
             return Ok(whole.map(|_| Presence::of(found)));
         }
         Ok(Some(Presence::of(found)))
     }
 
     /// What the index has under that digest.
-    pub(crate) async fn look(&mut self, digest: &Digest) -> Result<Option<(RecordKey, kura_store::Presence)>, Error> {
+    pub(crate) async fn look(&mut self, digest: &Digest) -> Result<Option<kura_store::Presence>, Error> {
         self.asked = self.asked.wrapping_add(1);
         if self.asked.is_multiple_of(PROBES_BETWEEN_YIELDS) {
             self.cache.inner.runtime.yield_now().await;
+            self.group = None;
         }
-        let key = artifact::blob_record(self.scope, digest)?;
-        let found = self.cache.inner.store.contains(&key);
-        let found = found.filter(|found| digest.size().is_none_or(|size| size == found.logical_len));
-        Ok(found.map(|found| (key, found)))
+        let found = self.group(digest)?.contains(digest.as_key());
+        Ok(found.filter(|found| digest.size().is_none_or(|size| size == found.logical_len)))
+    }
+
+    fn group(&mut self, digest: &Digest) -> Result<&kura_store::Probe<'a>, Error> {
+        let function = digest.function();
+        let group = match self.group.take().filter(|(of, _)| *of == function) {
+            Some(group) => group,
+            None => (function, self.cache.inner.store.probe(&artifact::blob_group(self.scope, function)?)),
+        };
+        Ok(&self.group.insert(group).1)
     }
 
     /// The recipe that was found there, if all its parts are.
     pub(crate) async fn whole(
         &mut self,
-        key: RecordKey,
+        digest: &Digest,
         found: kura_store::Presence,
     ) -> Result<Option<Arc<Recipe>>, Error> {
-        let Some(recipe) = self.recipe(key, found).await? else {
+        let Some(recipe) = self.recipe(digest, found).await? else {
             return Ok(None);
         };
         Ok(self.flat(&recipe).await?.map(|_| recipe))
@@ -144,14 +141,14 @@ impl<'a> Probe<'a> {
             };
             *at += 1;
             looked += 1;
-            let Some((key, found)) = self.look(&part).await?.filter(|_| looked <= MAX_PARTS) else {
+            let Some(found) = self.look(&part).await?.filter(|_| looked <= MAX_PARTS) else {
                 return Ok(None);
             };
             if found.encoding != Encoding::Recipe {
                 flat.push(&part);
                 continue;
             }
-            let Some(inner) = self.recipe(key, found).await? else {
+            let Some(inner) = self.recipe(&part, found).await? else {
                 return Ok(None);
             };
             nested = true;
@@ -162,11 +159,12 @@ impl<'a> Probe<'a> {
 
     /// The recipe that was found there, as it is remembered or stored. Nothing, if something else took its place since: what was asked for is
     /// then missing as far as this answer goes.
-    async fn recipe(&self, key: RecordKey, found: kura_store::Presence) -> Result<Option<Arc<Recipe>>, Error> {
-        let stored_at = (key, found.version);
+    async fn recipe(&mut self, digest: &Digest, found: kura_store::Presence) -> Result<Option<Arc<Recipe>>, Error> {
+        let stored_at = (artifact::blob_record(self.scope, digest)?, found.version);
         if let Some(recipe) = self.cache.inner.recipes.get(&stored_at) {
             return Ok(Some(recipe));
         }
+        self.group = None;
         match self.cache.inner.store.get(&stored_at.0).await? {
             Some(stored) => self.cache.read_recipe(stored_at.0, stored).await,
             None => Ok(None),

@@ -45,8 +45,8 @@ impl Cache {
     pub async fn chunks_of(&self, scope: &Scope, blob: &Digest) -> Result<Option<Vec<Digest>>, Error> {
         let mut probe = Probe::new(self, scope);
         match probe.look(blob).await? {
-            Some((key, found)) if found.encoding == Encoding::Recipe => {
-                Ok(probe.whole(key, found).await?.map(|recipe| recipe.parts().collect()))
+            Some(found) if found.encoding == Encoding::Recipe => {
+                Ok(probe.whole(blob, found).await?.map(|recipe| recipe.parts().collect()))
             }
             _ => Ok(None),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use bytes::Bytes;
 use kura_cache::{
-    ArtifactKey, Attributes, Body, Cache, Digest, DigestFunction, Error, Kind, Namespace, Scope, Stored, Tenant,
+    ArtifactKey, Attributes, Body, Cache, Digest, DigestFunction, Error, Kind, Namespace, Probe, Scope, Stored, Tenant,
 };
 use kura_disk::real::RealDisk;
 use kura_disk::{Runtime, TokioRuntime};
@@ -135,14 +135,21 @@ async fn a_blob_is_verified_in_every_digest_function() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_told_in_order() {
+async fn one_probe_answers_for_blobs_of_every_function_and_size() {
     let fixture = Fixture::new().await;
-    let there = fixture.add(b"there").await;
-    let [one, two] = [b"one", b"two"].map(|body| Digest::of(SHA256, body));
-    let empty = Digest::of(SHA256, b"");
-    let asked = [two, there, there.with_size(6), empty, one, two];
-    let missing = fixture.cache.missing(&fixture.scope, &asked).await.unwrap();
-    assert_eq!(missing, [two, there.with_size(6), one, two]);
+    let there = DigestFunction::ALL.map(|function| Digest::of(function, b"there"));
+    for digest in &there {
+        fixture.put(&fixture.blob(digest), b"there", None).await.unwrap();
+    }
+    let mut probe = Probe::new(&fixture.cache, &fixture.scope);
+    for digest in there {
+        let length = async |probe: &mut Probe<'_>, digest| probe.find(&digest).await.unwrap().map(|it| it.length);
+        let (absent, empty) = (Digest::of(digest.function(), b"one"), Digest::of(digest.function(), b""));
+        assert_eq!(length(&mut probe, digest).await, Some(5));
+        assert_eq!(length(&mut probe, digest.with_size(6)).await, None);
+        assert_eq!(length(&mut probe, absent).await, None);
+        assert_eq!(length(&mut probe, empty).await, Some(0));
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kura_cache::wire::{Fields, Malformed, Value};
-use kura_cache::{Digest, DigestFunction, Scope};
+use kura_cache::{DigestFunction, Probe, Scope};
 use tonic::Status;
 
 use crate::call::Call;
@@ -15,9 +15,24 @@ const MISSING: u8 = 2 << 3 | 2;
 pub(crate) async fn find_missing(mut call: Call) -> Result<Reply, Status> {
     let request = call.incoming.only().await?;
     let (scope, function) = common(&request)?;
-    let asked = Asked::read(&request, function)?;
-    let missing = call.cache.missing(&scope, &asked.digests).await.map_err(|error| status::of_read(&error))?;
-    Ok(asked.reply(&missing))
+    let mut probe = Probe::new(&call.cache, &scope);
+    let mut reply = BytesMut::zeroed(PREFIX);
+    let mut fields = Fields::of(&request);
+    while let Some((number, value)) = fields.next().map_err(malformed)? {
+        if let (2, Value::Bytes(message)) = (number, value) {
+            let (hash, size) = read_digest(message).map_err(malformed)?;
+            let digest = digest::parse(function, hash, size)?;
+            if probe.find(&digest).await.map_err(|error| status::of_read(&error))?.is_none() {
+                reply.put_u8(MISSING);
+                // Growing is all that could fail, and it cannot.
+                let _ = prost::encode_length_delimiter(message.len(), &mut reply);
+                reply.put_slice(message);
+            }
+        }
+    }
+    let prefix = prefix(reply.len() - PREFIX);
+    reply[..PREFIX].copy_from_slice(&prefix);
+    Ok(Reply::framed(reply.freeze()))
 }
 
 /// What holds for all digests, wherever it stands in the message.
@@ -34,44 +49,6 @@ fn common(request: &Bytes) -> Result<(Scope, Option<DigestFunction>), Status> {
         }
     }
     Ok((scope::of_instance(instance)?, digest::function(function)?))
-}
-
-/// The digests of one request, and how they stand in it.
-struct Asked<'a> {
-    digests: Vec<Digest>,
-    messages: Vec<&'a [u8]>,
-}
-
-impl<'a> Asked<'a> {
-    fn read(request: &'a [u8], function: Option<DigestFunction>) -> Result<Asked<'a>, Status> {
-        let mut asked = Asked { digests: Vec::new(), messages: Vec::new() };
-        let mut fields = Fields::of(request);
-        while let Some((number, value)) = fields.next().map_err(malformed)? {
-            if let (2, Value::Bytes(message)) = (number, value) {
-                let (hash, size) = read_digest(message).map_err(malformed)?;
-                asked.digests.push(digest::parse(function, hash, size)?);
-                asked.messages.push(message);
-            }
-        }
-        Ok(asked)
-    }
-
-    /// `missing` are some of the digests, in order.
-    fn reply(&self, missing: &[Digest]) -> Reply {
-        let mut framed = BytesMut::zeroed(PREFIX);
-        let mut missing = missing.iter().peekable();
-        for (digest, message) in self.digests.iter().zip(&self.messages) {
-            if missing.next_if_eq(&digest).is_some() {
-                framed.put_u8(MISSING);
-                // Growing is all that could fail, and it cannot.
-                let _ = prost::encode_length_delimiter(message.len(), &mut framed);
-                framed.put_slice(message);
-            }
-        }
-        let prefix = prefix(framed.len() - PREFIX);
-        framed[..PREFIX].copy_from_slice(&prefix);
-        Reply::framed(framed.freeze())
-    }
 }
 
 /// `Digest`: its hash and size.

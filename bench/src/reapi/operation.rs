@@ -28,6 +28,12 @@ const WRITE: &str = "/google.bytestream.ByteStream/Write";
 /// Digests of a question.
 const ASKED: usize = 1_000;
 
+/// Blobs that questions are about: more than the processor's caches hold.
+const KNOWN: usize = 100_000;
+
+/// Bytes of each of them.
+const TINY: usize = 64;
+
 /// Blobs of a batch, and bytes of each.
 const BATCH: usize = 100;
 const SMALL: usize = 4 << 10;
@@ -75,9 +81,9 @@ impl Operation {
         let made = |calls| Ok(Prepared::Made { calls, next: 0 });
         match self {
             Operation::FindMissing => {
-                let blobs = stored(client, SMALL, ASKED).await?;
-                let request = FindMissingBlobsRequest { blob_digests: digests(&blobs), ..Default::default() };
-                made(vec![call(FIND_MISSING, &request, 0, 0)])
+                let blobs = stored(client, TINY, KNOWN).await?;
+                let request = |blobs| FindMissingBlobsRequest { blob_digests: digests(blobs), ..Default::default() };
+                made(blobs.chunks(ASKED).map(|blobs| call(FIND_MISSING, &request(blobs), 0, 0)).collect())
             }
             Operation::BatchRead => {
                 let blobs = stored(client, SMALL, ASKED).await?;

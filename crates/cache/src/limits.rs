@@ -23,7 +23,7 @@ pub(crate) const TREES_REMEMBERED: usize = 32 << 20;
 pub(crate) const MAX_DIRECTORIES: usize = 100_000;
 
 /// Other tasks run after this many probes of the index.
-pub(crate) const PROBES_BETWEEN_YIELDS: u32 = 4096;
+pub(crate) const PROBES_BETWEEN_YIELDS: usize = 4096;
 
 /// The most parts that a recipe has, those of parts that are recipes themselves included. At the size of chunks that is advertised it is a
 /// blob of 32 GiB.

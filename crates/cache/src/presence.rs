@@ -70,7 +70,8 @@ pub struct Probe<'a> {
     scope: &'a Scope,
     /// For digests of that function, which have the same length; made anew after whatever may have taken long, since it has read the clock.
     group: Option<(DigestFunction, kura_store::Probe<'a>)>,
-    asked: u32,
+    /// Since other tasks ran.
+    asked: usize,
 }
 
 impl<'a> Probe<'a> {
@@ -85,7 +86,45 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// As for reading a blob; `Key` where the scope does not fit a record.
     pub async fn find(&mut self, digest: &Digest) -> Result<Option<Presence>, Error> {
-        let Some(found) = self.look(digest).await? else {
+        let found = self.look(digest).await?;
+        self.whole_or_empty(digest, found).await
+    }
+
+    /// The same of some tens of blobs, in order: memory is asked about all of them at once.
+    ///
+    /// # Errors
+    /// As for [`Probe::find`].
+    pub async fn find_all(&mut self, digests: &[Digest]) -> Result<Vec<Option<Presence>>, Error> {
+        self.rest(digests.len()).await;
+        let mut asked = Vec::with_capacity(digests.len());
+        for digest in digests {
+            let group = self.group(digest.function())?;
+            let question = group.ask(digest.as_key());
+            group.announce(&question);
+            asked.push(question);
+        }
+        let mut found = Vec::with_capacity(digests.len());
+        for (digest, question) in digests.iter().zip(&asked) {
+            let presence = self.group(digest.function())?.answer(question).filter(|found| is_of(digest, found));
+            found.push(self.whole_or_empty(digest, presence).await?);
+        }
+        Ok(found)
+    }
+
+    /// What the index has under that digest.
+    pub(crate) async fn look(&mut self, digest: &Digest) -> Result<Option<kura_store::Presence>, Error> {
+        self.rest(1).await;
+        let group = self.group(digest.function())?;
+        Ok(group.answer(&group.ask(digest.as_key())).filter(|found| is_of(digest, found)))
+    }
+
+    /// What an entry comes to: a recipe is there while all its parts are, and the empty blob always.
+    async fn whole_or_empty(
+        &mut self,
+        digest: &Digest,
+        found: Option<kura_store::Presence>,
+    ) -> Result<Option<Presence>, Error> {
+        let Some(found) = found else {
             return Ok(digest.is_empty_blob().then_some(Presence { length: 0, version: EMPTY_BLOB_VERSION }));
         };
         if found.encoding == Encoding::Recipe {
@@ -96,24 +135,27 @@ impl<'a> Probe<'a> {
         Ok(Some(Presence::of(found)))
     }
 
-    /// What the index has under that digest.
-    pub(crate) async fn look(&mut self, digest: &Digest) -> Result<Option<kura_store::Presence>, Error> {
-        self.asked = self.asked.wrapping_add(1);
-        if self.asked.is_multiple_of(PROBES_BETWEEN_YIELDS) {
-            self.cache.inner.runtime.yield_now().await;
+    /// Before so many more questions.
+    async fn rest(&mut self, more: usize) {
+        self.asked += more;
+        if self.asked >= PROBES_BETWEEN_YIELDS {
+            self.asked = 0;
             self.group = None;
+            self.cache.inner.runtime.yield_now().await;
         }
-        let found = self.group(digest)?.contains(digest.as_key());
-        Ok(found.filter(|found| digest.size().is_none_or(|size| size == found.logical_len)))
     }
 
-    fn group(&mut self, digest: &Digest) -> Result<&kura_store::Probe<'a>, Error> {
-        let function = digest.function();
-        let group = match self.group.take().filter(|(of, _)| *of == function) {
-            Some(group) => group,
-            None => (function, self.cache.inner.store.probe(&artifact::blob_group(self.scope, function)?)),
-        };
-        Ok(&self.group.insert(group).1)
+    fn group(&mut self, function: DigestFunction) -> Result<&kura_store::Probe<'a>, Error> {
+        if self.group.as_ref().is_some_and(|(of, _)| *of != function) {
+            self.group = None;
+        }
+        match &mut self.group {
+            Some((_, group)) => Ok(group),
+            none => {
+                let group = self.cache.inner.store.probe(&artifact::blob_group(self.scope, function)?);
+                Ok(&none.insert((function, group)).1)
+            }
+        }
     }
 
     /// The recipe that was found there, if all its parts are.
@@ -170,4 +212,9 @@ impl<'a> Probe<'a> {
             None => Ok(None),
         }
     }
+}
+
+/// A digest of another size is another blob's.
+fn is_of(digest: &Digest, found: &kura_store::Presence) -> bool {
+    digest.size().is_none_or(|size| size == found.logical_len)
 }

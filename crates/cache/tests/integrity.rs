@@ -150,6 +150,9 @@ async fn one_probe_answers_for_blobs_of_every_function_and_size() {
         assert_eq!(length(&mut probe, absent).await, None);
         assert_eq!(length(&mut probe, empty).await, Some(0));
     }
+    let mixed: Vec<Digest> = there.iter().flat_map(|digest| [*digest, digest.with_size(6)]).collect();
+    let found = probe.find_all(&mixed).await.unwrap();
+    assert!(found.iter().enumerate().all(|(at, found)| found.is_some() == (at % 2 == 0)), "{found:?}");
 }
 
 #[tokio::test]

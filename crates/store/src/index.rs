@@ -80,6 +80,12 @@ impl Index {
         ShardGuard { shard: self.shards[at].lock(), index: self }
     }
 
+    /// Asks memory for where the entry of a fingerprint stands, or would: a hint, so that a later probe need not wait. Whoever has many questions
+    /// hints at some tens of them before the first probe, and memory serves them side by side.
+    pub fn prefetch(&self, fingerprint: &Fingerprint) {
+        self.lock(fingerprint).shard.prefetch(*fingerprint);
+    }
+
     /// Entries.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -58,7 +58,7 @@ mod victim;
 pub use body::Body;
 pub use counters::{LATENCY_BUCKETS_MICROS, LatencySnapshot, Stats};
 pub use error::Error;
-pub use probe::{Presence, Probe};
+pub use probe::{Asked, Presence, Probe};
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use read::Artifact;
 pub use settings::{Durability, Settings};

@@ -24,6 +24,9 @@ pub struct Probe<'a> {
     now: Minutes,
 }
 
+/// A question about one key of the group.
+pub struct Asked(Option<Fingerprint>);
+
 impl Store {
     /// Whether the artifact is there, which vouches for it.
     #[must_use]
@@ -40,10 +43,21 @@ impl Store {
 }
 
 impl Probe<'_> {
-    /// Whether the artifact whose key ends in `key` is there, which vouches for it. The group has no keys of other lengths.
+    /// The question whether the artifact whose key ends in `key` is there. The group has no keys of other lengths.
     #[must_use]
-    pub fn contains(&self, key: &[u8]) -> Option<Presence> {
-        self.inner.presence(&self.group.of(key)?, self.now, || self.group.namespace)
+    pub fn ask(&self, key: &[u8]) -> Asked {
+        Asked(self.group.of(key))
+    }
+
+    /// Has memory fetch what the answer takes. Some tens of questions are best announced before the first is answered: then they wait side by side.
+    pub fn announce(&self, asked: &Asked) {
+        asked.0.iter().for_each(|fingerprint| self.inner.index.prefetch(fingerprint));
+    }
+
+    /// The answer, which vouches for what is there.
+    #[must_use]
+    pub fn answer(&self, asked: &Asked) -> Option<Presence> {
+        self.inner.presence(asked.0.as_ref()?, self.now, || self.group.namespace)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kura_cache::wire::{Fields, Malformed, Value};
-use kura_cache::{DigestFunction, Probe, Scope};
+use kura_cache::{Digest, DigestFunction, Probe, Scope};
 use tonic::Status;
 
 use crate::call::Call;
@@ -12,27 +12,53 @@ use crate::{digest, scope, status};
 /// The response's only field, as it stands in front of each digest: number 2, bytes.
 const MISSING: u8 = 2 << 3 | 2;
 
+/// Digests that are asked about at once.
+const AT_ONCE: usize = 64;
+
 pub(crate) async fn find_missing(mut call: Call) -> Result<Reply, Status> {
     let request = call.incoming.only().await?;
     let (scope, function) = common(&request)?;
     let mut probe = Probe::new(&call.cache, &scope);
+    let mut asked = Asked::default();
     let mut reply = BytesMut::zeroed(PREFIX);
     let mut fields = Fields::of(&request);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
         if let (2, Value::Bytes(message)) = (number, value) {
             let (hash, size) = read_digest(message).map_err(malformed)?;
-            let digest = digest::parse(function, hash, size)?;
-            if probe.find(&digest).await.map_err(|error| status::of_read(&error))?.is_none() {
-                reply.put_u8(MISSING);
-                // Growing is all that could fail, and it cannot.
-                let _ = prost::encode_length_delimiter(message.len(), &mut reply);
-                reply.put_slice(message);
+            asked.digests.push(digest::parse(function, hash, size)?);
+            asked.messages.push(message);
+            if asked.digests.len() == AT_ONCE {
+                asked.answer(&mut probe, &mut reply).await?;
             }
         }
     }
+    asked.answer(&mut probe, &mut reply).await?;
     let prefix = prefix(reply.len() - PREFIX);
     reply[..PREFIX].copy_from_slice(&prefix);
     Ok(Reply::framed(reply.freeze()))
+}
+
+/// Some digests of a request, and how they stand in it.
+#[derive(Default)]
+struct Asked<'a> {
+    digests: Vec<Digest>,
+    messages: Vec<&'a [u8]>,
+}
+
+impl Asked<'_> {
+    /// Puts those that are missing into the reply, and makes room for the next.
+    async fn answer(&mut self, probe: &mut Probe<'_>, reply: &mut BytesMut) -> Result<(), Status> {
+        let found = probe.find_all(&self.digests).await.map_err(|error| status::of_read(&error))?;
+        for (message, _) in self.messages.iter().zip(found).filter(|(_, found)| found.is_none()) {
+            reply.put_u8(MISSING);
+            // Growing is all that could fail, and it cannot.
+            let _ = prost::encode_length_delimiter(message.len(), reply);
+            reply.put_slice(message);
+        }
+        self.digests.clear();
+        self.messages.clear();
+        Ok(())
+    }
 }
 
 /// What holds for all digests, wherever it stands in the message.

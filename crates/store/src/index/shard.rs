@@ -11,6 +11,9 @@ const MIN_CAPACITY: usize = 16;
 /// Behind the last position there is room for a run to spill, so that probing never wraps.
 const SPILL: usize = 8;
 
+/// Slots from a fingerprint's home on that are fetched ahead: 384 bytes.
+const PREFETCHED: usize = 8;
+
 #[derive(Default)]
 pub(super) struct Shard {
     slots: Vec<Slot>,
@@ -26,6 +29,12 @@ impl Shard {
 
     pub(super) fn bytes(&self) -> u64 {
         (self.slots.capacity() * size_of::<Slot>()) as u64
+    }
+
+    /// Probing starts at a fingerprint's home, and goes on for three or four slots on average where the table is as full as it may be.
+    pub(super) fn prefetch(&self, fingerprint: Fingerprint) {
+        let home = self.home((fingerprint.0 >> 64) as u64);
+        self.slots.iter().skip(home).take(PREFETCHED).for_each(prefetch);
     }
 
     pub(super) fn get(&self, fingerprint: Fingerprint) -> Option<Entry> {
@@ -140,3 +149,11 @@ impl Shard {
         self.slots.resize(length, Slot::default());
     }
 }
+
+#[cfg(target_arch = "x86_64")]
+fn prefetch(slot: &Slot) {
+    safe_arch::prefetch_t0(slot);
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn prefetch(_: &Slot) {}

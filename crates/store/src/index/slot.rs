@@ -41,9 +41,14 @@ impl Slot {
         self.fingerprint[0]
     }
 
+    /// Writes nothing where nothing changes: most slots are asked about several times a minute, and not in the processor's caches.
     pub(super) fn touch(&mut self, now: Minutes, used: bool) {
-        self.vouched = now.bits();
-        self.uses = self.uses.saturating_add(u8::from(used));
+        if self.vouched != now.bits() {
+            self.vouched = now.bits();
+        }
+        if used {
+            self.uses = self.uses.saturating_add(1);
+        }
     }
 
     pub(super) fn forget_vouch(&mut self, over: impl Fn(Minutes) -> bool) {

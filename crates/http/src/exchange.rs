@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
     HeaderValue, RANGE,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use kura_cache::{Artifact, ArtifactKey, AttributeName, Attributes, Body, Cache, Kind, Version};
+use kura_cache::{Artifact, ArtifactKey, Attributes, Body, Cache, Kind, Version};
 
 use crate::answer::{Answer, STREAM_MEMORY};
+use crate::attribute;
 use crate::body::Arriving;
 use crate::conditional::{self, ETag, Verdict};
 use crate::error::Refusal;
@@ -19,15 +21,6 @@ use crate::metrics::SurfaceCounters;
 use crate::range::{self, Asked};
 use crate::site::Site;
 use crate::surface::{Manner, Surface};
-
-/// A body's media type, as its client named it.
-const TYPE_ATTRIBUTE: AttributeName = AttributeName(1);
-
-/// A body's content encoding, as its client named it.
-const ENCODING_ATTRIBUTE: AttributeName = AttributeName(2);
-
-/// The longest media type or encoding that is kept, in bytes.
-const MAX_TYPE_LEN: usize = 256;
 
 /// The most that an upload has in memory before it is written: what the store gathers, and what the connection has read ahead.
 const UPLOAD_MEMORY: u64 = (1 << 20) + (512 << 10);
@@ -52,8 +45,11 @@ pub(crate) async fn answer(
     parts: &Parts,
     body: &mut Arriving<'_>,
 ) -> Result<Response<Answer>, Refusal> {
+    if let Some(answer) = surface.aside(site, parts, body).await? {
+        return Ok(answer);
+    }
     let cache = site.recovered()?;
-    let scope = crate::scope::of_query(parts.uri.query())?;
+    let scope = surface.scope(parts.uri.query())?;
     let key = surface.key(parts.uri.path(), scope, &site.settings)?;
     let (manner, counters) = (surface.manner(), site.metrics.of(surface));
     let exchange = Exchange { site, cache, parts, key, manner, counters };
@@ -124,7 +120,7 @@ impl Exchange<'_> {
 
     async fn head(&self) -> Result<Response<Answer>, Refusal> {
         // What has attributes, or depends on other artifacts, has to be read; for the rest the index knows enough.
-        let (length, version, attributes) = if self.manner.keeps_type || self.key.kind() == Kind::Action {
+        let (length, version, attributes) = if !self.manner.keeps.is_empty() || self.key.kind() == Kind::Action {
             let found = self.cache.get(&self.key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
             (found.length, found.version, found.attributes)
         } else {
@@ -143,16 +139,12 @@ impl Exchange<'_> {
     }
 
     fn describe(&self, headers: &mut HeaderMap, etag: ETag, attributes: &Attributes) {
-        headers.reserve(4);
-        let kept = |name| {
-            attributes
-                .get(name)
-                .filter(|_| self.manner.keeps_type)
-                .and_then(|value| HeaderValue::from_bytes(value).ok())
-        };
-        headers.insert(CONTENT_TYPE, kept(TYPE_ATTRIBUTE).unwrap_or_else(|| self.manner.content_type.clone()));
-        if let Some(encoding) = kept(ENCODING_ATTRIBUTE) {
-            headers.insert(CONTENT_ENCODING, encoding);
+        headers.reserve(4 + self.manner.keeps.len());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.manner.content_type));
+        for (header, name) in self.manner.keeps {
+            if let Some(Ok(kept)) = attributes.get(*name).map(HeaderValue::from_bytes) {
+                headers.insert(HeaderName::from_static(header), kept);
+            }
         }
         headers.insert(ETAG, etag.header());
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -166,13 +158,13 @@ impl Exchange<'_> {
         let mut upload = self.cache.put(&self.key, attributes, length).await?;
         if let Some(version) = upload.known().filter(|_| body.expects_continue()) {
             // The client has not sent a byte yet, and need not.
-            return Ok(stored(version));
+            return Ok(self.stored(version));
         }
         while let Some(piece) = body.next().await? {
             self.counters.received(piece.len() as u64);
             upload.write(piece).await?;
         }
-        Ok(stored(upload.commit().await?.version))
+        Ok(self.stored(upload.commit().await?.version))
     }
 
     fn hold_for_upload(&self, length: Option<u64>) -> Result<crate::memory::Held, Refusal> {
@@ -180,36 +172,48 @@ impl Exchange<'_> {
         self.site.memory.hold(bytes).ok_or_else(|| Refusal::overload("too many uploads are under way"))
     }
 
+    fn stored(&self, version: Version) -> Response<Answer> {
+        let (status, body) = self.manner.stored;
+        let mut response = Response::new(Answer::whole(Bytes::from_static(body.as_bytes())));
+        *response.status_mut() = status;
+        response.headers_mut().insert(ETAG, ETag::of(version).header());
+        response
+    }
+
     /// What is kept beside the body.
     fn attributes(&self) -> Result<Attributes, Refusal> {
-        let named = |name| self.parts.headers.get(name).map(HeaderValue::as_bytes);
-        let encoding = named(CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case(b"identity"));
-        if !self.manner.keeps_type {
-            return match encoding {
-                None => Ok(Attributes::default()),
-                Some(_) => Err(Refusal::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "bodies are taken without a content encoding here",
-                )),
-            };
+        let said = |name: &str| {
+            let value = self.parts.headers.get(name)?.as_bytes();
+            (CONTENT_ENCODING != name || !value.eq_ignore_ascii_case(b"identity")).then_some(value)
+        };
+        if said(CONTENT_ENCODING.as_str()).is_some()
+            && !self.manner.keeps.iter().any(|(kept, _)| CONTENT_ENCODING == *kept)
+        {
+            return Err(Refusal::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "bodies are taken without a content encoding here",
+            ));
         }
         let mut attributes = Attributes::default();
-        for (name, value) in [(TYPE_ATTRIBUTE, named(CONTENT_TYPE)), (ENCODING_ATTRIBUTE, encoding)] {
-            let Some(value) = value else { continue };
-            if value.len() > MAX_TYPE_LEN {
-                return Err(Refusal::bad_request("a content type or encoding has at most 256 bytes"));
+        for (header, name) in self.manner.keeps {
+            let Some(value) = said(header) else { continue };
+            if value.len() > attribute::MAX_LEN {
+                return Err(Refusal::bad_request(format!("{header} has at most {} bytes", attribute::MAX_LEN)));
             }
-            attributes = attributes.with(name, value).map_err(|error| Refusal::bad_request(error.to_string()))?;
+            attributes = attributes.with(*name, value).map_err(|error| Refusal::bad_request(error.to_string()))?;
         }
         Ok(attributes)
     }
 
     /// Weighs a write's conditions at the door. Of two writers that come in together both may pass: the last one wins.
     async fn check_conditions(&self) -> Result<(), Refusal> {
-        if !conditional::is_conditional(&self.parts.headers) {
+        if self.manner.may_overwrite && !conditional::is_conditional(&self.parts.headers) {
             return Ok(());
         }
         let present = self.cache.present(&self.key).await?.map(|found| ETag::of(found.version));
+        if present.is_some() && !self.manner.may_overwrite {
+            return Err(Refusal::new(StatusCode::CONFLICT, "it is there already, and is never written again"));
+        }
         match conditional::verdict(&self.parts.headers, present) {
             Verdict::Proceed => Ok(()),
             Verdict::Unchanged | Verdict::Failed => Err(precondition_failed()),
@@ -225,13 +229,6 @@ impl Exchange<'_> {
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
     }
-}
-
-/// 200 and nothing else: Nx takes no other answer, and nobody minds it.
-fn stored(version: Version) -> Response<Answer> {
-    let mut response = Response::new(Answer::Empty);
-    response.headers_mut().insert(ETAG, ETag::of(version).header());
-    response
 }
 
 fn precondition_failed() -> Refusal {

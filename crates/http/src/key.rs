@@ -11,7 +11,18 @@ use kura_cache::InvalidKey;
 /// # Errors
 /// For malformed percent-encoding, `/`, NUL, `.`, `..` and the empty segment. The length is the cache's to check.
 pub(crate) fn opaque(segment: &str) -> Result<Cow<'_, [u8]>, InvalidKey> {
-    let key = decode(segment)?;
+    without_slash(decode(segment)?)
+}
+
+/// Such a key where it stands as it is, and not in a path.
+///
+/// # Errors
+/// As for [`opaque`].
+pub(crate) fn plain(key: &str) -> Result<Cow<'_, [u8]>, InvalidKey> {
+    without_slash(Cow::Borrowed(key.as_bytes()))
+}
+
+fn without_slash(key: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, InvalidKey> {
     if key.contains(&b'/') {
         return Err(InvalidKey::Forbidden("this key holds no '/'"));
     }

@@ -15,6 +15,7 @@
 //! Absent on purpose: storage decisions, and files.
 
 mod answer;
+mod attribute;
 mod body;
 mod conditional;
 mod error;

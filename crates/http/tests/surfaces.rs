@@ -173,6 +173,107 @@ async fn generic_clients_store_paths_with_their_types_and_delete_them() {
 }
 
 #[tokio::test]
+async fn metro_stores_without_a_length_and_hits_under_both_its_paths() {
+    let site = serving().await;
+    let key = "0123456789abcdef".repeat(4) + "01234567";
+    let path = format!("/metro/{key}");
+    assert_eq!(site.get(&path).await.status, 404);
+    let mut client = site.connect().await;
+    client
+        .send(format!(
+            "PUT {path} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nmodule\r\n0\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.response().await.status, 200);
+    for path in [path, format!("/api/metro/cache/{key}")] {
+        assert_eq!(site.get(&path).await.text(), "module", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn nx_is_told_200_once_and_409_from_then_on() {
+    let site = serving().await;
+    let path = "/v1/cache/12345678901234567890";
+    assert_eq!(site.get(path).await.status, 404);
+    let stored = site.put(path, b"first").await;
+    assert_eq!((stored.status, stored.body.len()), (200, 0));
+    site.put(path, b"second").await.refused(409);
+    let found = site.get(path).await;
+    assert_eq!((found.status, found.text().as_str()), (200, "first"));
+}
+
+#[tokio::test]
+async fn turborepo_gets_its_signature_and_duration_back() {
+    let site = serving().await;
+    let status = site.get("/v8/artifacts/status").await;
+    assert_eq!((status.status, status.text().as_str()), (200, "{\"status\":\"enabled\"}"));
+    let path = "/v8/artifacts/0123456789abcdef?slug=web";
+    assert_eq!(site.request("HEAD", path, "", b"").await.status, 404);
+    let headers = "x-artifact-tag: c2lnbmVk\r\nx-artifact-duration: 1234\r\nContent-Type: application/octet-stream\r\n";
+    for body in [&b"first"[..], b"again"] {
+        let stored = site.request("PUT", path, headers, body).await;
+        assert_eq!((stored.status, stored.text().as_str()), (202, "{\"urls\":[]}"));
+    }
+    for method in ["GET", "HEAD"] {
+        let found = site.request(method, path, "", b"").await;
+        assert_eq!((found.status, found.header("content-length")), (200, Some("5")));
+        assert_eq!(found.header("x-artifact-tag"), Some("c2lnbmVk"));
+        assert_eq!(found.header("x-artifact-duration"), Some("1234"));
+    }
+    assert_eq!(site.get(path).await.text(), "again");
+    assert_eq!(site.get("/v8/artifacts/0123456789abcdef?slug=other").await.status, 404, "teams are apart");
+    assert_eq!(site.put("/v8/artifacts/ffffffffffffffff", b"plain").await.status, 202);
+    assert_eq!(site.get("/v8/artifacts/ffffffffffffffff").await.header("x-artifact-tag"), None);
+    site.request("PUT", path, &format!("x-artifact-tag: {}\r\n", "x".repeat(257)), b"x").await.refused(400);
+}
+
+#[tokio::test]
+async fn turborepo_asks_about_many_reports_events_and_looks_ahead() {
+    let site = serving().await;
+    site.request("PUT", "/v8/artifacts/aa?slug=web", "x-artifact-duration: 70\r\n", b"body").await;
+    let asked = site.request("POST", "/v8/artifacts?slug=web", "", b"{\"hashes\":[\"aa\",\"bb\"]}").await;
+    assert_eq!(asked.status, 200);
+    assert_eq!(asked.text(), "{\"aa\":{\"size\":4,\"taskDurationMs\":70},\"bb\":null}");
+    site.request("POST", "/v8/artifacts", "", b"{\"hashes\":\"aa\"}").await.refused(400);
+    site.request("POST", "/v8/artifacts", "", b"{\"hashes\":[\"..\"]}").await.refused(400);
+    let many = format!("{{\"hashes\":[{}\"a\"]}}", "\"a\",".repeat(1000));
+    site.request("POST", "/v8/artifacts", "", many.as_bytes()).await.refused(413);
+    assert_eq!(site.request("POST", "/v8/artifacts/events", "", b"[]").await.status, 200);
+    let preflight = site.request("OPTIONS", "/v8/artifacts/aa", "", b"").await;
+    assert_eq!(preflight.status, 200);
+    assert!(preflight.header("access-control-allow-headers").unwrap().contains("Authorization"));
+    site.request("DELETE", "/v8/artifacts/aa", "", b"").await.refused(405);
+}
+
+#[tokio::test]
+async fn sccache_starts_and_walks_down_to_where_it_writes() {
+    let site = serving().await;
+    assert_eq!(site.get("/webdav/.sccache_check").await.status, 404);
+    assert_eq!(site.put("/webdav/.sccache_check", b"Hello, World!").await.status, 201);
+    assert_eq!(site.get("/webdav/.sccache_check").await.text(), "Hello, World!");
+    let file = format!("/webdav/4/d/6/{}", sha256(b"object"));
+    for collection in ["/webdav/", "/webdav/4/d/6/", "/webdav"] {
+        let found = site.request("PROPFIND", collection, "Depth: 0\r\n", b"<?xml version=\"1.0\"?><propfind/>").await;
+        assert_eq!(found.status, 207);
+        assert!(found.text().contains("<D:collection/>") && found.text().contains(&format!("<D:href>{collection}<")));
+        assert_eq!(site.request("MKCOL", collection, "", b"").await.status, 201);
+    }
+    assert_eq!(site.request("PROPFIND", &file, "Depth: 0\r\n", b"").await.status, 404);
+    assert_eq!(site.put(&file, b"object").await.status, 201);
+    let found = site.request("PROPFIND", &file, "Depth: 0\r\n", b"").await;
+    assert_eq!(found.status, 207);
+    assert!(found.text().contains("<D:getcontentlength>6</D:getcontentlength>") && found.text().contains(" GMT<"));
+    assert_eq!(site.get(&file).await.text(), "object");
+    let options = site.request("OPTIONS", &file, "", b"").await;
+    assert_eq!((options.status, options.header("dav")), (200, Some("1")));
+    assert_eq!(site.request("DELETE", &file, "", b"").await.status, 204);
+    for (method, path) in [("PUT", "/webdav/a/"), ("MKCOL", "/webdav/../a/"), ("PROPFIND", "/webdav/%2e%2e/")] {
+        site.request(method, path, "", b"").await.refused(400);
+    }
+    site.request("LOCK", &file, "", b"").await.refused(405);
+}
+
+#[tokio::test]
 async fn tenants_and_namespaces_are_kept_apart() {
     let site = serving().await;
     let path = "/cache/0123456789abcdef0123456789abcdef";

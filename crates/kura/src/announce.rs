@@ -38,6 +38,18 @@ Paste into your client:
   ccache, ccache.conf (4.7 or newer)
     remote_storage = http://{address}/ccache
 
+  sccache
+    export SCCACHE_WEBDAV_ENDPOINT=http://{address}/webdav
+
+  Turborepo
+    export TURBO_API=http://{address} TURBO_TOKEN=any TURBO_TEAM=my-team
+
+  Nx
+    export NX_SELF_HOSTED_REMOTE_CACHE_SERVER=http://{address} NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN=any
+
+  Metro, metro.config.js
+    cacheStores: ({{ HttpStore }}) => [new HttpStore({{ endpoint: 'http://{address}/metro' }})]
+
   anything that speaks HTTP
     curl --fail --upload-file FILE http://{address}/http/my-namespace/path/to/key
     curl --fail --output FILE http://{address}/http/my-namespace/path/to/key

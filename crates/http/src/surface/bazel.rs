@@ -1,18 +1,12 @@
 //! Bazel over HTTP: `/ac/<sha256>` and `/cas/<sha256>` under any prefix. The prefix means nothing, unless it is declared opaque:
 //! then what comes under its `/ac/` is kept as it is, since it is no action result.
 
-use http::header::HeaderValue;
 use kura_cache::{ArtifactKey, Digest, DigestFunction, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
 
-pub(super) static MANNER: Manner = Manner {
-    content_type: HeaderValue::from_static("application/octet-stream"),
-    keeps_type: false,
-    allow: "GET, HEAD, PUT, DELETE",
-    may_delete: true,
-};
+pub(super) static MANNER: Manner = Manner::deletable("application/octet-stream");
 
 /// The last two segments, and what is before them.
 fn split(path: &str) -> Option<(&str, &str, &str)> {

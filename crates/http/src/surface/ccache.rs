@@ -1,18 +1,12 @@
 //! ccache's three layouts under `/ccache/`: `subdirs` (`<2>/<rest>`), `flat` (`<key>`), and `bazel` (`ac/<64 hex>`, its own bytes and no action result).
 //! The first two spell one key in two ways, so clients of either share what they store.
 
-use http::header::HeaderValue;
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
 
-pub(super) static MANNER: Manner = Manner {
-    content_type: HeaderValue::from_static("application/octet-stream"),
-    keeps_type: false,
-    allow: "GET, HEAD, PUT, DELETE",
-    may_delete: true,
-};
+pub(super) static MANNER: Manner = Manner::deletable("application/octet-stream");
 
 /// The segment in front of a key in the layout `bazel`, and of what it is stored under.
 const BAZEL: &str = "ac";

@@ -2,17 +2,14 @@
 
 use std::str;
 
-use http::header::HeaderValue;
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Namespace, Scope};
 
 use super::Manner;
-use crate::key;
+use crate::{attribute, key};
 
 pub(super) static MANNER: Manner = Manner {
-    content_type: HeaderValue::from_static("application/octet-stream"),
-    keeps_type: true,
-    allow: "GET, HEAD, PUT, DELETE",
-    may_delete: true,
+    keeps: &[("content-type", attribute::TYPE), ("content-encoding", attribute::ENCODING)],
+    ..Manner::deletable("application/octet-stream")
 };
 
 pub(super) fn key(path: &str, mut scope: Scope) -> Result<ArtifactKey, InvalidKey> {

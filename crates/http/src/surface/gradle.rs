@@ -1,17 +1,11 @@
 //! Gradle's build cache: `/cache/<key>`.
 
-use http::header::HeaderValue;
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
 
-pub(super) static MANNER: Manner = Manner {
-    content_type: HeaderValue::from_static("application/vnd.gradle.build-cache-artifact.v1"),
-    keeps_type: false,
-    allow: "GET, HEAD, PUT",
-    may_delete: false,
-};
+pub(super) static MANNER: Manner = Manner::of("application/vnd.gradle.build-cache-artifact.v1");
 
 /// One segment below `/cache/`: deeper paths are Bazel's, under the prefix `/cache`.
 fn segment(path: &str) -> Option<&str> {

@@ -5,11 +5,21 @@ mod bazel;
 mod ccache;
 mod generic;
 mod gradle;
+mod metro;
+mod nx;
+mod turborepo;
+mod webdav;
 
-use http::header::HeaderValue;
-use kura_cache::{ArtifactKey, InvalidKey, Scope};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use kura_cache::{ArtifactKey, AttributeName, InvalidKey, Scope};
 
+use crate::answer::Answer;
+use crate::body::Arriving;
+use crate::error::Refusal;
+use crate::scope;
 use crate::settings::ServerSettings;
+use crate::site::Site;
 
 /// Who is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +28,26 @@ pub(crate) enum Surface {
     Gradle,
     Ccache,
     Generic,
+    Metro,
+    Nx,
+    Turborepo,
+    Webdav,
     /// People, probes and what is nobody's.
     Page,
 }
 
 impl Surface {
-    pub(crate) const ALL: [Surface; 5] =
-        [Surface::Bazel, Surface::Gradle, Surface::Ccache, Surface::Generic, Surface::Page];
+    pub(crate) const ALL: [Surface; 9] = [
+        Surface::Bazel,
+        Surface::Gradle,
+        Surface::Ccache,
+        Surface::Generic,
+        Surface::Metro,
+        Surface::Nx,
+        Surface::Turborepo,
+        Surface::Webdav,
+        Surface::Page,
+    ];
 
     /// The name that metrics use.
     pub(crate) fn name(self) -> &'static str {
@@ -33,6 +56,10 @@ impl Surface {
             Surface::Gradle => "gradle",
             Surface::Ccache => "ccache",
             Surface::Generic => "http",
+            Surface::Metro => "metro",
+            Surface::Nx => "nx",
+            Surface::Turborepo => "turborepo",
+            Surface::Webdav => "webdav",
             Surface::Page => "page",
         }
     }
@@ -44,6 +71,10 @@ impl Surface {
             Surface::Gradle => &gradle::MANNER,
             Surface::Ccache => &ccache::MANNER,
             Surface::Generic | Surface::Page => &generic::MANNER,
+            Surface::Metro => &metro::MANNER,
+            Surface::Nx => &nx::MANNER,
+            Surface::Turborepo => &turborepo::MANNER,
+            Surface::Webdav => &webdav::MANNER,
         }
     }
 
@@ -53,12 +84,49 @@ impl Surface {
             Surface::Generic
         } else if path.starts_with("/ccache/") {
             Surface::Ccache
+        } else if webdav::owns(path) {
+            Surface::Webdav
+        } else if turborepo::owns(path) {
+            Surface::Turborepo
+        } else if nx::owns(path) {
+            Surface::Nx
+        } else if metro::owns(path) {
+            Surface::Metro
         } else if gradle::owns(path) {
             Surface::Gradle
         } else if bazel::owns(path) {
             Surface::Bazel
         } else {
             Surface::Page
+        }
+    }
+
+    /// The answer to a request that is about no artifact, but about the surface; nothing for all others.
+    ///
+    /// # Errors
+    /// Whatever is refused.
+    pub(crate) async fn aside(
+        self,
+        site: &Site,
+        parts: &Parts,
+        body: &mut Arriving<'_>,
+    ) -> Result<Option<Response<Answer>>, Refusal> {
+        match self {
+            // They are rare: other requests do not carry their state.
+            Surface::Turborepo => Box::pin(turborepo::aside(site, parts, body)).await,
+            Surface::Webdav => Box::pin(webdav::aside(site, parts)).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// What a request says of tenant and namespace beside its path.
+    ///
+    /// # Errors
+    /// For names that are none.
+    pub(crate) fn scope(self, query: Option<&str>) -> Result<Scope, InvalidKey> {
+        match self {
+            Surface::Turborepo => turborepo::scope(query),
+            _ => scope::of_query(query, &[]),
         }
     }
 
@@ -72,6 +140,10 @@ impl Surface {
             Surface::Gradle => gradle::key(path, &scope),
             Surface::Ccache => ccache::key(path, &scope),
             Surface::Generic => generic::key(path, scope),
+            Surface::Metro => metro::key(path, &scope),
+            Surface::Nx => nx::key(path, &scope),
+            Surface::Turborepo => turborepo::key(path, &scope),
+            Surface::Webdav => webdav::key(path, &scope),
             Surface::Page => Err(InvalidKey::Empty),
         }
     }
@@ -80,12 +152,35 @@ impl Surface {
 /// How a surface's clients want to be answered.
 pub(crate) struct Manner {
     /// What bodies are, where they do not say so themselves.
-    pub(crate) content_type: HeaderValue,
-    /// Whether a body's own type and encoding are kept and given back.
-    pub(crate) keeps_type: bool,
+    pub(crate) content_type: &'static str,
+    /// The headers of an upload that are kept and given back, in lowercase.
+    pub(crate) keeps: &'static [(&'static str, AttributeName)],
     /// What may be done.
     pub(crate) allow: &'static str,
     pub(crate) may_delete: bool,
+    /// Whether what is there may be written again.
+    pub(crate) may_overwrite: bool,
+    /// The status and the body of an upload's answer.
+    pub(crate) stored: (StatusCode, &'static str),
+}
+
+impl Manner {
+    /// Bytes of that type that come and go, and are overwritten by whoever comes last: 200 and nothing else for those that were stored.
+    pub(crate) const fn of(content_type: &'static str) -> Manner {
+        Manner {
+            content_type,
+            keeps: &[],
+            allow: "GET, HEAD, PUT",
+            may_delete: false,
+            may_overwrite: true,
+            stored: (StatusCode::OK, ""),
+        }
+    }
+
+    /// The same, and they can be deleted.
+    pub(crate) const fn deletable(content_type: &'static str) -> Manner {
+        Manner { allow: "GET, HEAD, PUT, DELETE", may_delete: true, ..Manner::of(content_type) }
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +204,15 @@ mod tests {
             ("/http/ns/cas/HASH", Surface::Generic),
             ("/http/ns/a/b", Surface::Generic),
             ("/http", Surface::Generic),
+            ("/v8/artifacts/0123456789abcdef", Surface::Turborepo),
+            ("/v8/artifacts", Surface::Turborepo),
+            ("/v8/artifactsx", Surface::Page),
+            ("/v1/cache/12345678901234567890", Surface::Nx),
+            ("/metro/HASH", Surface::Metro),
+            ("/api/metro/cache/HASH", Surface::Metro),
+            ("/webdav/4/d/6/HASH", Surface::Webdav),
+            ("/webdav/cas/HASH", Surface::Webdav),
+            ("/webdav", Surface::Webdav),
             ("/", Surface::Page),
             ("/up", Surface::Page),
             ("/metrics", Surface::Page),

@@ -1,0 +1,18 @@
+//! What is kept beside a body of what its client said of it. The numbers are on disk: they never change and are never used again; 3 is the cache's.
+
+use kura_cache::AttributeName;
+
+/// The media type.
+pub(crate) const TYPE: AttributeName = AttributeName(1);
+
+/// The content encoding.
+pub(crate) const ENCODING: AttributeName = AttributeName(2);
+
+/// Turborepo's signature.
+pub(crate) const TAG: AttributeName = AttributeName(4);
+
+/// How long the task took that Turborepo stored the outputs of, in milliseconds.
+pub(crate) const DURATION: AttributeName = AttributeName(5);
+
+/// The longest value, in bytes.
+pub(crate) const MAX_LEN: usize = 256;

@@ -1,0 +1,22 @@
+//! Metro's `HttpStore`: `/metro/<key>`, and `/api/metro/cache/<key>` for those who come from another server. It uploads in chunks, without a type.
+
+use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
+
+use super::Manner;
+use crate::key;
+
+pub(super) static MANNER: Manner = Manner::of("application/octet-stream");
+
+const PREFIXES: [&str; 2] = ["/metro/", "/api/metro/cache/"];
+
+fn segment(path: &str) -> Option<&str> {
+    PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix))
+}
+
+pub(super) fn owns(path: &str) -> bool {
+    segment(path).is_some()
+}
+
+pub(super) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
+    ArtifactKey::keyed(scope, Kind::Metro, &key::opaque(segment(path).ok_or(InvalidKey::Empty)?)?)
+}

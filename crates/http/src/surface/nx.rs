@@ -1,0 +1,19 @@
+//! Nx's self-hosted cache: `/v1/cache/<hash>`. The strictest of all clients: what is stored answers exactly 200, and what is there is never written
+//! again, which answers 409.
+
+use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
+
+use super::Manner;
+use crate::key;
+
+pub(super) static MANNER: Manner = Manner { may_overwrite: false, ..Manner::of("application/octet-stream") };
+
+const PREFIX: &str = "/v1/cache/";
+
+pub(super) fn owns(path: &str) -> bool {
+    path.starts_with(PREFIX)
+}
+
+pub(super) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
+    ArtifactKey::keyed(scope, Kind::Nx, &key::opaque(path.strip_prefix(PREFIX).ok_or(InvalidKey::Empty)?)?)
+}

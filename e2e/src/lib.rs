@@ -5,6 +5,7 @@
 //! - `http`: one request and its answer.
 //! - `metrics`: the server's counters.
 //! - `tool`: a client's command, with its output when it fails.
+//! - `node`: clients that come from npm.
 //! - `mount`: a filesystem of its own, whose bytes can be counted.
 //! - `wait`: for a condition, never for a time.
 #![allow(
@@ -17,6 +18,7 @@ mod bazel;
 mod http;
 mod metrics;
 mod mount;
+mod node;
 mod server;
 mod tool;
 mod wait;
@@ -25,6 +27,7 @@ pub use bazel::{Built, Workspace, files, summary};
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use mount::Mount;
+pub use node::{node_command, node_modules};
 pub use server::{Kura, kura_binary};
 pub use tool::{run, run_for_status};
 pub use wait::until;

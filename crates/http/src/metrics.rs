@@ -11,8 +11,8 @@ use crate::site::Site;
 use crate::surface::Surface;
 
 /// The statuses that are told apart; the rest are counted as 0.
-const STATUSES: [u16; 19] =
-    [0, 200, 201, 204, 206, 304, 400, 404, 405, 408, 409, 412, 413, 415, 416, 429, 500, 503, 507];
+const STATUSES: [u16; 21] =
+    [0, 200, 201, 202, 204, 206, 207, 304, 400, 404, 405, 408, 409, 412, 413, 415, 416, 429, 500, 503, 507];
 
 /// The methods that are told apart.
 const METHODS: [&str; 5] = ["GET", "HEAD", "PUT", "DELETE", "other"];
@@ -235,6 +235,8 @@ mod tests {
     #[test]
     fn statuses_are_in_order_so_that_they_are_found() {
         assert!(STATUSES.is_sorted());
+        let stored = Surface::ALL.map(|surface| surface.manner().stored.0.as_u16());
+        assert!(stored.iter().all(|status| STATUSES.contains(status)), "{stored:?}");
         let counters = SurfaceCounters::default();
         counters.answered(&Method::GET, StatusCode::OK);
         counters.answered(&Method::PATCH, StatusCode::IM_A_TEAPOT);

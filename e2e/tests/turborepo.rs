@@ -1,0 +1,79 @@
+//! A workspace through Turborepo: the second clean build is all remote hits, with signed artifacts too, also after a restart and after `kill -9`.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::fs;
+
+use kura_e2e::{Kura, node_command, run};
+use tempfile::TempDir;
+
+const PACKAGES: [&str; 3] = ["one", "two", "three"];
+
+#[test]
+fn second_builds_hit() {
+    second_builds_hit_where(false);
+}
+
+#[test]
+fn second_builds_hit_with_signed_artifacts() {
+    second_builds_hit_where(true);
+}
+
+fn second_builds_hit_where(signed: bool) {
+    let mut kura = Kura::start(&["--capacity", "256MiB"]);
+    let workspace = workspace(signed);
+    build(&workspace, &kura, 0);
+    assert_eq!(kura.metrics().stored("turborepo"), PACKAGES.len() as u64);
+    let all_hit = |kura: &Kura| {
+        let before = kura.metrics();
+        build(&workspace, kura, PACKAGES.len());
+        assert_eq!(kura.metrics().hits("turborepo") - before.hits("turborepo"), PACKAGES.len() as u64);
+    };
+    all_hit(&kura);
+    assert!(kura.stop().success());
+    kura.start_again();
+    all_hit(&kura);
+    kura.kill();
+    kura.start_again();
+    all_hit(&kura);
+}
+
+fn workspace(signed: bool) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let remote = if signed { ",\"remoteCache\":{\"signature\":true}" } else { "" };
+    fs::write(root.join("turbo.json"), format!("{{\"tasks\":{{\"build\":{{\"outputs\":[\"dist/**\"]}}}}{remote}}}"))
+        .unwrap();
+    let manifest = "{\"name\":\"root\",\"packageManager\":\"npm@10.0.0\",\"workspaces\":[\"packages/*\"]}";
+    fs::write(root.join("package.json"), manifest).unwrap();
+    for name in PACKAGES {
+        let package = root.join("packages").join(name);
+        fs::create_dir_all(&package).unwrap();
+        let manifest = format!(
+            "{{\"name\":\"{name}\",\"version\":\"1.0.0\",\"scripts\":{{\"build\":\"mkdir -p dist && echo built {name} > dist/out.txt\"}}}}"
+        );
+        fs::write(package.join("package.json"), manifest).unwrap();
+    }
+    directory
+}
+
+/// A clean build without anything of this machine's: so many of its tasks hit.
+fn build(workspace: &TempDir, kura: &Kura, hits: usize) {
+    let root = workspace.path();
+    let _ = fs::remove_dir_all(root.join(".turbo"));
+    let package = |name: &str| root.join("packages").join(name);
+    for name in PACKAGES {
+        let _ = fs::remove_dir_all(package(name).join("dist"));
+        // Its log of the last build, which would count as a source.
+        let _ = fs::remove_dir_all(package(name).join(".turbo"));
+    }
+    let mut turbo = node_command("turbo", root);
+    turbo.env("TURBO_API", kura.url("")).env("TURBO_TOKEN", "any").env("TURBO_TEAM", "web");
+    turbo
+        .env("TURBO_TELEMETRY_DISABLED", "1")
+        .env("TURBO_REMOTE_CACHE_SIGNATURE_KEY", "a secret of at least 32 bytes, the team's");
+    let printed = run(turbo.args(["run", "build", "--cache=remote:rw"]));
+    assert!(printed.contains(&format!("{hits} cached, {} total", PACKAGES.len())), "{printed}");
+    for name in PACKAGES {
+        assert_eq!(fs::read_to_string(package(name).join("dist/out.txt")).unwrap(), format!("built {name}\n"));
+    }
+}

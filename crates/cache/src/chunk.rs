@@ -1,24 +1,17 @@
-//! Cutting a blob that is stored in one piece into chunks that others may share. Its chunks become blobs, and the blob a recipe of them: its bytes
-//! are stored once, and what it is made of is known from then on.
+//! A blob that is stored in one piece is cut into chunks that others may share. They become blobs, and it a recipe of them: its bytes are stored
+//! once, and what it is made of is known from then on.
 
-use bytes::Bytes;
-use futures_util::TryStreamExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use kura_store::Commit;
 use kura_store::types::Encoding;
 
 use crate::artifact::{ArtifactKey, Scope};
-use crate::body::Pieces;
 use crate::cas::BlobCheck;
-use crate::chunker::{Chunker, MAX_CHUNK_SIZE};
-use crate::digest::{Digest, Verifier};
+use crate::chunker::MAX_CHUNK_SIZE;
+use crate::cutting::Cutting;
+use crate::digest::Digest;
 use crate::error::Error;
-use crate::limits::{CHUNKS_IN_FLIGHT, COME_BACK, STEP_OUTPUT, TURN_WAIT};
+use crate::limits::{COME_BACK, TURN_WAIT};
 use crate::presence::Probe;
-use crate::recipe::{Draft, Recipe};
-use crate::upload::Checked;
-use crate::{Attributes, Cache, Form};
+use crate::{Cache, Form};
 
 impl Cache {
     /// The chunks of a blob, all of which are there then: those that it is made of, or those that it is cut into now. Nothing, if it is not
@@ -47,74 +40,18 @@ impl Cache {
             return Ok(None);
         };
         let compress = self.inner.settings.compress || found.encoding == Encoding::Zstd;
-        let cutting = Cutting {
-            cache: self,
-            scope,
-            compress,
-            check: BlobCheck::of_content(blob),
-            blob,
-            draft: Draft::new(blob.function()),
-            storing: FuturesUnordered::new(),
-        };
-        let (recipe, commit) = cutting.cut(found_body.body.into_pieces()).await?;
+        // What is read is checked once more, since its chunks take the place of what is stored.
+        let (mut cutting, mut check) =
+            (Cutting::new(self, scope, blob.function(), compress), BlobCheck::of_content(blob));
+        let mut content = found_body.body.into_pieces();
+        while let Some(piece) = content.next().await? {
+            check.update(&piece).await?;
+            cutting.push(&piece).await?;
+            self.inner.runtime.yield_now().await;
+        }
+        let recipe = cutting.finish().await?;
+        let commit = check.finish().await.map_err(|_| Error::Damaged("a stored blob has another digest"))?;
         self.store_recipe(&key, &recipe, commit).await?;
         Ok(Some(recipe.parts().collect()))
-    }
-
-    async fn store_chunk(&self, scope: &Scope, digest: Digest, content: Bytes, compress: bool) -> Result<(), Error> {
-        let key = ArtifactKey::blob(scope, &digest)?;
-        let length = content.len() as u64;
-        let commit = Commit { logical_len: Some(length), sha256: digest.sha256() };
-        let checked = Checked { content, commit, attributes: Attributes::default() };
-        self.store_once(&key, length, Box::pin(self.store_checked(&key, checked, compress))).await.map(drop)
-    }
-}
-
-/// A blob that is being cut.
-struct Cutting<'a> {
-    cache: &'a Cache,
-    scope: &'a Scope,
-    blob: Digest,
-    /// Whether the chunks are to be compressed.
-    compress: bool,
-    /// What is read is checked once more, since it takes the place of what is stored.
-    check: BlobCheck,
-    draft: Draft,
-    /// Chunks whose commits are waited for.
-    storing: FuturesUnordered<BoxFuture<'a, Result<(), Error>>>,
-}
-
-impl Cutting<'_> {
-    async fn cut(mut self, mut content: Pieces) -> Result<(Recipe, Commit), Error> {
-        let mut chunker = Chunker::new();
-        while let Some(piece) = content.next().await? {
-            self.check.update(&piece).await?;
-            chunker.push(&piece);
-            while let Some(chunk) = chunker.next() {
-                self.take(chunk).await?;
-            }
-            self.cache.inner.runtime.yield_now().await;
-        }
-        while let Some(chunk) = chunker.rest() {
-            self.take(chunk).await?;
-        }
-        while self.storing.try_next().await?.is_some() {}
-        let commit = self.check.finish().await.map_err(|_| Error::Damaged("a stored blob has another digest"))?;
-        Ok((self.draft.finish(), commit))
-    }
-
-    async fn take(&mut self, chunk: Bytes) -> Result<(), Error> {
-        let mut verifier = Verifier::new(self.blob.function());
-        for piece in chunk.chunks(STEP_OUTPUT) {
-            verifier.update(piece);
-            self.cache.inner.runtime.yield_now().await;
-        }
-        let digest = verifier.finish();
-        self.draft.push(&digest);
-        if self.storing.len() == CHUNKS_IN_FLIGHT {
-            self.storing.try_next().await?;
-        }
-        self.storing.push(Box::pin(self.cache.store_chunk(self.scope, digest, chunk, self.compress)));
-        Ok(())
     }
 }

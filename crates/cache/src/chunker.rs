@@ -47,6 +47,11 @@ impl Chunker {
         (!self.buffer.is_empty()).then(|| self.cut())
     }
 
+    /// What has not been cut yet.
+    pub(crate) fn all(&mut self) -> Bytes {
+        self.buffer.split().freeze()
+    }
+
     fn cut(&mut self) -> Bytes {
         let (strict, relaxed) = (self.strict, self.relaxed);
         let (_, length) = v2020::cut(&self.buffer, MIN, AVERAGE, MAX, strict, relaxed, strict << 1, relaxed << 1);

@@ -5,7 +5,7 @@
 //! - `action`: an action result is served only while every blob that it names is there; `names` reads what that is, `memory` remembers it.
 //! - `presence`: what is there.
 //! - `splice`: a blob may be a list of others, a `recipe`, that is read back as one (`spliced`) and is there only while they all are; `chunk` cuts one
-//!   that is stored in one piece where `chunker` says.
+//!   that is stored in one piece, by `cutting`, where `chunker` says.
 //! - `keyed`: the last writer wins.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
@@ -19,6 +19,7 @@ mod cas;
 mod chunk;
 mod chunker;
 mod counters;
+mod cutting;
 mod digest;
 mod error;
 mod fetch;

@@ -187,7 +187,7 @@ impl<'a> Probe<'a> {
                 return Ok(None);
             };
             if found.encoding != Encoding::Recipe {
-                flat.push(&part);
+                flat.push(&part)?;
                 continue;
             }
             let Some(inner) = self.recipe(&part, found).await? else {

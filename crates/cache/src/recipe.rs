@@ -15,6 +15,8 @@ use kura_store::key::RecordKey;
 use kura_store::types::Version;
 
 use crate::digest::{Digest, DigestFunction, MAX_HASH_LEN};
+use crate::error::Error;
+use crate::limits::MAX_PARTS;
 use crate::memory::Weigh;
 
 /// A recipe as it was stored once: another may take its place.
@@ -96,10 +98,21 @@ impl Draft {
         Draft { function, encoded: vec![VERSION, function as u8, 0, 0, 0, 0, 0, 0] }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.encoded.len() == HEADER
+    }
+
     /// Adds a part of that function and of known size.
-    pub(crate) fn push(&mut self, part: &Digest) {
+    ///
+    /// # Errors
+    /// `Invalid` beyond [`MAX_PARTS`].
+    pub(crate) fn push(&mut self, part: &Digest) -> Result<(), Error> {
+        if self.encoded.len() >= HEADER + MAX_PARTS * (SIZE + self.function.hash_len()) {
+            return Err(Error::Invalid("a blob is made of 65536 chunks at most"));
+        }
         self.encoded.extend(part.size().unwrap_or(0).to_le_bytes());
         self.encoded.extend(part.hash());
+        Ok(())
     }
 
     pub(crate) fn finish(self) -> Recipe {
@@ -127,7 +140,7 @@ mod tests {
     fn recipe(function: DigestFunction, sizes: &[u64]) -> Recipe {
         let mut draft = Draft::new(function);
         for (at, size) in sizes.iter().enumerate() {
-            draft.push(&Digest::of(function, &at.to_le_bytes()).with_size(*size));
+            draft.push(&Digest::of(function, &at.to_le_bytes()).with_size(*size)).unwrap();
         }
         draft.finish()
     }
@@ -158,6 +171,15 @@ mod tests {
         let mut newer = recipe(function, &[1, 2]).encoded().to_vec();
         newer[0] = 2;
         assert_eq!(Recipe::decode(&newer, 3), None);
+    }
+
+    #[test]
+    fn a_recipe_has_no_more_parts_than_are_read() {
+        let function = DigestFunction::Md5;
+        let (mut draft, part) = (Draft::new(function), Digest::of(function, b"x"));
+        (0..MAX_PARTS).for_each(|_| draft.push(&part).unwrap());
+        assert!(draft.push(&part).is_err());
+        assert_eq!(draft.finish().len(), MAX_PARTS);
     }
 
     proptest! {

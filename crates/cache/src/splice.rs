@@ -8,7 +8,6 @@ use crate::artifact::{ArtifactKey, Scope};
 use crate::cas::BlobCheck;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::limits::MAX_PARTS;
 use crate::presence::Probe;
 use crate::recipe::{Draft, Recipe};
 use crate::{Attributes, Cache, Form, Stored, Version};
@@ -19,7 +18,7 @@ impl Cache {
     ///
     /// # Errors
     /// `Absent` for a chunk that is not there; `DigestMismatch` or `LengthMismatch` where they are not that blob; `Invalid` for digests of
-    /// unknown size or another function, and more chunks than [`MAX_PARTS`]; `TooLarge`, and as for reading and storing a blob.
+    /// unknown size or another function, and more chunks than [`crate::limits::MAX_PARTS`]; `TooLarge`, and as for reading and storing a blob.
     pub async fn splice(&self, scope: &Scope, blob: &Digest, chunks: &[Digest]) -> Result<Stored, Error> {
         let key = ArtifactKey::blob(scope, blob)?;
         let mut probe = Probe::new(self, scope);
@@ -62,9 +61,6 @@ impl Cache {
         if size > limit {
             return Err(Error::TooLarge { limit });
         }
-        if chunks.len() > MAX_PARTS {
-            return Err(Error::Invalid("a blob is spliced of 65536 chunks at most"));
-        }
         let (mut draft, mut sum) = (Draft::new(blob.function()), 0_u64);
         for chunk in chunks {
             if chunk.function() != blob.function() {
@@ -80,7 +76,7 @@ impl Cache {
                 return Err(Error::Absent(Box::new(*chunk)));
             }
             sum = sum.saturating_add(size);
-            draft.push(chunk);
+            draft.push(chunk)?;
         }
         if sum != size {
             return Err(Error::LengthMismatch { declared: size, received: sum });

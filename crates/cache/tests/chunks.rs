@@ -5,15 +5,7 @@ mod support;
 
 use kura_cache::{Compression, Digest, DigestFunction, Error, Form, MAX_CHUNK_SIZE};
 use kura_disk::sim::{Operation, Rule};
-use support::{Life, SHA256, compressible, frame, live};
-
-const MIB: usize = 1 << 20;
-
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}
+use support::{Life, MIB, SHA256, compressible, frame, live, noise};
 
 async fn chunk(life: &Life, blob: &Digest) -> Option<Vec<Digest>> {
     life.cache.chunk(&life.scope, blob).await.unwrap()

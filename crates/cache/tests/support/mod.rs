@@ -13,6 +13,8 @@ use kura_store::{Progress, Settings, Store};
 
 pub(crate) const SHA256: DigestFunction = DigestFunction::Sha256;
 
+pub(crate) const MIB: usize = 1 << 20;
+
 /// Enough for bodies of some mebibytes: the largest is a quarter of it.
 pub(crate) const BUDGET: u64 = 64 << 20;
 
@@ -165,4 +167,11 @@ pub(crate) fn compressible(seed: u64, length: usize) -> Vec<u8> {
         b"abcdefghijklmnop"[(state >> 60) as usize]
     };
     (0..length).map(|_| next()).collect()
+}
+
+/// Bytes that look like no others.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
 }

@@ -1,6 +1,6 @@
 //! Content that is cut into chunks as it comes, each of which is stored as a blob: what is left of it is a recipe.
 //! Bounds: what has come and is not cut yet, chunks on their way into the store, chunks of one content.
-//! Not here: where it is cut (`chunker`), and what the recipe is stored for (`chunk`).
+//! Not here: where it is cut (`chunker`), and what the recipe is stored for (`chunk`, `unnamed`).
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;

@@ -5,7 +5,7 @@
 //! - `action`: an action result is served only while every blob that it names is there; `names` reads what that is, `memory` remembers it.
 //! - `presence`: what is there.
 //! - `splice`: a blob may be a list of others, a `recipe`, that is read back as one (`spliced`) and is there only while they all are; `chunk` cuts one
-//!   that is stored in one piece, by `cutting`, where `chunker` says.
+//!   that is stored in one piece, `unnamed` one that comes without its digest, both by `cutting`, where `chunker` says.
 //! - `keyed`: the last writer wins.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
@@ -37,6 +37,7 @@ mod splice;
 mod spliced;
 mod transcode;
 mod turns;
+mod unnamed;
 mod upload;
 pub mod wire;
 mod zstd;
@@ -57,6 +58,7 @@ pub use fetch::{Compression, Form};
 pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
 pub use presence::{Presence, Probe};
+pub use unnamed::Unnamed;
 pub use upload::{Stored, Upload};
 
 use action::ReadAs;

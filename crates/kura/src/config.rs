@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kura_http::ServerSettings;
+use kura_reapi::FetchSettings;
 use kura_store::Durability;
 
 use crate::layers::{ConfigError, Layers};
@@ -36,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) open_files: usize,
     pub(crate) fingerprint_seed: Option<[u8; 16]>,
     pub(crate) resumable_uploads: usize,
+    /// Without the certificates that the system trusts.
+    pub(crate) fetch: Option<FetchSettings>,
     pub(crate) server: ServerSettings,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
@@ -61,6 +64,7 @@ impl Config {
             open_files: parse(layers, Setting::OpenFiles, value::count)?,
             fingerprint_seed: parse(layers, Setting::FingerprintSeed, value::seed)?,
             resumable_uploads: parse(layers, Setting::ResumableUploads, value::count)?,
+            fetch: fetch(layers)?,
             server: ServerSettings {
                 max_connections: parse(layers, Setting::MaxConnections, value::count)?,
                 header_timeout: parse(layers, Setting::HeaderTimeout, waitable)?,
@@ -77,6 +81,20 @@ impl Config {
             log_level: parse(layers, Setting::LogLevel, log_level)?,
         })
     }
+}
+
+/// Its settings are checked also where nothing is fetched.
+fn fetch(layers: &Layers) -> Result<Option<FetchSettings>, ConfigError> {
+    let settings = FetchSettings {
+        origins: kura_origin::Settings {
+            networks: parse(layers, Setting::FetchNetworks, value::networks)?,
+            roots: Vec::new(),
+            stall: parse(layers, Setting::IdleTimeout, waitable)?,
+        },
+        timeout: parse(layers, Setting::FetchTimeout, waitable)?,
+        keep: parse(layers, Setting::FetchKeep, value::duration)?,
+    };
+    Ok(parse(layers, Setting::Fetch, value::switch)?.then_some(settings))
 }
 
 fn parse<T>(layers: &Layers, setting: Setting, parser: impl Fn(&str) -> Result<T, String>) -> Result<T, ConfigError> {
@@ -172,6 +190,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_fetched_unless_it_is_said() {
+        assert!(check(&["--fetch-networks", "10.0.0.0/8"]).unwrap().fetch.is_none());
+        let fetch = check(&["--fetch", "on", "--fetch-networks", "10.0.0.0/8, ::1"]).unwrap().fetch.unwrap();
+        assert_eq!(fetch.origins.networks, ["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()]);
+        assert_eq!((fetch.timeout, fetch.keep), (Duration::from_secs(600), Duration::from_secs(3600)));
+    }
+
+    #[test]
     fn a_bad_value_is_refused_with_its_name_its_place_and_what_was_expected() {
         let error = check(&["--capacity", "much"]).unwrap_err().to_string();
         assert!(
@@ -190,6 +216,9 @@ mod tests {
             ["--lease", "-1h"],
             ["--lease", "10d 1s"],
             ["--data-dir", ""],
+            ["--fetch", "yes"],
+            ["--fetch-networks", "10.0.0.0/33"],
+            ["--fetch-timeout", "0s"],
         ] {
             assert!(check(&flags).is_err(), "{flags:?}");
         }

@@ -42,12 +42,15 @@ pub(crate) enum ServeError {
 ///
 /// # Errors
 /// Each says what to do.
-pub(crate) fn serve(config: Config, remarks: &[String]) -> Result<(), ServeError> {
+pub(crate) fn serve(mut config: Config, remarks: &[String]) -> Result<(), ServeError> {
     telemetry::log_to_stderr(config.log_format, &config.log_level);
     for remark in remarks {
         tracing::warn!("{remark}");
     }
     raise_open_files();
+    if let Some(fetch) = &mut config.fetch {
+        fetch.origins.roots = kura_origin::system_roots();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     let served = runtime.block_on(run(config));
     // Nothing that blocks is left but what a second signal would cut off too.
@@ -102,6 +105,7 @@ fn reapi_settings(config: &Config) -> ReapiSettings {
         upload_pace: config.server.upload_pace,
         pace_window: config.server.pace_window,
         resumable_uploads: config.resumable_uploads,
+        fetch: config.fetch.clone(),
         ..ReapiSettings::default()
     }
 }

@@ -28,6 +28,10 @@ pub(crate) enum Setting {
     ConnectionWindow,
     ConnectionAge,
     ResumableUploads,
+    Fetch,
+    FetchNetworks,
+    FetchTimeout,
+    FetchKeep,
     MaxConnections,
     MemoryInFlight,
     IndexMemory,
@@ -57,7 +61,7 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 26] = [
+    pub(crate) const ALL: [Setting; 30] = [
         Setting::Listen,
         Setting::DataDir,
         Setting::Capacity,
@@ -76,6 +80,10 @@ impl Setting {
         Setting::ConnectionWindow,
         Setting::ConnectionAge,
         Setting::ResumableUploads,
+        Setting::Fetch,
+        Setting::FetchNetworks,
+        Setting::FetchTimeout,
+        Setting::FetchKeep,
         Setting::MaxConnections,
         Setting::MemoryInFlight,
         Setting::IndexMemory,
@@ -179,6 +187,25 @@ impl Setting {
                 "NUMBER",
                 "256",
                 "The most gRPC uploads that broke off and are kept, so that they may go on within a minute; beyond, the oldest begins anew",
+            ),
+            Setting::Fetch => (
+                "fetch",
+                "on|off",
+                "off",
+                "Whether Remote Asset's FetchBlob fetches http and https URIs from their origins that nothing is remembered for",
+            ),
+            Setting::FetchNetworks => (
+                "fetch-networks",
+                "NETWORK,…",
+                "",
+                "Networks that are fetched from although they are not public, such as 10.1.0.0/16",
+            ),
+            Setting::FetchTimeout => ("fetch-timeout", "DURATION", "10m", "How long one fetch may take"),
+            Setting::FetchKeep => (
+                "fetch-keep",
+                "DURATION",
+                "1h",
+                "How long it is remembered what a URI led to that was fetched without a checksum",
             ),
             Setting::MaxConnections => {
                 ("max-connections", "NUMBER", "8192", "The most connections at a time; more wait")

@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use kura_origin::{Network, NotANetwork};
+
 /// So many bytes, or a share of a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Share {
@@ -92,6 +94,12 @@ pub(crate) fn prefixes(text: &str) -> Result<Vec<String>, String> {
             .ok_or_else(|| "expected prefixes such as /moon, separated by commas".to_owned())
     };
     parts.map(prefix).collect()
+}
+
+/// Networks, separated by commas.
+pub(crate) fn networks(text: &str) -> Result<Vec<Network>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| part.parse().map_err(|error: NotANetwork| error.to_string())).collect()
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use tokio_rustls::TlsConnector;
 
 pub use download::Download;
 pub use error::Error;
-pub use network::Network;
+pub use network::{Network, NotANetwork};
 
 use guard::Guard;
 

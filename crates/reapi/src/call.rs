@@ -10,6 +10,7 @@ use prost::Message;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
+use crate::asset::Flights;
 use crate::byte_stream::Unfinished;
 use crate::counters::Tally;
 use crate::grpc::{self, Incoming, Reply, respond};
@@ -22,6 +23,7 @@ pub(crate) struct Call {
     pub(crate) memory: Arc<Memory>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) unfinished: Arc<Unfinished>,
+    pub(crate) flights: Option<Flights>,
     pub(crate) incoming: Incoming,
 }
 

@@ -38,11 +38,24 @@ pub(crate) struct Counters {
     calls: [[AtomicU64; CODES.len()]; ROWS],
     received: AtomicU64,
     sent: AtomicU64,
+    fetched: AtomicU64,
+    fetches_failed: AtomicU64,
+    fetched_bytes: AtomicU64,
 }
 
 impl Counters {
     pub(crate) fn received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A fetch from an origin has ended, well or not.
+    pub(crate) fn fetched(&self, well: bool) {
+        let count = if well { &self.fetched } else { &self.fetches_failed };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fetched_bytes(&self, bytes: u64) {
+        self.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn total_calls(&self) -> u64 {
@@ -61,11 +74,14 @@ impl Counters {
                 }
             }
         }
-        let bytes = [
+        let totals = [
             ("kura_grpc_received_bytes_total", "Bytes of messages received.", &self.received),
             ("kura_grpc_sent_bytes_total", "Bytes of messages sent.", &self.sent),
+            ("kura_grpc_fetched_total", "Blobs fetched from their origins.", &self.fetched),
+            ("kura_grpc_fetches_failed_total", "Fetches from origins that failed.", &self.fetches_failed),
+            ("kura_grpc_fetched_bytes_total", "Bytes fetched from origins.", &self.fetched_bytes),
         ];
-        for (name, help, count) in bytes {
+        for (name, help, count) in totals {
             to.one(name, "counter", help, count.load(Ordering::Relaxed));
         }
     }

@@ -47,8 +47,9 @@ use kura_http::{Answering, Exposition, Guest, Memory};
 use tokio::sync::watch;
 use tonic::Status;
 
-pub use settings::ReapiSettings;
+pub use settings::{FetchSettings, ReapiSettings};
 
+use asset::Flights;
 use byte_stream::Unfinished;
 use call::Call;
 use counters::Counters;
@@ -61,6 +62,7 @@ pub struct Reapi {
     runtime: Arc<dyn Runtime>,
     counters: Arc<Counters>,
     unfinished: Arc<Unfinished>,
+    flights: Option<Flights>,
     cache: OnceLock<Cache>,
     stage: watch::Sender<Stage>,
 }
@@ -69,12 +71,15 @@ impl Reapi {
     /// `memory` is what all bodies on the port are accounted for against.
     #[must_use]
     pub fn new(settings: ReapiSettings, memory: Arc<Memory>, runtime: Arc<dyn Runtime>) -> Arc<Reapi> {
+        let counters = Arc::new(Counters::default());
+        let flights = settings.fetch.as_ref().map(|fetch| Flights::new(fetch, Arc::clone(&counters)));
         Arc::new(Reapi {
             unfinished: Unfinished::new(&settings),
+            flights,
             settings: Arc::new(settings),
             memory,
             runtime,
-            counters: Arc::new(Counters::default()),
+            counters,
             cache: OnceLock::new(),
             stage: watch::Sender::new(Stage::Recovering),
         })
@@ -99,6 +104,7 @@ impl Reapi {
             memory: Arc::clone(&self.memory),
             runtime: Arc::clone(&self.runtime),
             unfinished: Arc::clone(&self.unfinished),
+            flights: self.flights.clone(),
             incoming,
         })
     }

@@ -1,5 +1,6 @@
 //! What one call may cost, in one place, related where one bounds another. Sizes are bytes.
 
+use kura_cache::MAX_CHUNK_SIZE;
 use kura_cache::limits::MAX_PARTS;
 
 /// The longest message that clients take, by default in all of gRPC's implementations.
@@ -46,6 +47,15 @@ pub(crate) const MAPPING_MEMORY: u64 = (MAX_PARTS * 256) as u64;
 
 /// URIs of one asset.
 pub(crate) const MAX_URIS: usize = 100;
+
+/// Fetches from origins that are under way, whether or not anybody still waits for them.
+pub(crate) const FETCHES: usize = 1024;
+
+/// How many of them transfer at a time; the others wait in line.
+pub(crate) const FETCHES_AT_A_TIME: usize = 16;
+
+/// The most that one fetch has in memory: what is being cut into chunks, twice the longest of them, and the chunks in flight.
+pub(crate) const FETCH_MEMORY: u64 = 7 * MAX_CHUNK_SIZE;
 
 const _: () = assert!(140 * MAPPING < MAX_SENT_MESSAGE);
 const _: () = assert!(MAX_BATCH < MAX_SENT_MESSAGE as u64);

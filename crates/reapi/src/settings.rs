@@ -15,6 +15,19 @@ pub struct ReapiSettings {
     pub resumable_uploads: usize,
     /// How long they are kept.
     pub resumable_for: Duration,
+    /// How blobs are fetched from their origins, if they are.
+    pub fetch: Option<FetchSettings>,
+}
+
+/// How blobs are fetched from their origins.
+#[derive(Debug, Clone)]
+pub struct FetchSettings {
+    /// Which origins.
+    pub origins: kura_origin::Settings,
+    /// How long one fetch may take.
+    pub timeout: Duration,
+    /// How long it is remembered what a URI without a checksum led to.
+    pub keep: Duration,
 }
 
 impl Default for ReapiSettings {
@@ -25,6 +38,7 @@ impl Default for ReapiSettings {
             pace_window: Duration::from_secs(60),
             resumable_uploads: 256,
             resumable_for: Duration::from_secs(60),
+            fetch: None,
         }
     }
 }

@@ -94,13 +94,44 @@ fn retry(code: Code, message: &str, after: Duration) -> Status {
         seconds: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
         nanos: i32::try_from(after.subsec_nanos()).unwrap_or(0),
     };
-    let info = RetryInfo { retry_delay: Some(delay) };
+    detailed(code, message, "google.rpc.RetryInfo", &RetryInfo { retry_delay: Some(delay) })
+}
+
+/// `google.rpc.BadRequest`, which the published types leave out too.
+#[derive(Clone, PartialEq, Message)]
+struct BadRequest {
+    #[prost(message, repeated, tag = "1")]
+    field_violations: Vec<FieldViolation>,
+}
+
+/// `google.rpc.BadRequest.FieldViolation`.
+#[derive(Clone, PartialEq, Message)]
+struct FieldViolation {
+    #[prost(string, tag = "1")]
+    field: String,
+    #[prost(string, tag = "2")]
+    description: String,
+}
+
+/// Qualifiers of an asset that nobody here knows how to obey, in the words that Remote Asset has for that.
+pub(crate) fn unsupported_qualifiers(names: &[&str]) -> Status {
+    let violation = |name: &&str| FieldViolation {
+        field: "qualifiers.name".to_owned(),
+        description: format!("\"{name}\" not supported"),
+    };
+    let message = format!("qualifiers that are not supported: {}", names.join(", "));
+    let field_violations = names.iter().map(violation).collect();
+    detailed(Code::InvalidArgument, &message, "google.rpc.BadRequest", &BadRequest { field_violations })
+}
+
+/// A status with a detail of that type.
+fn detailed(code: Code, message: &str, name: &str, detail: &impl Message) -> Status {
     let details = google::rpc::Status {
         code: code as i32,
         message: message.to_owned(),
         details: vec![google::protobuf::Any {
-            type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
-            value: info.encode_to_vec(),
+            type_url: format!("type.googleapis.com/{name}"),
+            value: detail.encode_to_vec(),
         }],
     };
     Status::with_details(code, message, Bytes::from(details.encode_to_vec()))
@@ -118,6 +149,16 @@ mod tests {
         assert_eq!((details.code, details.message.as_str()), (8, status.message()));
         let info = RetryInfo::decode(&*details.details[0].value).unwrap();
         assert_eq!(info.retry_delay, Some(google::protobuf::Duration { seconds: 2, nanos: 500_000_000 }));
+    }
+
+    #[test]
+    fn qualifiers_that_are_not_obeyed_are_named_one_by_one() {
+        let status = unsupported_qualifiers(&["a", "b"]);
+        assert_eq!(status.code(), Code::InvalidArgument);
+        let details = google::rpc::Status::decode(status.details()).unwrap();
+        let bad = BadRequest::decode(&*details.details[0].value).unwrap();
+        let said: Vec<_> = bad.field_violations.iter().map(|one| (&*one.field, &*one.description)).collect();
+        assert_eq!(said, [("qualifiers.name", "\"a\" not supported"), ("qualifiers.name", "\"b\" not supported")]);
     }
 
     #[test]

@@ -116,27 +116,25 @@ pub enum InvalidKey {
     Digest(&'static str),
     /// Not a name.
     #[error(
-        "a tenant or a namespace has 1 to {MAX_NAME_LEN} bytes, no '/' and no control characters, and is neither '.' nor '..'"
+        "a tenant has 1 to {MAX_NAME_LEN} bytes, no '/' and no control characters, and is neither '.' nor '..'; a namespace is one or more such names with '/' between them, of {MAX_NAME_LEN} bytes together"
     )]
     Name,
 }
 
-/// A tenant or a namespace: 1 to 255 bytes, no `/`, no control characters, not `.` or `..`.
+/// 1 to 255 bytes, no control characters; none of its parts between `/` is empty, `.` or `..`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Name(Cow<'static, str>);
 
 impl Name {
     fn parse(name: Cow<'static, str>) -> Result<Name, InvalidKey> {
-        let bad = name.is_empty()
-            || name.len() > MAX_NAME_LEN
-            || name == "."
-            || name == ".."
-            || name.chars().any(|at| at == '/' || at.is_control());
+        let bad = name.len() > MAX_NAME_LEN
+            || name.chars().any(char::is_control)
+            || name.split('/').any(|part| ["", ".", ".."].contains(&part));
         if bad { Err(InvalidKey::Name) } else { Ok(Name(name)) }
     }
 }
 
-/// Whose artifacts: nothing crosses a tenant.
+/// Whose artifacts: nothing crosses a tenant. It holds no `/`, so that what stands before the first one can name it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Tenant(Name);
 
@@ -144,7 +142,8 @@ impl Tenant {
     /// # Errors
     /// `Name`.
     pub fn parse(name: impl Into<Cow<'static, str>>) -> Result<Tenant, InvalidKey> {
-        Name::parse(name.into()).map(Tenant)
+        let name = Name::parse(name.into())?;
+        if name.0.contains('/') { Err(InvalidKey::Name) } else { Ok(Tenant(name)) }
     }
 
     /// As it was given.
@@ -154,7 +153,7 @@ impl Tenant {
     }
 }
 
-/// Which part of a tenant's artifacts: what can be cleaned as one.
+/// Which part of a tenant's artifacts: what can be cleaned as one. `a/b` is not a part of `a`: they are two namespaces.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Namespace(Name);
 
@@ -338,6 +337,11 @@ mod tests {
             assert_eq!(Tenant::parse(bad.to_owned()), Err(InvalidKey::Name), "{bad:?}");
         }
         assert_eq!(Namespace::parse("größe").unwrap().as_str(), "größe");
+        assert_eq!(Namespace::parse("a/b.c/..d").unwrap().as_str(), "a/b.c/..d");
+        for bad in ["", ".", "..", "/", "a/", "/a", "a//b", "a/../b", "a/.", "a\0/b", &format!("a/{}", "x".repeat(254))]
+        {
+            assert_eq!(Namespace::parse(bad.to_owned()), Err(InvalidKey::Name), "{bad:?}");
+        }
     }
 
     #[test]

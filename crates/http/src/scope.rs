@@ -56,6 +56,7 @@ mod tests {
     fn both_spellings_are_understood() {
         let expected = Ok(("acme".to_owned(), "i os".to_owned()));
         assert_eq!(said("tenant_id=acme&namespace_id=i%20os"), expected);
+        assert_eq!(said("tenant_id=acme&namespace_id=i%2Fos"), Ok(("acme".to_owned(), "i/os".to_owned())));
         assert_eq!(said("x=1&account_handle=acme&project_handle=i+os"), expected);
     }
 
@@ -78,9 +79,15 @@ mod tests {
 
     #[test]
     fn names_that_are_none_are_refused() {
-        for query in
-            ["tenant_id=", "tenant_id=..", "namespace_id=a%2Fb", "tenant_id=%ff", "tenant_id=%0", "project_handle"]
-        {
+        for query in [
+            "tenant_id=",
+            "tenant_id=..",
+            "tenant_id=a%2Fb",
+            "namespace_id=a%2F",
+            "tenant_id=%ff",
+            "tenant_id=%0",
+            "project_handle",
+        ] {
             assert!(said(query).is_err(), "{query}");
         }
     }

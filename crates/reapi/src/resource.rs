@@ -127,6 +127,7 @@ mod tests {
             ("/", ("default", "default")),
             ("main/", ("default", "main")),
             ("acme/ios/", ("acme", "ios")),
+            ("acme/ios/main/", ("acme", "ios/main")),
         ] {
             for form in ["blobs/", "blobs/sha256/", "compressed-blobs/identity/", "compressed-blobs/identity/sha256/"] {
                 for file in ["", "/", "/file.txt", "/a/blobs/b"] {
@@ -161,7 +162,7 @@ mod tests {
             "blobs/HASH0/5",
             "blobs/abc/5",
             "actions/HASH/5",
-            "a/b/c/blobs/HASH/5",
+            "a/b//c/blobs/HASH/5",
             "../blobs/HASH/5",
             "compressed-blobs/HASH/5",
             "compressed-blobs/lzma/HASH/5",

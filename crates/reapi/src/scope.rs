@@ -1,4 +1,5 @@
-//! Tenant and namespace of a call, by its instance name: `tenant/namespace`, `namespace`, or nothing for the defaults.
+//! Tenant and namespace of a call, by its instance name: `tenant/namespace`, `namespace`, or nothing for the defaults. What comes after the first `/` is
+//! the namespace, further ones included: no two instance names with a `/` mean the same.
 
 use kura_cache::{InvalidKey, Namespace, Scope, Tenant};
 use tonic::Status;
@@ -49,11 +50,14 @@ mod tests {
         assert_eq!(said("/"), pair("default", "default"));
         assert_eq!(said("moon-outputs"), pair("default", "moon-outputs"));
         assert_eq!(said("acme/ios"), pair("acme", "ios"));
+        assert_eq!(said("acme/ios/main/x"), pair("acme", "ios/main/x"));
     }
 
     #[test]
     fn what_is_no_instance_name_is_refused() {
-        for name in ["a/b/c", "a//b", "..", "a/..", "blobs", "acme/uploads", "a\0", &"x".repeat(256)] {
+        for name in
+            ["a//b", "a/b//c", "a/b/..", "a/b/blobs", "..", "a/..", "blobs", "acme/uploads", "a\0", &"x".repeat(256)]
+        {
             assert_eq!(said(name), None, "{name:?}");
         }
     }

@@ -41,7 +41,7 @@ async fn capabilities_say_what_is_served() {
     let chunking = cache.fast_cdc_2020_params.unwrap();
     assert_eq!((chunking.avg_chunk_size_bytes, chunking.seed), (512 << 10, 0));
     assert!(!said.execution_capabilities.unwrap().exec_enabled);
-    let bad = proto::GetCapabilitiesRequest { instance_name: "a/b/c".to_owned() };
+    let bad = proto::GetCapabilitiesRequest { instance_name: "a//b".to_owned() };
     refused(client.get_capabilities(bad).await, Code::InvalidArgument);
 }
 

@@ -15,7 +15,8 @@ pub(super) static MANNER: Manner = Manner {
 pub(super) fn key(path: &str, mut scope: Scope) -> Result<ArtifactKey, InvalidKey> {
     let rest = path.strip_prefix("/http/").ok_or(InvalidKey::Empty)?;
     let (namespace, rest) = rest.split_once('/').ok_or(InvalidKey::Empty)?;
-    let namespace = key::opaque(namespace)?;
+    // One of several parts is spelled `a%2Fb` here.
+    let namespace = key::path(namespace)?;
     let namespace = str::from_utf8(&namespace).map_err(|_| InvalidKey::Name)?;
     scope.namespace = Namespace::parse(namespace.to_owned())?;
     ArtifactKey::keyed(&scope, Kind::Http, &key::path(rest)?)
@@ -33,6 +34,7 @@ mod tests {
     fn the_first_segment_is_the_namespace_and_the_rest_the_key() {
         assert_eq!(spelled("/http/tools/a/b%20c").unwrap(), "default/tools/10/a/b c");
         assert_eq!(spelled("/http/tools/a%2Fb"), spelled("/http/tools/a/b"));
+        assert_eq!(key("/http/a%2Fb/c", Scope::default()).unwrap().kind(), Kind::Http);
     }
 
     #[test]
@@ -45,7 +47,8 @@ mod tests {
             "/http//k",
             "/http/../k",
             "/http/ns/../k",
-            "/http/a%2Fb/k",
+            "/http/a%2F/k",
+            "/http/a%2F..%2Fb/k",
             "/http/ns/a%00",
         ] {
             assert!(spelled(path).is_err(), "{path}");

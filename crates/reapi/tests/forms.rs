@@ -8,6 +8,7 @@ use bazel_remote_apis::google::bytestream::QueryWriteStatusRequest;
 use kura_cache::{Digest, DigestFunction};
 use proto::batch_update_blobs_request::Request;
 use proto::compressor::Value as Compressor;
+use support::raw::{Connection, WRITE, framed, stepwise};
 use support::{Site, blob, digest, noise, ranged, read, refused, sent, upload, written};
 use tonic::Code;
 
@@ -145,6 +146,35 @@ async fn a_compressed_upload_of_what_exists_is_answered_early_with_minus_one() {
     assert_eq!(written(&mut client, &compressed(&name), &compress(&data), 1000).await.unwrap(), -1);
     let status = client.query_write_status(ask()).await.unwrap().into_inner();
     assert_eq!((status.committed_size, status.complete), (-1, true));
+}
+
+#[tokio::test]
+async fn a_compressed_upload_whose_connection_broke_begins_anew() {
+    let (site, _store) = Site::serving().await;
+    let data = text(3 << 20);
+    let (name, frames) = (compressed(&upload(&digest(&data))), compress(&data));
+    let half = frames.len() / 2;
+    let connection = Connection::new(&site).await;
+    let (sender, body) = stepwise();
+    let mut begun = support::messages(&name, &frames[..half], 64 << 10);
+    begun.last_mut().unwrap().finish_write = false;
+    begun.iter().for_each(|message| sender.send(framed(message)).unwrap());
+    tokio::select! {
+        _ = connection.call(WRITE, body) => panic!("it cannot have ended"),
+        () = async { while site.metric("kura_grpc_received_bytes_total").await < half as u64 {} } => {}
+    }
+    connection.cut().await;
+    while site.metric("kura_grpc_calls_total{method=\"Write\",code=\"CANCELLED\"}").await < 1 {}
+    // What Bazel does: it asks where to go on, and goes on there.
+    let mut client = site.byte_stream().await;
+    let ask = QueryWriteStatusRequest { resource_name: name.clone() };
+    let status = client.query_write_status(ask).await.unwrap().into_inner();
+    assert_eq!((status.committed_size, status.complete), (0, false));
+    let mut rest = support::messages(&name, &frames[half..], 64 << 10);
+    rest.iter_mut().for_each(|message| message.write_offset += half as i64);
+    refused(sent(&mut client, rest).await, Code::InvalidArgument);
+    assert_eq!(written(&mut client, &name, &frames, 64 << 10).await.unwrap(), frames.len() as i64);
+    assert!(read(&mut client, &blob(&digest(&data))).await.unwrap() == data);
 }
 
 #[tokio::test]

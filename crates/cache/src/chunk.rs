@@ -5,13 +5,34 @@ use kura_store::types::Encoding;
 
 use crate::artifact::{ArtifactKey, Scope};
 use crate::cas::BlobCheck;
-use crate::chunker::MAX_CHUNK_SIZE;
+use crate::chunker::{Chunking, MAX_CHUNK_SIZE};
 use crate::cutting::Cutting;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::limits::{COME_BACK, TURN_WAIT};
 use crate::presence::Probe;
+use crate::recipe::Recipe;
 use crate::{Cache, Form};
+
+/// What a blob is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunks {
+    /// Whose contents, one after another, are the blob's.
+    pub digests: Vec<Digest>,
+    /// How it was cut into them.
+    pub chunking: Chunking,
+}
+
+impl Chunks {
+    fn of(recipe: &Recipe) -> Chunks {
+        Chunks { digests: recipe.parts().collect(), chunking: recipe.chunking() }
+    }
+
+    /// Of a blob that is not cut.
+    fn whole(blob: Digest) -> Chunks {
+        Chunks { digests: vec![blob; usize::from(!blob.is_empty_blob())], chunking: Chunking::FastCdc2020 }
+    }
+}
 
 impl Cache {
     /// The chunks of a blob, all of which are there then: those that it is made of, or those that it is cut into now. Nothing, if it is not
@@ -19,17 +40,17 @@ impl Cache {
     ///
     /// # Errors
     /// As for reading a blob, and storing one; `Busy` while too many others are cut.
-    pub async fn chunk(&self, scope: &Scope, blob: &Digest) -> Result<Option<Vec<Digest>>, Error> {
+    pub async fn chunk(&self, scope: &Scope, blob: &Digest) -> Result<Option<Chunks>, Error> {
         let mut probe = Probe::new(self, scope);
         let Some(found) = probe.look(blob).await? else {
-            return Ok(blob.is_empty_blob().then(Vec::new));
+            return Ok(blob.is_empty_blob().then(|| Chunks::whole(*blob)));
         };
         let blob = blob.with_size(found.logical_len);
         if found.encoding == Encoding::Recipe {
-            return Ok(probe.whole(&blob, found).await?.map(|recipe| recipe.parts().collect()));
+            return Ok(probe.whole(&blob, found).await?.map(|recipe| Chunks::of(&recipe)));
         }
         if found.logical_len <= MAX_CHUNK_SIZE {
-            return Ok(Some(vec![blob; usize::from(!blob.is_empty_blob())]));
+            return Ok(Some(Chunks::whole(blob)));
         }
         let turn = self.inner.chunkers.enter_within(1, &*self.inner.runtime, TURN_WAIT).await;
         let Some(_turn) = turn else {
@@ -52,6 +73,6 @@ impl Cache {
         let recipe = cutting.finish().await?;
         let commit = check.finish().await.map_err(|_| Error::Damaged("a stored blob has another digest"))?;
         self.store_recipe(&key, &recipe, commit).await?;
-        Ok(Some(recipe.parts().collect()))
+        Ok(Some(Chunks::of(&recipe)))
     }
 }

@@ -20,6 +20,23 @@ const MAX: usize = MAX_CHUNK_SIZE as usize;
 
 const _: () = assert!(CHUNKING_SEED == 0, "`cut` uses the tables as they are");
 
+/// How a blob was cut into chunks, as whoever cut it says. The numbers are those of the Remote Execution API; they are part of recipes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Chunking {
+    /// Somehow.
+    Unknown = 0,
+    /// FastCDC 2020, as blobs are cut here.
+    FastCdc2020 = 1,
+    /// RepMaxCDC.
+    RepMaxCdc = 2,
+}
+
+impl Chunking {
+    /// All of them.
+    pub const ALL: [Chunking; 3] = [Chunking::Unknown, Chunking::FastCdc2020, Chunking::RepMaxCdc];
+}
+
 pub(crate) struct Chunker {
     /// Less than the longest chunk and a piece.
     buffer: BytesMut,

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use kura_store::Commit;
 
 use crate::artifact::{ArtifactKey, Scope};
-use crate::chunker::Chunker;
+use crate::chunker::{Chunker, Chunking};
 use crate::digest::{Digest, DigestFunction, Verifier};
 use crate::error::Error;
 use crate::limits::{CHUNKS_IN_FLIGHT, STEP_OUTPUT};
@@ -32,7 +32,8 @@ pub(crate) struct Cutting<'a> {
 
 impl<'a> Cutting<'a> {
     pub(crate) fn new(cache: &'a Cache, scope: &'a Scope, function: DigestFunction, compress: bool) -> Cutting<'a> {
-        let (chunker, draft, storing) = (Chunker::new(), Draft::new(function), FuturesUnordered::new());
+        let (chunker, draft, storing) =
+            (Chunker::new(), Draft::new(function, Chunking::FastCdc2020), FuturesUnordered::new());
         Cutting { cache, scope, function, compress, chunker, draft, storing }
     }
 

@@ -50,7 +50,8 @@ use kura_store::{Stats, Store};
 
 pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Scope, Tenant};
 pub use body::{Body, Pieces};
-pub use chunker::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, MAX_CHUNK_SIZE};
+pub use chunk::Chunks;
+pub use chunker::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, Chunking, MAX_CHUNK_SIZE};
 pub use counters::KindStats;
 pub use digest::{Digest, DigestFunction, Verifier};
 pub use error::Error;

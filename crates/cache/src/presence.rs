@@ -172,7 +172,7 @@ impl<'a> Probe<'a> {
 
     /// A recipe of the same content whose parts are no recipes, if all of them are there.
     pub(crate) async fn flat(&mut self, recipe: &Arc<Recipe>) -> Result<Option<Arc<Recipe>>, Error> {
-        let mut flat = Draft::new(recipe.function());
+        let mut flat = Draft::new(recipe.function(), recipe.chunking());
         // Where each of the recipes that are within each other stands.
         let mut open = vec![(Arc::clone(recipe), 0)];
         let (mut looked, mut nested) = (0, false);

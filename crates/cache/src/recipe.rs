@@ -4,7 +4,8 @@
 //! |---|---|
 //! | 1 | version of the list: 1 |
 //! | 1 | number of the digest function of all parts |
-//! | 6 | zero |
+//! | 1 | number of the chunking function, as whoever made the list said it |
+//! | 5 | zero |
 //! | 8 + n each | a part: its size, little-endian, and its hash of *n* bytes |
 //!
 //! Invariant: no part is empty, nor as large as the whole: so no blob is a part of itself, however deep.
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use kura_store::key::RecordKey;
 use kura_store::types::Version;
 
+use crate::chunker::Chunking;
 use crate::digest::{Digest, DigestFunction, MAX_HASH_LEN};
 use crate::error::Error;
 use crate::limits::MAX_PARTS;
@@ -33,23 +35,29 @@ const SIZE: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Recipe {
     function: DigestFunction,
+    chunking: Chunking,
     encoded: Bytes,
 }
 
 impl Recipe {
     /// `None` for what is no recipe of `length` bytes of content.
     pub(crate) fn decode(encoded: &[u8], length: u64) -> Option<Recipe> {
-        let [VERSION, function, 0, 0, 0, 0, 0, 0] = *encoded.first_chunk()? else {
+        let [VERSION, function, chunking, 0, 0, 0, 0, 0] = *encoded.first_chunk()? else {
             return None;
         };
         let function = DigestFunction::ALL.into_iter().find(|known| *known as u8 == function)?;
-        let recipe = Recipe { function, encoded: Bytes::copy_from_slice(encoded) };
+        let chunking = Chunking::ALL.into_iter().find(|known| *known as u8 == chunking)?;
+        let recipe = Recipe { function, chunking, encoded: Bytes::copy_from_slice(encoded) };
         let whole = recipe.parts_len().is_multiple_of(recipe.part_len());
         (whole && recipe.is_sound(length)).then_some(recipe)
     }
 
     pub(crate) fn function(&self) -> DigestFunction {
         self.function
+    }
+
+    pub(crate) fn chunking(&self) -> Chunking {
+        self.chunking
     }
 
     /// What is stored.
@@ -90,12 +98,13 @@ impl Recipe {
 /// A recipe that is being written.
 pub(crate) struct Draft {
     function: DigestFunction,
+    chunking: Chunking,
     encoded: Vec<u8>,
 }
 
 impl Draft {
-    pub(crate) fn new(function: DigestFunction) -> Draft {
-        Draft { function, encoded: vec![VERSION, function as u8, 0, 0, 0, 0, 0, 0] }
+    pub(crate) fn new(function: DigestFunction, chunking: Chunking) -> Draft {
+        Draft { function, chunking, encoded: vec![VERSION, function as u8, chunking as u8, 0, 0, 0, 0, 0] }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -116,7 +125,7 @@ impl Draft {
     }
 
     pub(crate) fn finish(self) -> Recipe {
-        Recipe { function: self.function, encoded: self.encoded.into() }
+        Recipe { function: self.function, chunking: self.chunking, encoded: self.encoded.into() }
     }
 }
 
@@ -138,7 +147,7 @@ mod tests {
     use super::*;
 
     fn recipe(function: DigestFunction, sizes: &[u64]) -> Recipe {
-        let mut draft = Draft::new(function);
+        let mut draft = Draft::new(function, Chunking::FastCdc2020);
         for (at, size) in sizes.iter().enumerate() {
             draft.push(&Digest::of(function, &at.to_le_bytes()).with_size(*size)).unwrap();
         }
@@ -150,7 +159,7 @@ mod tests {
         let list = recipe(DigestFunction::Md5, &[5, 258]).encoded();
         let [one, two] = [0_usize, 1].map(|at| Digest::of(DigestFunction::Md5, &at.to_le_bytes()));
         let expected = [
-            &[1, 3, 0, 0, 0, 0, 0, 0][..],
+            &[1, 3, 1, 0, 0, 0, 0, 0][..],
             &[5, 0, 0, 0, 0, 0, 0, 0],
             one.hash(),
             &[2, 1, 0, 0, 0, 0, 0, 0],
@@ -171,12 +180,14 @@ mod tests {
         let mut newer = recipe(function, &[1, 2]).encoded().to_vec();
         newer[0] = 2;
         assert_eq!(Recipe::decode(&newer, 3), None);
+        (newer[0], newer[2]) = (1, 3);
+        assert_eq!(Recipe::decode(&newer, 3), None, "no such chunking function");
     }
 
     #[test]
     fn a_recipe_has_no_more_parts_than_are_read() {
         let function = DigestFunction::Md5;
-        let (mut draft, part) = (Draft::new(function), Digest::of(function, b"x"));
+        let (mut draft, part) = (Draft::new(function, Chunking::Unknown), Digest::of(function, b"x"));
         (0..MAX_PARTS).for_each(|_| draft.push(&part).unwrap());
         assert!(draft.push(&part).is_err());
         assert_eq!(draft.finish().len(), MAX_PARTS);

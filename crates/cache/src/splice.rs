@@ -6,6 +6,7 @@ use kura_store::{Commit, PutRequest};
 
 use crate::artifact::{ArtifactKey, Scope};
 use crate::cas::BlobCheck;
+use crate::chunker::Chunking;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::presence::Probe;
@@ -14,19 +15,25 @@ use crate::{Attributes, Cache, Form, Stored, Version};
 
 impl Cache {
     /// Makes a blob of others, its chunks, in that order. They keep their bytes, and the blob is there as long as they all are. One that is
-    /// there already stays what it is.
+    /// there already stays what it is. `chunking` is how its client says that it was cut; nobody checks that.
     ///
     /// # Errors
     /// `Absent` for a chunk that is not there; `DigestMismatch` or `LengthMismatch` where they are not that blob; `Invalid` for digests of
     /// unknown size or another function, and more chunks than [`crate::limits::MAX_PARTS`]; `TooLarge`, and as for reading and storing a blob.
-    pub async fn splice(&self, scope: &Scope, blob: &Digest, chunks: &[Digest]) -> Result<Stored, Error> {
+    pub async fn splice(
+        &self,
+        scope: &Scope,
+        blob: &Digest,
+        chunks: &[Digest],
+        chunking: Chunking,
+    ) -> Result<Stored, Error> {
         let key = ArtifactKey::blob(scope, blob)?;
         let mut probe = Probe::new(self, scope);
         if let Some(found) = probe.find(blob).await? {
             self.inner.counters.known(key.kind());
             return Ok(Stored { version: found.version, known: true });
         }
-        let recipe = self.draft(blob, chunks)?;
+        let recipe = self.draft(blob, chunks, chunking)?;
         for chunk in recipe.parts() {
             if probe.find(&chunk).await?.is_none() {
                 return Err(Error::Absent(Box::new(chunk)));
@@ -52,7 +59,7 @@ impl Cache {
     }
 
     /// What the chunks come to, as far as their digests tell.
-    fn draft(&self, blob: &Digest, chunks: &[Digest]) -> Result<Recipe, Error> {
+    fn draft(&self, blob: &Digest, chunks: &[Digest], chunking: Chunking) -> Result<Recipe, Error> {
         let unknown = Error::Invalid("a blob is spliced by digests of known size");
         let Some(size) = blob.size() else {
             return Err(unknown);
@@ -61,7 +68,7 @@ impl Cache {
         if size > limit {
             return Err(Error::TooLarge { limit });
         }
-        let (mut draft, mut sum) = (Draft::new(blob.function()), 0_u64);
+        let (mut draft, mut sum) = (Draft::new(blob.function(), chunking), 0_u64);
         for chunk in chunks {
             if chunk.function() != blob.function() {
                 return Err(Error::Invalid("a blob and its chunks have digests of one function"));

@@ -8,7 +8,7 @@ use kura_disk::sim::{Operation, Rule};
 use support::{Life, MIB, SHA256, compressible, frame, live, noise};
 
 async fn chunk(life: &Life, blob: &Digest) -> Option<Vec<Digest>> {
-    life.cache.chunk(&life.scope, blob).await.unwrap()
+    life.cache.chunk(&life.scope, blob).await.unwrap().map(|chunks| chunks.digests)
 }
 
 /// What the chunks are, one after another.

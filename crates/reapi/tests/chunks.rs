@@ -123,6 +123,38 @@ async fn a_blob_is_made_of_chunks_and_read_whole() {
 }
 
 #[tokio::test]
+async fn how_a_client_cut_a_blob_is_told_as_it_was_said() {
+    let (site, _store) = Site::serving().await;
+    // Of sizes that say nothing about it.
+    for (said, told) in [(0, 0), (1, 1), (2, 2), (99, 0)] {
+        let bodies = [noise(200_000, 10 + said as u64), noise(200_000, 20)];
+        let parts = [site.put(&bodies[0]).await, site.put(&bodies[1]).await];
+        let whole = digest(&bodies.concat());
+        let first = RegisterChunkMappingRequest {
+            blob_digest: Some(whole.clone()),
+            digest_function: SHA256,
+            chunking_function: said,
+            chunk_digests: parts.to_vec(),
+            ..Default::default()
+        };
+        // Nobody looks at this any more.
+        let second = RegisterChunkMappingRequest { chunking_function: 1, ..Default::default() };
+        site.cas().await.register_chunk_mapping(tokio_stream::iter([first, second])).await.unwrap();
+        assert_eq!(chunks(&site, &whole).await.unwrap().1 as i32, told, "{said}");
+    }
+    let bodies = [noise(1000, 1), noise(1000, 2)];
+    let parts = [site.put(&bodies[0]).await, site.put(&bodies[1]).await];
+    let request = SpliceBlobRequest {
+        blob_digest: Some(digest(&bodies.concat())),
+        chunk_digests: parts.to_vec(),
+        chunking_function: 1,
+        ..Default::default()
+    };
+    site.cas().await.splice_blob(request).await.unwrap();
+    assert_eq!(chunks(&site, &digest(&bodies.concat())).await.unwrap().1, Chunking::FastCdc2020);
+}
+
+#[tokio::test]
 async fn what_is_not_the_blob_is_refused_and_leaves_nothing() {
     let (site, _store) = Site::serving().await;
     let (one, two) = (noise(1000, 1), noise(1000, 2));

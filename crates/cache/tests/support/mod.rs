@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kura_cache::{ArtifactKey, Attributes, Cache, Digest, DigestFunction, Error, Form, Scope, Stored, Upload};
+use kura_cache::{
+    ArtifactKey, Attributes, Cache, Chunking, Digest, DigestFunction, Error, Form, Scope, Stored, Upload,
+};
 use kura_disk::Runtime;
 use kura_disk::sim::{Crash, Operation, Rule, SimDisk, World};
 use kura_store::geometry::Geometry;
@@ -108,7 +110,7 @@ impl Life {
     }
 
     pub(crate) async fn splice(&self, blob: &Digest, chunks: &[Digest]) -> Result<Stored, Error> {
-        self.cache.splice(&self.scope, blob, chunks).await
+        self.cache.splice(&self.scope, blob, chunks, Chunking::Unknown).await
     }
 
     /// Writes blobs that nobody asks for until so many bytes have come.

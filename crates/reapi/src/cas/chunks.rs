@@ -4,9 +4,8 @@
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use futures_util::stream;
 use kura_cache::limits::MAX_PARTS;
-use kura_cache::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, Cache, Digest, DigestFunction, MAX_CHUNK_SIZE, Scope};
+use kura_cache::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, Cache, Chunking, Digest, DigestFunction, Scope};
 use kura_http::Held;
-use proto::chunking_function::Value as Chunking;
 use tonic::Status;
 
 use crate::call::Call;
@@ -24,9 +23,8 @@ pub(crate) async fn split_blob(mut call: Call) -> Result<Reply, Status> {
     let function = digest::function(request.digest_function)?;
     let blob = digest::required(function, request.blob_digest.as_ref(), "the blob's digest")?;
     let _held = hold(&call)?;
-    let chunk_digests = chunks(&call.cache, &scope, &blob).await?;
-    let chunking_function = chunking(&chunk_digests) as i32;
-    Ok(Reply::message(&proto::SplitBlobResponse { chunk_digests, chunking_function }))
+    let (chunk_digests, chunking) = chunks(&call.cache, &scope, &blob).await?;
+    Ok(Reply::message(&proto::SplitBlobResponse { chunk_digests, chunking_function: chunking as i32 }))
 }
 
 pub(crate) async fn get_chunk_mapping(mut call: Call) -> Result<Reply, Status> {
@@ -35,8 +33,8 @@ pub(crate) async fn get_chunk_mapping(mut call: Call) -> Result<Reply, Status> {
     let function = said(request.digest_function)?;
     let blob = digest::required(Some(function), request.blob_digest.as_ref(), "the blob's digest")?;
     let held = hold(&call)?;
-    let chunks = chunks(&call.cache, &scope, &blob).await?;
-    let mut chunking_function = chunking(&chunks) as i32;
+    let (chunks, chunking) = chunks(&call.cache, &scope, &blob).await?;
+    let mut chunking_function = chunking as i32;
     let responses = chunks.chunks(MAPPING).map(|chunks| {
         let chunk_digests = chunks.to_vec();
         // Only the first one says it.
@@ -52,18 +50,15 @@ fn hold(call: &Call) -> Result<Held, Status> {
     call.memory.hold(MAPPING_MEMORY).ok_or_else(|| status::overload("too many chunk mappings are read"))
 }
 
-/// How a blob was cut, as far as the sizes of its chunks tell: a client may have told us of chunks that it cut in a way of its own.
-fn chunking(chunks: &[proto::Digest]) -> Chunking {
-    let sizes = AVERAGE_CHUNK_SIZE / 4..=MAX_CHUNK_SIZE;
-    let but_the_last = chunks.split_last().map_or(chunks, |(_, others)| others);
-    let ours = but_the_last.iter().all(|chunk| sizes.contains(&chunk.size_bytes.cast_unsigned()));
-    if ours { Chunking::FastCdc2020 } else { Chunking::Unknown }
+/// The chunks of a blob that is there, and how it was cut into them.
+async fn chunks(cache: &Cache, scope: &Scope, blob: &Digest) -> Result<(Vec<proto::Digest>, Chunking), Status> {
+    let chunks = cache.chunk(scope, blob).await.map_err(|error| status::of(&error))?.ok_or_else(status::miss)?;
+    Ok((chunks.digests.iter().map(digest::to_message).collect(), chunks.chunking))
 }
 
-/// The chunks of a blob that is there.
-async fn chunks(cache: &Cache, scope: &Scope, blob: &Digest) -> Result<Vec<proto::Digest>, Status> {
-    let chunks = cache.chunk(scope, blob).await.map_err(|error| status::of(&error))?.ok_or_else(status::miss)?;
-    Ok(chunks.iter().map(digest::to_message).collect())
+/// How a client says that it cut a blob. A way that is not known here is kept as some way: it is not looked at.
+fn chunking(said: i32) -> Chunking {
+    Chunking::ALL.into_iter().find(|known| *known as i32 == said).unwrap_or(Chunking::Unknown)
 }
 
 pub(crate) async fn splice_blob(mut call: Call) -> Result<Reply, Status> {
@@ -72,7 +67,7 @@ pub(crate) async fn splice_blob(mut call: Call) -> Result<Reply, Status> {
     let function = digest::function(request.digest_function)?;
     let blob = digest::required(function, request.blob_digest.as_ref(), "the blob's digest")?;
     let _held = hold(&call)?;
-    let mut mapping = Mapping { blob, chunks: Vec::new() };
+    let mut mapping = Mapping { blob, chunks: Vec::new(), chunking: chunking(request.chunking_function) };
     mapping.extend(&request.chunk_digests)?;
     let blob_digest = Some(mapping.register(&call.cache, &scope).await?);
     Ok(Reply::message(&proto::SpliceBlobResponse { blob_digest }))
@@ -86,7 +81,7 @@ pub(crate) async fn register_chunk_mapping(mut call: Call) -> Result<Reply, Stat
     let scope = scope::of_instance(&first.instance_name)?;
     let function = said(first.digest_function)?;
     let blob = digest::required(Some(function), first.blob_digest.as_ref(), "the blob's digest")?;
-    let mut mapping = Mapping { blob, chunks: Vec::new() };
+    let mut mapping = Mapping { blob, chunks: Vec::new(), chunking: chunking(first.chunking_function) };
     mapping.extend(&first.chunk_digests)?;
     // What later messages say of anything but chunks is not looked at.
     while let Some(next) = incoming.next_message::<proto::RegisterChunkMappingRequest>().await? {
@@ -105,6 +100,7 @@ fn said(function: i32) -> Result<DigestFunction, Status> {
 struct Mapping {
     blob: Digest,
     chunks: Vec<Digest>,
+    chunking: Chunking,
 }
 
 impl Mapping {
@@ -119,7 +115,7 @@ impl Mapping {
     }
 
     async fn register(&self, cache: &Cache, scope: &Scope) -> Result<proto::Digest, Status> {
-        let stored = cache.splice(scope, &self.blob, &self.chunks).await;
+        let stored = cache.splice(scope, &self.blob, &self.chunks, self.chunking).await;
         stored.map_err(|error| status::of(&error))?;
         Ok(digest::to_message(&self.blob))
     }

@@ -2,6 +2,8 @@
 //!
 //! - `server`: the released binary as a child: started, stopped, killed, asked.
 //! - `bazel`: a workspace, built against a server.
+//! - `casd`: buildbox-casd, as a server or a proxy.
+//! - `reapi`: a gRPC client.
 //! - `http`: one request and its answer.
 //! - `metrics`: the server's counters.
 //! - `tool`: a client's command, with its output when it fails.
@@ -15,19 +17,23 @@
 )]
 
 mod bazel;
+mod casd;
 mod http;
 mod metrics;
 mod mount;
 mod node;
+mod reapi;
 mod server;
 mod tool;
 mod wait;
 
 pub use bazel::{Built, Workspace, files, summary};
+pub use casd::Casd;
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use mount::Mount;
 pub use node::{node_command, node_modules};
+pub use reapi::{Client, digest};
 pub use server::{Kura, kura_binary};
 pub use tool::{run, run_for_status};
 pub use wait::until;

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::StatusCode;
 use http::header::EXPECT;
+use http::request::Parts;
+use http::{StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
@@ -22,6 +22,8 @@ const DISCARDED_AT_MOST: u64 = 64 * 1024;
 pub(crate) struct Arriving<'a> {
     body: Incoming,
     settings: &'a ServerSettings,
+    /// Whether its end says so: on HTTP/2 a stream that was reset without an error has no next frame either.
+    tells_its_end: bool,
     /// Whether the client waits to be told before it sends.
     expects_continue: bool,
     pace: Pace,
@@ -29,11 +31,12 @@ pub(crate) struct Arriving<'a> {
 }
 
 impl<'a> Arriving<'a> {
-    pub(crate) fn new(body: Incoming, headers: &HeaderMap, settings: &'a ServerSettings) -> Arriving<'a> {
+    pub(crate) fn new(body: Incoming, head: &Parts, settings: &'a ServerSettings) -> Arriving<'a> {
         let expects_continue =
-            headers.get(EXPECT).is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+            head.headers.get(EXPECT).is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         let pace = Pace::new(settings.upload_pace, settings.pace_window);
-        Arriving { body, settings, expects_continue, pace, ended: false }
+        let tells_its_end = head.version == Version::HTTP_2;
+        Arriving { body, settings, tells_its_end, expects_continue, pace, ended: false }
     }
 
     /// The declared length in bytes; `None` where it comes in chunks.
@@ -61,12 +64,12 @@ impl<'a> Arriving<'a> {
             let Ok(frame) = timeout(self.settings.idle_timeout, frame).await else {
                 return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body stood still for too long"));
             };
+            let short = || Refusal::bad_request("the body ended before its declared length, or is malformed");
             let Some(frame) = frame else {
                 self.ended = true;
-                return Ok(None);
+                return if self.tells_its_end && !self.body.is_end_stream() { Err(short()) } else { Ok(None) };
             };
-            let frame = frame
-                .map_err(|_| Refusal::bad_request("the body ended before its declared length, or is malformed"))?;
+            let frame = frame.map_err(|_| short())?;
             // Trailers say nothing here.
             let Ok(piece) = frame.into_data() else { continue };
             if !self.pace.keeps_up(since.elapsed(), piece.len() as u64) {

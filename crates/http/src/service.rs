@@ -34,7 +34,7 @@ pub(crate) async fn serve(
     let mut response = match surface {
         Surface::Page => page(pages, &parts).await,
         surface => {
-            let mut body = Arriving::new(body, &parts.headers, &site.settings);
+            let mut body = Arriving::new(body, &parts, &site.settings);
             let response = exchange::answer(site, surface, &parts, &mut body).await;
             let mut response = response.unwrap_or_else(|refusal| refusal.into_response(site.runtime.random()));
             if !speaks_http2 && !body.is_over() && !Box::pin(body.discard()).await {

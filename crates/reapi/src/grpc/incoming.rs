@@ -173,8 +173,12 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
             let Ok(frame) = timeout(self.settings.idle_timeout, frame).await else {
                 return Err(Status::deadline_exceeded("the call stood still for too long"));
             };
-            let Some(frame) = frame else { return Ok(false) };
-            let frame = frame.map_err(|_| Status::cancelled("the client went away"))?;
+            let gone = || Status::cancelled("the client went away");
+            let Some(frame) = frame else {
+                // A stream that was reset without an error has no next frame either, and no end.
+                return if self.body.is_end_stream() { Ok(false) } else { Err(gone()) };
+            };
+            let frame = frame.map_err(|_| gone())?;
             // A client's trailers say nothing.
             let Ok(data) = frame.into_data() else { continue };
             self.counters.received(data.len() as u64);

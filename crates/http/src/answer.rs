@@ -46,6 +46,20 @@ pub(crate) struct Piece {
     _held: Held,
 }
 
+impl Piece {
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Cuts off what lies behind the first `length` bytes, if anything does. The memory is accounted for until that has been taken.
+    pub(crate) fn split_behind(&mut self, length: usize) -> Option<Piece> {
+        if self.bytes.len() <= length {
+            return None;
+        }
+        Some(Piece { bytes: self.bytes.split_off(length), _held: mem::take(&mut self._held) })
+    }
+}
+
 impl Buf for Piece {
     fn remaining(&self) -> usize {
         self.bytes.len()

@@ -1,14 +1,14 @@
-//! HTTP/2 with prior knowledge: how much a connection may have in flight, and when it is asked to end.
+//! HTTP/2 with prior knowledge: how much a connection may have in flight, whether its other side is there, and when it is asked to end.
 //! Bounds: bytes received and not taken by a request are at most the connection's window, whatever its streams do.
-
-use std::convert::Infallible;
+//! Not here: a connection that nothing is done for (`link`), an answer that nobody takes (`stream`).
 
 use hyper::server::conn::http2::Builder;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioTimer;
 
 use crate::link::Shared;
 use crate::serve::MAX_HEAD;
 use crate::settings::ServerSettings;
+use crate::stream::Streams;
 
 /// Requests at a time on one connection; a client with more waits by itself.
 const MAX_STREAMS: u32 = 1024;
@@ -28,9 +28,14 @@ const AGE_SPREAD: u64 = 10;
 const _: () = assert!(MAX_HEAD <= u32::MAX as usize);
 
 /// How connections are served.
-pub(crate) fn builder(settings: &ServerSettings) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+pub(crate) fn builder(settings: &ServerSettings) -> Builder<Streams> {
+    let idle_timeout = settings.idle_timeout;
+    let mut builder = Builder::new(Streams { idle_timeout });
     builder
+        .timer(TokioTimer::new())
+        // Of a side that is gone, calls under way would not be told for hours.
+        .keep_alive_interval(idle_timeout / 2)
+        .keep_alive_timeout(idle_timeout)
         .initial_stream_window_size(settings.stream_window)
         .initial_connection_window_size(settings.connection_window)
         .max_concurrent_streams(MAX_STREAMS)
@@ -43,13 +48,13 @@ pub(crate) fn builder(settings: &ServerSettings) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Retires the connection when it is old enough; never ends.
-pub(crate) async fn age(shared: &Shared) -> Infallible {
+/// Retires the connection when it is old enough; completes when it is twice as old, and what still runs is to be cut off.
+pub(crate) async fn age(shared: &Shared) {
     let site = &shared.site;
-    if let Some(age) = site.settings.connection_age {
-        let percent = 100 - AGE_SPREAD + site.runtime.random() % (2 * AGE_SPREAD + 1);
-        tokio::time::sleep(age.mul_f64(percent as f64 / 100.0)).await;
-        shared.retire();
-    }
-    std::future::pending().await
+    let Some(age) = site.settings.connection_age else { return std::future::pending().await };
+    let percent = 100 - AGE_SPREAD + site.runtime.random() % (2 * AGE_SPREAD + 1);
+    let age = age.mul_f64(percent as f64 / 100.0);
+    tokio::time::sleep(age).await;
+    shared.retire();
+    tokio::time::sleep(age).await;
 }

@@ -2,7 +2,7 @@
 //!
 //! A request goes `serve` (the listener) → `link` (its connection) → `service` → its surface by path (`surface`) → `exchange`, which does the
 //! same for all of them. What is no surface's goes to the pages (`page`), by an ordinary router. HTTP/1.1 and HTTP/2 with prior knowledge
-//! (`http2`) are told apart by their first bytes; gRPC goes to a guest (`guest`), which lies above.
+//! (`http2`, `stream`) are told apart by their first bytes; gRPC goes to a guest (`guest`), which lies above.
 //!
 //! | path | surface |
 //! |---|---|
@@ -34,6 +34,7 @@ mod serve;
 mod service;
 mod settings;
 mod site;
+mod stream;
 mod surface;
 
 pub use body::Pace;
@@ -42,3 +43,4 @@ pub use memory::{Held, Memory};
 pub use metrics::Exposition;
 pub use serve::{Drained, Handle, Server};
 pub use settings::ServerSettings;
+pub use stream::Deadline;

@@ -3,7 +3,8 @@
 //! within the header timeout. While a request is being carried out the clock stands still here; its body's pace is `body`'s to watch.
 //! One timer a connection, moved only when it fires: a request costs no timer of its own.
 //! HTTP/2 has many requests at once and frames between them: its heads are the library's to watch, and a connection that stood still is first
-//! asked to end (GOAWAY), so that a request that is just coming in is not lost; only if it stands still again it is closed.
+//! asked to end (GOAWAY), so that a request that is just coming in is not lost; only if it stands still again it is closed. Of what moves
+//! between requests, only the ends of answers count there: pings say that somebody is there, and not that there is anything to do.
 
 use std::future::Future;
 use std::io;
@@ -28,10 +29,13 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How much of what is refused is read and dropped at a time.
 const LINGER_BUFFER: usize = 16 * 1024;
 
+/// A write of HTTP/2 of at most this many bytes is about the connection: pings and their answers, windows, settings.
+const ABOUT_THE_CONNECTION: usize = 128;
+
 /// What the two sides of a connection know of each other: its bytes ([`Link`]) and its requests.
 pub(crate) struct Shared {
     pub(crate) site: Arc<Site>,
-    /// Requests that are carried out.
+    /// Requests that are carried out; on HTTP/2 until their answers have been given to the connection.
     running: AtomicU64,
     /// Counts their beginnings and ends.
     turns: AtomicU64,
@@ -131,7 +135,7 @@ pub(crate) struct Link {
     unread: Bytes,
     idle_timeout: Duration,
     header_timeout: Duration,
-    /// When a byte last went either way, or a request last began or ended.
+    /// When a byte that counts last went either way, or a request last began or ended.
     moved: Instant,
     /// When the first byte of a head that is not complete came in.
     head_since: Option<Instant>,
@@ -185,13 +189,24 @@ impl Link {
         Ok(self.protocol)
     }
 
-    /// Passes on what a read or a write came to, and keeps the time.
-    fn watch<T>(&mut self, cx: &mut Context<'_>, came: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match came {
+    /// Passes on what a read came to, and keeps the time.
+    fn watch_read(&mut self, cx: &mut Context<'_>, read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        match read {
             Poll::Pending => self.check_patience(cx)?,
+            Poll::Ready(_) if self.protocol == Protocol::Http1 => self.moved = Instant::now(),
+            Poll::Ready(_) => {}
+        }
+        read
+    }
+
+    /// The same for a write.
+    fn watch_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Pending => self.check_patience(cx)?,
+            Poll::Ready(Ok(bytes)) if self.protocol == Protocol::Http2 && bytes <= ABOUT_THE_CONNECTION => {}
             Poll::Ready(_) => self.moved = Instant::now(),
         }
-        came
+        written
     }
 
     /// Called when nothing can be read or written now: fails once it has been so for too long.
@@ -257,7 +272,7 @@ impl Read for Link {
         if read.is_ready() && this.head_since.is_none() && this.protocol == Protocol::Http1 {
             this.head_since = Some(Instant::now());
         }
-        this.watch(cx, read)
+        this.watch_read(cx, read)
     }
 }
 
@@ -265,7 +280,7 @@ impl Write for Link {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.watch(cx, written)
+        this.watch_write(cx, written)
     }
 
     fn poll_write_vectored(
@@ -275,7 +290,7 @@ impl Write for Link {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, pieces);
-        this.watch(cx, written)
+        this.watch_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -2,6 +2,7 @@
 //! Bounds: connections (here), and how long each may stand still (`link`).
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -29,6 +30,7 @@ use crate::page;
 use crate::service;
 use crate::settings::ServerSettings;
 use crate::site::Site;
+use crate::stream::sending;
 
 /// Where the process is out of files, the next connection is tried for after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -249,21 +251,32 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, pages: Router) {
         // It has not asked for anything.
         () = shared.retired() => return,
     };
-    let requests = {
+    let begun = {
         let shared = Arc::clone(&shared);
-        service_fn(move |request| service::serve(Arc::clone(&shared), pages.clone(), request))
+        move || (shared.begin(), pages.clone())
     };
     let ended = match protocol {
         Ok(Protocol::Http1) => {
+            let requests = service_fn(|request| {
+                let (turn, pages) = begun();
+                async move { Ok::<_, Infallible>(service::serve(&turn, pages, request).await) }
+            });
             let mut builder = http1::Builder::new();
             let connection = builder.half_close(true).max_header_size(MAX_HEAD).serve_connection(link, requests);
             shared.drive(pin!(connection), |connection| connection.graceful_shutdown()).await
         }
         Ok(Protocol::Http2) => {
+            let requests = service_fn(|request| {
+                let (turn, pages) = begun();
+                async move { Ok::<_, Infallible>(sending(service::serve(&turn, pages, request).await, turn)) }
+            });
             let connection = pin!(http2::builder(&shared.site.settings).serve_connection(link, requests));
             tokio::select! {
                 ended = shared.drive(connection, |connection| connection.graceful_shutdown()) => ended,
-                never = http2::age(&shared) => match never {},
+                () = http2::age(&shared) => {
+                    tracing::info!("a connection is cut off: it was asked to end long ago");
+                    return;
+                }
             }
         }
         Err(error) => {

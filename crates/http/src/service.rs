@@ -1,6 +1,5 @@
 //! One request: to its surface, to the pages, or to the guest. Counted, and its body accounted for whatever the answer is.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,19 +13,14 @@ use crate::answer::Answer;
 use crate::body::Arriving;
 use crate::exchange;
 use crate::guest::is_grpc;
-use crate::link::Shared;
+use crate::link::Turn;
 use crate::surface::Surface;
 
 /// Answers one request of a connection.
-pub(crate) async fn serve(
-    shared: Arc<Shared>,
-    pages: Router,
-    request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
-    let turn = shared.begin();
+pub(crate) async fn serve(turn: &Turn, pages: Router, request: Request<Incoming>) -> Response<Answer> {
     let site = &turn.0.site;
     if let Some(guest) = site.guest().filter(|_| is_grpc(&request)) {
-        return Ok(Arc::clone(guest).answer(request).await.map(Answer::Page));
+        return Arc::clone(guest).answer(request).await.map(Answer::Page);
     }
     let speaks_http2 = request.version() == Version::HTTP_2;
     let surface = Surface::of(request.uri().path());
@@ -48,7 +42,7 @@ pub(crate) async fn serve(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     site.metrics.of(surface).answered(&parts.method, response.status());
-    Ok(response)
+    response
 }
 
 /// Pages take no bodies.

@@ -180,7 +180,7 @@ impl Setting {
                 "http2-connection-age",
                 "DURATION",
                 "1h",
-                "How old a gRPC connection gets before its client is asked for a new one, so that load spreads; 0s: any age",
+                "How old a gRPC connection gets before its client is asked for a new one, so that load spreads; at twice that, what still runs on it is cut off; 0s: any age",
             ),
             Setting::ResumableUploads => (
                 "resumable-uploads",

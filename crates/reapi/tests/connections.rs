@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use kura_http::{Drained, ServerSettings};
 use kura_reapi::ReapiSettings;
 use support::raw::{CAPABILITIES, Connection, WRITE, full, held_back, received};
-use support::{PATIENCE, Site, noise};
+use support::{PATIENCE, Site, blob, noise, read};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -91,6 +91,22 @@ async fn a_thousand_calls_at_once_are_served_on_one_connection() {
     assert_eq!(connection.capabilities().await.unwrap(), Code::Ok);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_downloads_at_once_are_served_on_one_connection() {
+    let (site, _store) = Site::serving().await;
+    // In all, several times what its client lets be under way.
+    let data = noise(100_000, 1);
+    let name = blob(&site.put(&data).await);
+    let client = site.byte_stream().await;
+    let downloads = (0..1000).map(|_| {
+        let (mut client, name) = (client.clone(), &name);
+        async move { read(&mut client, name).await }
+    });
+    for download in join_all(downloads).await {
+        assert!(download.unwrap() == data);
+    }
+}
+
 #[tokio::test]
 async fn a_thousand_calls_called_off_at_once_leave_the_connection_as_it_was() {
     let (site, _store) = Site::serving().await;
@@ -162,7 +178,7 @@ async fn a_connection_without_calls_is_closed_in_good_order() {
 
 #[tokio::test]
 async fn a_call_that_runs_keeps_its_connection() {
-    let settings = ServerSettings { idle_timeout: Duration::from_millis(50), ..ServerSettings::default() };
+    let settings = ServerSettings { idle_timeout: Duration::from_millis(250), ..ServerSettings::default() };
     let (site, _store) = Site::with(settings, ReapiSettings::default()).await;
     let connection = Connection::new(&site).await;
     let data = noise(3000, 1);
@@ -170,7 +186,7 @@ async fn a_call_that_runs_keeps_its_connection() {
     let slowly = async {
         for message in all {
             sender.send(message).unwrap();
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
         drop(sender);
     };
@@ -180,7 +196,8 @@ async fn a_call_that_runs_keeps_its_connection() {
 
 #[tokio::test]
 async fn an_old_connection_ends_once_its_calls_have() {
-    let settings = ServerSettings { connection_age: Some(Duration::from_millis(100)), ..ServerSettings::default() };
+    // It is cut off at twice its age, and the call has to end before.
+    let settings = ServerSettings { connection_age: Some(Duration::from_secs(2)), ..ServerSettings::default() };
     let (site, _store) = Site::with(settings, ReapiSettings::default()).await;
     let connection = Connection::new(&site).await;
     let data = noise(3000, 1);

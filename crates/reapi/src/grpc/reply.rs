@@ -9,7 +9,7 @@ use futures_util::Stream;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
-use kura_http::{GuestBody, Held};
+use kura_http::{Deadline, GuestBody, Held};
 use prost::Message;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
@@ -98,9 +98,11 @@ pub(crate) fn respond(answered: Result<Reply, Status>, mut tally: Tally) -> Resp
     match answered {
         Ok(Reply { ready, rest, deadline, held }) => {
             // What is ready leaves at once.
-            let deadline = deadline.filter(|_| rest.is_some()).map(|deadline| Box::pin(sleep_until(deadline)));
-            let body = Outgoing { ready, rest, deadline, ended: false, tally, _held: held };
+            let timer = deadline.filter(|_| rest.is_some()).map(|deadline| Box::pin(sleep_until(deadline)));
+            let body = Outgoing { ready, rest, deadline: timer, ended: false, tally, _held: held };
             let mut response = Response::new(GuestBody::new(body));
+            // Of a client that takes nothing more, not even the end could be told.
+            deadline.map(|deadline| response.extensions_mut().insert(Deadline(deadline)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             response
         }
@@ -124,9 +126,8 @@ struct Outgoing {
 impl Outgoing {
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Pieces, Status>>> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let made = rest.as_mut().poll_next(cx);
-        let over = made.is_pending() && self.deadline.as_mut().is_some_and(|at| at.as_mut().poll(cx).is_ready());
-        if over { Poll::Ready(Some(Err(super::deadline_exceeded()))) } else { made }
+        let over = self.deadline.as_mut().is_some_and(|at| at.as_mut().poll(cx).is_ready());
+        if over { Poll::Ready(Some(Err(super::deadline_exceeded()))) } else { rest.as_mut().poll_next(cx) }
     }
 
     fn trailers(&mut self, status: &Status) -> Frame<Bytes> {
@@ -170,5 +171,27 @@ impl Body for Outgoing {
 
     fn is_end_stream(&self) -> bool {
         self.ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::counters::Counters;
+
+    #[tokio::test]
+    async fn a_deadline_ends_messages_though_the_next_is_ready() {
+        let next = stream::iter([Ok([Bytes::from_static(b"message"), Bytes::new()])]);
+        let over = Instant::now() - Duration::from_secs(1);
+        let tally = Tally::new(Arc::new(Counters::default()), None);
+        let mut body = respond(Ok(Reply::stream(next).until(over)), tally).into_body();
+        let trailers = body.frame().await.unwrap().unwrap().into_trailers().expect("nothing more is sent");
+        assert_eq!(trailers[Status::GRPC_STATUS], (Code::DeadlineExceeded as i32).to_string());
     }
 }

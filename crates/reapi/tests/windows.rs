@@ -1,0 +1,97 @@
+//! Windows: over a long path one transfer moves as much in a round trip as its window holds, so that all of it has to be used, both ways.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use bazel_remote_apis::google::bytestream::ReadRequest;
+use bytes::Bytes;
+use futures_util::future::poll_fn;
+use h2::client::{Builder, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::Request;
+use kura_http::ServerSettings;
+use kura_reapi::ReapiSettings;
+use support::raw::{WRITE, framed};
+use support::{PATIENCE, Site, blob, noise};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const READ: &str = "/google.bytestream.ByteStream/Read";
+
+const MIB: u32 = 1 << 20;
+
+async fn connect(site: &Site, builder: &Builder) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(site.address).await.unwrap();
+    let (requests, connection) = builder.handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    requests
+}
+
+fn post(path: &str) -> Request<()> {
+    Request::post(format!("http://test{path}")).header("content-type", "application/grpc").body(()).unwrap()
+}
+
+/// Waits until so many bytes may be sent on the stream without hearing from the server again.
+async fn may_send(stream: &mut SendStream<Bytes>, bytes: usize) {
+    stream.reserve_capacity(bytes);
+    let enough = async {
+        while stream.capacity() < bytes {
+            poll_fn(|cx| stream.poll_capacity(cx)).await.unwrap().unwrap();
+        }
+    };
+    timeout(PATIENCE, enough).await.expect("its window is smaller");
+}
+
+/// Takes bytes, and gives none of the window back, until so many are there.
+async fn take(stream: &mut RecvStream, bytes: u32) -> Vec<u8> {
+    let mut taken = Vec::new();
+    let all = async {
+        while taken.len() < bytes as usize {
+            taken.extend_from_slice(&stream.data().await.unwrap().unwrap());
+        }
+    };
+    timeout(PATIENCE, all).await.expect("the window is not used");
+    taken
+}
+
+#[tokio::test]
+async fn an_upload_may_have_all_of_its_streams_window_under_way_and_all_of_them_the_connections() {
+    let settings = ServerSettings { stream_window: 3 * MIB, connection_window: 5 * MIB, ..ServerSettings::default() };
+    let (site, _store) = Site::with(settings, ReapiSettings::default()).await;
+    let mut builder = Builder::new();
+    builder.max_send_buffer_size(64 << 20);
+    let requests = connect(&site, &builder).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let (answer, stream) = requests.clone().ready().await.unwrap().send_request(post(WRITE), false).unwrap();
+        streams.push((answer, stream));
+    }
+    may_send(&mut streams[0].1, 3 << 20).await;
+    // What is left of the connection's.
+    may_send(&mut streams[1].1, 2 << 20).await;
+    streams[1].1.reserve_capacity(3 << 20);
+    assert_eq!(streams[1].1.capacity(), 2 << 20, "and no more");
+    // What the first does not want, the second may have.
+    streams[0].1.reserve_capacity(0);
+    may_send(&mut streams[1].1, 3 << 20).await;
+    assert_eq!(streams[0].1.capacity(), 0);
+}
+
+#[tokio::test]
+async fn a_download_fills_the_window_that_its_client_gives_it() {
+    let (site, _store) = Site::serving().await;
+    let data = noise(20 << 20, 1);
+    let digest = site.put(&data).await;
+    let mut builder = Builder::new();
+    builder.initial_window_size(7 * MIB).initial_connection_window_size(7 * MIB);
+    let requests = connect(&site, &builder).await;
+    let (answer, mut stream) = requests.ready().await.unwrap().send_request(post(READ), false).unwrap();
+    let request = framed(&ReadRequest { resource_name: blob(&digest), ..ReadRequest::default() });
+    stream.send_data(request, true).unwrap();
+    let mut answer = answer.await.unwrap().into_body();
+    for _ in 0..2 {
+        let window = take(&mut answer, 7 * MIB).await;
+        assert_eq!(window.len(), 7 << 20, "all of the window, and no more");
+        answer.flow_control().release_capacity(window.len()).unwrap();
+    }
+}

@@ -38,12 +38,16 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Machine {
+        Machine::with_budget(BUDGET)
+    }
+
+    pub(crate) fn with_budget(budget: u64) -> Machine {
         let machine = Machine {
             world: World::new(1),
-            settings: Settings::new(Geometry::simulation(BUDGET)),
+            settings: Settings::new(Geometry::simulation(budget)),
             chosen: kura_cache::Settings::default(),
         };
-        machine.world.disk().set_capacity(4 * BUDGET);
+        machine.world.disk().set_capacity(4 * budget);
         machine
     }
 

@@ -1,8 +1,9 @@
-//! The load generator of `docs/benchmarks.md`: `kura-bench get|put|reapi|start|memory|all`.
+//! The load generator of `docs/benchmarks.md`: `kura-bench get|put|reapi|path|start|memory|all`.
 //!
 //! - `get`: hits, beside nginx that serves the same bytes from files.
 //! - `put`: uploads, with what reaches the device.
 //! - `reapi`: the Remote Execution API, beside a plain gRPC server in memory.
+//! - `path`: one stream of it over a long path.
 //! - `start`: how long a start takes, and what an artifact costs in memory.
 //! - `memory`: what large uploads side by side cost.
 //!
@@ -52,7 +53,7 @@ fn main() -> anyhow::Result<()> {
     let number = |name: &'static str, default: &'static str, help: &'static str| {
         Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u64)).help(help)
     };
-    let parts = ["all", "get", "put", "reapi", "start", "memory", "plain"];
+    let parts = ["all", "get", "put", "reapi", "path", "start", "memory", "plain"];
     let matches = Command::new("kura-bench")
         .about("Measures Kura, beside nginx where there is something to compare")
         .arg(Arg::new("part").value_parser(parts).default_value("all"))
@@ -98,6 +99,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("reapi") {
         reapi::run(&options)?;
+    }
+    if wanted("path") {
+        reapi::run_path(&options)?;
     }
     if wanted("start") {
         start::run(&options)?;

@@ -8,7 +8,7 @@ use prost::Message;
 use tokio::net::TcpStream;
 
 /// What a server may send before it is read: per stream and per connection, in bytes.
-const STREAM_WINDOW: u32 = 4 << 20;
+pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 
 /// Bytes of a frame that is sent, as most clients do.

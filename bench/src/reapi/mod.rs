@@ -6,11 +6,14 @@
 //! - `load`: so many calls in flight, for a while.
 //! - `sides`: the servers under measurement.
 //! - `plain`: the companion.
+//! - `path`: one stream over a long path, which `delay` makes.
 
 mod client;
 mod content;
+mod delay;
 mod load;
 mod operation;
+mod path;
 mod plain;
 mod sides;
 
@@ -24,6 +27,7 @@ use crate::reapi::operation::{Operation, Prepared};
 use crate::reapi::sides::{Kind, Side};
 use crate::summary::Summary;
 
+pub(crate) use path::run as run_path;
 pub(crate) use plain::serve as serve_plain;
 
 const IN_FLIGHT: [usize; 3] = [1, 16, 64];

@@ -20,6 +20,9 @@ mod error;
 mod evict;
 mod files;
 pub mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod geometry;
 mod heat;
 mod identify;

@@ -24,7 +24,7 @@ const ENTRY_LEN: usize = 56;
 pub const LOCATOR_LEN: u64 = 64;
 
 /// Where the mark lies in the locator: the keyed hash of all that is in front of it there.
-const MARK: usize = 56;
+pub(crate) const MARK: usize = 56;
 
 const FLAG_COPY: u8 = 1;
 const FLAG_ZSTD: u8 = 2;

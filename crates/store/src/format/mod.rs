@@ -2,7 +2,7 @@
 //! All integers are little-endian. Every decoder is total: whatever the bytes, it answers, never panics, and allocates no more than they justify.
 //! `docs/format.md` gives every byte; the golden files in `tests/golden` hold it still: a byte that changes is a version that changes.
 
-mod checksum;
+pub(crate) mod checksum;
 pub mod footer;
 pub mod heat;
 pub mod record;

@@ -13,7 +13,7 @@ const MAGIC: &[u8; 4] = b"KREC";
 pub const FIXED_HEAD_LEN: u64 = 64;
 
 /// Where the head's hash lies in the fixed part.
-const HASH: std::ops::Range<usize> = 40..48;
+pub(crate) const HASH: std::ops::Range<usize> = 40..48;
 
 /// The stored length of a body that was still growing when its head was written.
 const GROWING: u64 = u64::MAX;
@@ -37,7 +37,7 @@ pub struct Seal<'a> {
 
 /// The keyed hash of a head at its place; the commit mark covers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HeadHash(u64);
+pub struct HeadHash(pub(crate) u64);
 
 /// What stands in front of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +137,7 @@ fn peek(bytes: &[u8]) -> Option<(usize, usize)> {
     (attributes_len <= MAX_ATTRIBUTES_LEN).then_some((key_len, attributes_len))
 }
 
-fn hash_head(bytes: &[u8], seal: &Seal<'_>) -> HeadHash {
+pub(crate) fn hash_head(bytes: &[u8], seal: &Seal<'_>) -> HeadHash {
     let place = [seal.birth.0.to_le_bytes(), seal.offset.0.to_le_bytes()].concat();
     HeadHash(seal.secret.hash(&[&bytes[..HASH.start], &bytes[HASH.end..], &place]))
 }

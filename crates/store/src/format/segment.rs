@@ -11,7 +11,7 @@ const MAGIC: &[u8; 8] = b"KURASEGM";
 pub const SEGMENT_HEADER_LEN: u64 = PAGE;
 
 /// Bytes of the header before its checksum.
-const COVERED: usize = 8 + 4 + 4 + 16 + 8 * 3 + 4;
+pub(crate) const COVERED: usize = 8 + 4 + 4 + 16 + 8 * 3 + 4;
 
 /// What a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::key::{FingerprintSeed, Secret};
 const MAGIC: &[u8; 8] = b"KURASTOR";
 
 /// Bytes of a copy before its checksum.
-const COVERED: usize = 8 + 4 + 4 + 16 * 3;
+pub(crate) const COVERED: usize = 8 + 4 + 4 + 16 * 3;
 
 /// The content of `STORE`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,6 +23,9 @@ mod cutting;
 mod digest;
 mod error;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
 mod gathered;
 mod keyed;

@@ -3,41 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-/// All that comes of `stream`, given in pieces of `cut` bytes and taken in pieces of `room`; and whether it ended with a frame.
-fn decoded(stream: &[u8], cut: usize, room: usize) -> Result<(Vec<u8>, bool), Refused> {
-    let mut decoder = Decoder::new();
-    let mut content = Vec::new();
-    for piece in stream.chunks(cut) {
-        let mut input = Bytes::copy_from_slice(piece);
-        while !decoder.is_done_with(&input) {
-            let mut output = Vec::with_capacity(room);
-            decoder.decode(&mut input, &mut output)?;
-            content.extend_from_slice(&output);
-        }
-    }
-    Ok((content, decoder.is_complete()))
-}
-
-fn encoded(content: &[u8], cut: usize, room: usize) -> Vec<u8> {
-    let mut encoder = Encoder::new();
-    encoder.begin(content.len() as u64).unwrap();
-    let (mut frames, mut output) = (Vec::new(), Vec::with_capacity(room));
-    for piece in content.chunks(cut) {
-        let mut input = Bytes::copy_from_slice(piece);
-        while !input.is_empty() {
-            encoder.encode(&mut input, &mut output).unwrap();
-            frames.append(&mut output);
-            output.reserve_exact(room);
-        }
-    }
-    while !encoder.end(&mut output).unwrap() {
-        frames.append(&mut output);
-        output.reserve_exact(room);
-    }
-    frames.append(&mut output);
-    frames
-}
+use crate::fuzz::zstd::{decoded, encoded};
 
 fn one_frame(content: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(zstd_safe::compress_bound(content.len()));

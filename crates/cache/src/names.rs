@@ -99,6 +99,7 @@ impl From<Malformed> for Bad {
 
 /// `build.bazel.remote.execution.v2.ActionResult`.
 fn read_result(message: &[u8], named: &mut Names) -> Result<(), Bad> {
+    let (mut stdout, mut stderr) = (Spelled::default(), Spelled::default());
     let mut fields = Fields::of(message);
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
@@ -110,7 +111,8 @@ fn read_result(message: &[u8], named: &mut Names) -> Result<(), Bad> {
             // output_directories
             (3, Value::Bytes(directory)) => read_output_directory(directory, named)?,
             // stdout_digest, stderr_digest
-            (6 | 8, Value::Bytes(digest)) => named.push_some(Named::Blob, read_digest(digest, named.function)?),
+            (6, Value::Bytes(digest)) => stdout.read(digest)?,
+            (8, Value::Bytes(digest)) => stderr.read(digest)?,
             (2 | 3 | 6 | 8, _) => return Err(Bad("a field has another type than in an action result")),
             // exit_code
             (4, Value::Bytes(_) | Value::Fixed) => return Err(Bad("the exit code is no number")),
@@ -123,6 +125,8 @@ fn read_result(message: &[u8], named: &mut Names) -> Result<(), Bad> {
             _ => {}
         }
     }
+    named.push_some(Named::Blob, stdout.digest(named.function)?);
+    named.push_some(Named::Blob, stderr.digest(named.function)?);
     Ok(())
 }
 
@@ -134,19 +138,22 @@ fn walk_through(message: &[u8]) -> Result<(), Bad> {
 
 /// `OutputDirectory`: its tree, its root directory, or both.
 fn read_output_directory(message: &[u8], named: &mut Names) -> Result<(), Bad> {
-    let before = named.bytes.len();
+    let (mut tree, mut root) = (Spelled::default(), Spelled::default());
     let mut fields = Fields::of(message);
     while let Some((number, value)) = fields.next()? {
         match (number, value) {
-            (3, Value::Bytes(digest)) => named.push_some(Named::Tree, read_digest(digest, named.function)?),
-            (5, Value::Bytes(digest)) => named.push_some(Named::Directory, read_digest(digest, named.function)?),
+            (3, Value::Bytes(digest)) => tree.read(digest)?,
+            (5, Value::Bytes(digest)) => root.read(digest)?,
             (3 | 5, _) => return Err(Bad("a digest is no message")),
             _ => {}
         }
     }
-    if named.bytes.len() == before {
+    let (tree, root) = (tree.digest(named.function)?, root.digest(named.function)?);
+    if tree.or(root).is_none() {
         return Err(Bad("an output directory without a digest"));
     }
+    named.push_some(Named::Tree, tree);
+    named.push_some(Named::Directory, root);
     Ok(())
 }
 
@@ -186,40 +193,52 @@ fn read_directory(message: &[u8], named: &mut Names, mut child: impl FnMut(&mut 
 
 /// The digest in field `at` of a message that must have one.
 fn required(message: &[u8], at: u32, function: DigestFunction, missing: &'static str) -> Result<Digest, Bad> {
-    let mut found = None;
+    let mut found = Spelled::default();
     let mut fields = Fields::of(message);
     while let Some((number, value)) = fields.next()? {
         match value {
-            Value::Bytes(digest) if number == at => found = read_digest(digest, function)?,
+            Value::Bytes(digest) if number == at => found.read(digest)?,
             _ if number == at => return Err(Bad("a digest is no message")),
             _ => {}
         }
     }
-    found.ok_or(Bad(missing))
+    found.digest(function)?.ok_or(Bad(missing))
 }
 
-/// `Digest`; `None` for one that says nothing, which stands for no digest at all.
-fn read_digest(message: &[u8], function: DigestFunction) -> Result<Option<Digest>, Bad> {
-    let (mut hash, mut size) = (&[][..], 0);
-    let mut fields = Fields::of(message);
-    while let Some((number, value)) = fields.next()? {
-        match (number, value) {
-            (1, Value::Bytes(hex)) => hash = hex,
-            (2, Value::Varint(bytes)) => size = bytes,
-            (1 | 2, _) => return Err(Bad("a digest has fields of other types")),
-            _ => {}
+/// A field that holds a `Digest`. Where it stands more than once, the messages in it are one, as everyone reads protocol buffers.
+#[derive(Default)]
+struct Spelled<'a> {
+    hash: &'a [u8],
+    size: u64,
+}
+
+impl<'a> Spelled<'a> {
+    fn read(&mut self, message: &'a [u8]) -> Result<(), Bad> {
+        let mut fields = Fields::of(message);
+        while let Some((number, value)) = fields.next()? {
+            match (number, value) {
+                (1, Value::Bytes(hex)) => self.hash = hex,
+                (2, Value::Varint(bytes)) => self.size = bytes,
+                (1 | 2, _) => return Err(Bad("a digest has fields of other types")),
+                _ => {}
+            }
         }
+        Ok(())
     }
-    if hash.is_empty() && size == 0 {
-        return Ok(None);
+
+    /// `None` for one that says nothing, which stands for no digest at all.
+    fn digest(&self, function: DigestFunction) -> Result<Option<Digest>, Bad> {
+        if self.hash.is_empty() && self.size == 0 {
+            return Ok(None);
+        }
+        // Negative sizes are huge ones on the wire.
+        if i64::try_from(self.size).is_err() {
+            return Err(Bad("a digest of negative size"));
+        }
+        Digest::from_hex(function, self.hash)
+            .map(|digest| Some(digest.with_size(self.size)))
+            .map_err(|_| Bad("a digest that is none"))
     }
-    // Negative sizes are huge ones on the wire.
-    if i64::try_from(size).is_err() {
-        return Err(Bad("a digest of negative size"));
-    }
-    Digest::from_hex(function, hash)
-        .map(|digest| Some(digest.with_size(size)))
-        .map_err(|_| Bad("a digest that is none"))
 }
 
 #[cfg(test)]

@@ -9,19 +9,19 @@ use crate::key;
 pub(super) static MANNER: Manner = Manner::deletable("application/octet-stream");
 
 /// The segment in front of a key in the layout `bazel`, and of what it is stored under.
-const BAZEL: &str = "ac";
+const BAZEL: &[u8] = b"ac";
 
 pub(super) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
     let rest = path.strip_prefix("/ccache/").ok_or(InvalidKey::Empty)?;
     let key = match rest.split_once('/') {
         None => key::opaque(rest)?.into_owned(),
-        Some((BAZEL, rest)) => [b"ac/", key::opaque(rest)?.as_ref()].concat(),
         Some((first, rest)) => {
             let (first, rest) = (key::opaque(first)?, key::opaque(rest)?);
-            if first.len() != 2 {
-                return Err(InvalidKey::Forbidden("ccache's keys are <2>/<rest>, <key> or ac/<key>"));
+            match first.as_ref() {
+                BAZEL => [BAZEL, b"/", &rest].concat(),
+                [_, _] => [first, rest].concat(),
+                _ => return Err(InvalidKey::Forbidden("ccache's keys are <2>/<rest>, <key> or ac/<key>")),
             }
-            [first, rest].concat()
         }
     };
     ArtifactKey::keyed(scope, Kind::Ccache, &key)
@@ -40,6 +40,7 @@ mod tests {
         assert_eq!(spelled("/ccache/ab/cdef"), spelled("/ccache/abcdef"));
         assert_ne!(spelled("/ccache/ac/cdef"), spelled("/ccache/accdef"));
         assert!(spelled("/ccache/ac/cdef").unwrap().ends_with("ac/cdef"));
+        assert_eq!(spelled("/ccache/%61c/cdef"), spelled("/ccache/ac/cdef"), "however it is spelled");
     }
 
     #[test]

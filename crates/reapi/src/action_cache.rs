@@ -111,7 +111,7 @@ pub(crate) async fn update(mut call: Call) -> Result<Reply, Status> {
         "the action's digest",
     )?;
     let key = ArtifactKey::action(&scope, &action).map_err(status::of_key)?;
-    let result = request.action_result.ok_or_else(|| Status::invalid_argument("the action result is missing"))?;
+    let result = request.result().ok_or_else(|| Status::invalid_argument("the action result is missing"))?;
     let malformed = |error| Status::invalid_argument(format!("not an action result: {error}"));
     let inlined = Inlined::decode(result.clone()).map_err(malformed)?;
     store_inlined(&call.cache, &scope, action.function(), inlined).await?;

@@ -52,10 +52,22 @@ pub(crate) struct UpdateActionResultRequest {
     pub(crate) instance_name: String,
     #[prost(message, optional, tag = "2")]
     pub(crate) action_digest: Option<proto::Digest>,
-    #[prost(bytes = "bytes", optional, tag = "3")]
-    pub(crate) action_result: Option<Bytes>,
+    /// In pieces, where it stands more than once: one after another they are the message.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub(crate) action_result: Vec<Bytes>,
     #[prost(int32, tag = "5")]
     pub(crate) digest_function: i32,
+}
+
+impl UpdateActionResultRequest {
+    /// The result, if there is one.
+    pub(crate) fn result(&self) -> Option<Bytes> {
+        match &self.action_result[..] {
+            [] => None,
+            [whole] => Some(whole.clone()),
+            pieces => Some(pieces.concat().into()),
+        }
+    }
 }
 
 /// What of an `ActionResult` is standard output and error.
@@ -118,6 +130,15 @@ mod tests {
         Ok(())
     }
 
+    #[test]
+    fn a_result_in_pieces_is_one_result() {
+        let pieces = [&[0x1a, 2, 0x20, 1][..], &[0x1a, 3, 0x2a, 1, b'x']].concat();
+        let ours = UpdateActionResultRequest::decode(&*pieces).unwrap().result().unwrap();
+        let theirs = proto::UpdateActionResultRequest::decode(&*pieces).unwrap().action_result.unwrap();
+        assert_eq!(proto::ActionResult::decode(ours), Ok(theirs));
+        assert_eq!(UpdateActionResultRequest::decode(&[][..]).unwrap().result(), None);
+    }
+
     prop_compose! {
         fn digest()(hash in "[0-9a-f]{0,64}", size_bytes in any::<i64>()) -> proto::Digest {
             proto::Digest { hash, size_bytes }
@@ -177,7 +198,7 @@ mod tests {
             let ours = UpdateActionResultRequest::decode(&*request.encode_to_vec()).unwrap();
             prop_assert_eq!(&ours.instance_name, &request.instance_name);
             prop_assert_eq!(&ours.action_digest, &request.action_digest);
-            prop_assert_eq!(ours.action_result.as_deref(), Some(&*bytes));
+            prop_assert_eq!(ours.result(), Some(bytes.clone().into()));
             let streams = Streams::decode(&*bytes).unwrap();
             prop_assert_eq!((&*streams.stdout_raw, &*streams.stderr_raw), (&*result.stdout_raw, &*result.stderr_raw));
             prop_assert_eq!((&streams.stdout_digest, &streams.stderr_digest), (&result.stdout_digest, &result.stderr_digest));

@@ -9,7 +9,9 @@ mod target {
     use kura_store::fuzz::Target;
 
     pub(crate) static CHOSEN: LazyLock<fn(&[u8])> = LazyLock::new(|| {
-        let targets: Vec<Target> = [kura_store::fuzz::TARGETS].concat();
+        let crates =
+            [kura_store::fuzz::TARGETS, kura_cache::fuzz::TARGETS, kura_http::fuzz::TARGETS, kura_reapi::fuzz::TARGETS];
+        let targets: Vec<Target> = crates.concat();
         let name = std::env::var("KURA_FUZZ").unwrap_or_default();
         let names: Vec<_> = targets.iter().map(|(name, _)| *name).collect();
         let chosen = targets.iter().find(|(known, _)| *known == name);

@@ -20,6 +20,9 @@ mod body;
 mod conditional;
 mod error;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod guest;
 mod health;
 mod http2;

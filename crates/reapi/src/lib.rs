@@ -25,6 +25,9 @@ mod capabilities;
 mod cas;
 mod counters;
 mod digest;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod grpc;
 mod health;
 mod limits;

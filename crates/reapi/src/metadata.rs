@@ -6,13 +6,13 @@ use prost::Message;
 use tonic::metadata::MetadataMap;
 
 /// Its header, and the one of the version before.
-const NAMES: [&str; 2] = [
+pub(crate) const NAMES: [&str; 2] = [
     "build.bazel.remote.execution.v2.requestmetadata-bin",
     "google.devtools.remoteexecution.v1test.requestmetadata-bin",
 ];
 
 /// The longest that is looked at, in bytes.
-const MAX_LEN: usize = 16 * 1024;
+pub(crate) const MAX_LEN: usize = 16 * 1024;
 
 /// What a call says of itself; `None` where it says nothing that can be understood.
 pub(crate) fn of(headers: &HeaderMap) -> Option<RequestMetadata> {

@@ -3,7 +3,7 @@
 mod read;
 mod unfinished;
 mod write;
-mod write_request;
+pub(crate) mod write_request;
 
 pub(crate) use read::read;
 pub(crate) use unfinished::Unfinished;

@@ -1,0 +1,37 @@
+//! What a fuzzer feeds: one target a file, each a plain function of any bytes that panics where a sentence about them does not hold.
+//! Built for tests, which replay `fuzz/corpus`, and for the fuzzer itself (`fuzz/`); never into a server.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a target fails by a panic")]
+
+mod conditional;
+mod path;
+mod query;
+mod range;
+
+/// A name, which is that of its corpus, and what holds of any bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets of this crate.
+pub const TARGETS: &[Target] = &[
+    ("http_path", path::target),
+    ("http_query", query::target),
+    ("http_range", range::target),
+    ("http_conditional", conditional::target),
+];
+
+/// Text in a path or a query: what needs no spelling out stays, the rest is percent-encoded.
+fn spelled(bytes: &[u8]) -> String {
+    let one = |byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    bytes.iter().map(one).collect()
+}
+
+#[cfg(test)]
+#[path = "../../../../fuzz/replay.rs"]
+mod replay;
+
+#[test]
+fn every_sentence_about_foreign_bytes_holds_of_the_corpus() {
+    replay::replay(TARGETS);
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod damage;
+mod flips;
 mod golden;
 mod history;
 mod limits;
@@ -21,21 +22,25 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-#[test]
-fn every_acknowledged_write_that_was_not_evicted_is_read_back_and_nothing_older_is_ever_shown() {
+/// Runs that many cases, or the one of `KURA_SEED`.
+fn cases(count: u64, run: impl Fn(u64) + Sync) {
     if let Some(seed) = number("KURA_SEED") {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_target(false).without_time().init();
-        history::run(seed);
-        return;
+        // Fails where another case's test has it already.
+        let _ = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_target(false)
+            .without_time()
+            .try_init();
+        return run(seed);
     }
-    let cases = number("KURA_CASES").unwrap_or(DEFAULT_CASES);
     let first = number("KURA_FIRST_SEED").unwrap_or(0);
     let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     std::thread::scope(|scope| {
         for worker in 0..workers {
+            let run = &run;
             scope.spawn(move || {
-                for seed in (first + worker..first + cases).step_by(workers as usize) {
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| history::run(seed))) {
+                for seed in (first + worker..first + count).step_by(workers as usize) {
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
                         eprintln!("again: KURA_SEED={seed} cargo test -p kura-store --test simulation");
                         std::panic::resume_unwind(panic);
                     }
@@ -43,4 +48,9 @@ fn every_acknowledged_write_that_was_not_evicted_is_read_back_and_nothing_older_
             });
         }
     });
+}
+
+#[test]
+fn every_acknowledged_write_that_was_not_evicted_is_read_back_and_nothing_older_is_ever_shown() {
+    cases(number("KURA_CASES").unwrap_or(DEFAULT_CASES), history::run);
 }

@@ -29,6 +29,36 @@ pub(crate) struct Decoder {
     /// There is more to give without further input.
     pending: bool,
     between_frames: bool,
+    frame: Frame,
+}
+
+/// What is known of the frame that is being decoded.
+#[derive(Default)]
+struct Frame {
+    /// Its first bytes, which say how much it holds, if it says so.
+    head: Vec<u8>,
+    /// Bytes of content that came of it.
+    held: u64,
+}
+
+impl Frame {
+    /// The most bytes that a frame's header has.
+    const MAX_HEAD: usize = 18;
+
+    fn passed(&mut self, taken: &[u8], given: usize) {
+        let lacking = Self::MAX_HEAD - self.head.len();
+        self.head.extend_from_slice(&taken[..taken.len().min(lacking)]);
+        self.held += given as u64;
+    }
+
+    /// The library looks at this only where it gets a frame as a whole, or one that does not end with an empty block. What is taken must not depend on
+    /// how it was cut.
+    fn end(&mut self) -> Result<(), Refused> {
+        let said = zstd_safe::get_frame_content_size(&self.head).ok().flatten();
+        let held = std::mem::take(&mut self.held);
+        self.head.clear();
+        if said.is_some_and(|said| said != held) { Err(Refused("a frame holds less than it says")) } else { Ok(()) }
+    }
 }
 
 impl Decoder {
@@ -42,8 +72,13 @@ impl Decoder {
         let start = output.len();
         let mut target = OutBuffer::around_pos(output, start);
         while target.pos() < target.capacity() && (source.pos() < taken || self.pending) {
+            let (taken_before, given_before) = (source.pos(), target.pos());
             let hint = self.context.decompress_stream(&mut target, &mut source).map_err(Refused::of)?;
+            self.frame.passed(&input[taken_before..source.pos()], target.pos() - given_before);
             self.between_frames = hint == 0;
+            if self.between_frames {
+                self.frame.end()?;
+            }
             self.pending = hint != 0 && target.pos() == target.capacity();
         }
         let used = source.pos();
@@ -79,13 +114,14 @@ impl Codec for Decoder {
     fn new() -> Decoder {
         let mut context = DCtx::create();
         context.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG)).expect("a limit that the library knows");
-        Decoder { context, output: Vec::new(), pending: false, between_frames: true }
+        Decoder { context, output: Vec::new(), pending: false, between_frames: true, frame: Frame::default() }
     }
 
     fn reset(&mut self) {
         self.context.reset(ResetDirective::SessionOnly).expect("a session can always be ended");
         self.pending = false;
         self.between_frames = true;
+        self.frame = Frame::default();
     }
 
     fn memory(&self) -> usize {

@@ -36,6 +36,17 @@ fn windows_of_up_to_eight_mebibytes_are_taken() {
 }
 
 #[test]
+fn a_frame_that_holds_less_than_it_says_is_refused_however_it_is_cut() {
+    // One segment of 57 bytes, it says, and then nothing but an empty last block.
+    let short = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 57, 1, 0, 0];
+    for stream in [short.to_vec(), [&one_frame(b"content")[..], &short, &one_frame(b"more")].concat()] {
+        for (cut, room) in [(1, 1), (1, 1000), (4, 100), (1000, 1), (1000, 1000)] {
+            assert!(decoded(&stream, cut, room).is_err(), "pieces of {cut} bytes into {room}");
+        }
+    }
+}
+
+#[test]
 fn a_step_is_bounded_whatever_it_is_given() {
     let mut decoder = Decoder::new();
     let bomb = one_frame(&vec![0; 100 << 20]);

@@ -7,8 +7,8 @@ use crate::chunker::{AVERAGE_CHUNK_SIZE, Chunker, MAX_CHUNK_SIZE};
 /// What two bytes stand for, at most.
 const PART: usize = 512 << 10;
 
-/// Enough for several of the longest chunks.
-const MAX_PARTS: usize = 16;
+/// Enough for two of the longest chunks.
+const MAX_PARTS: usize = 9;
 
 pub(super) fn target(bytes: &[u8]) {
     let Some((piece, script)) = bytes.split_first() else { return };

@@ -15,6 +15,10 @@ lint:
 sim cases="10000":
     KURA_CASES={{cases}} cargo test -p kura-store --test simulation every_acknowledged
 
+# Any bytes for what reads foreign ones: all targets for a moment, or one; `just fuzz footer -max_total_time=600`. Needs a C++ compiler.
+fuzz *arguments:
+    fuzz/run {{arguments}}
+
 # Real clients, kills and filesystems: needs root and Debian's clients (see .ci/run).
 e2e:
     cargo build --release

@@ -38,6 +38,7 @@ mod progress;
 mod publish;
 mod read;
 mod reclaim;
+mod records;
 mod recover;
 mod rescue;
 mod residents;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use kura_disk::buffer::BufferPool;
 use kura_disk::{Buffer, File};
 
 use crate::create::segment_path;
@@ -11,9 +13,23 @@ use crate::format::FormatError;
 use crate::format::footer::{Footer, LOCATOR_LEN, Locator};
 use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentHeader, SegmentKind};
 use crate::read::index;
-use crate::scan::Scanner;
+use crate::records::{Frame, Source};
+use crate::scan::scan;
 use crate::store::Inner;
 use crate::types::SegmentNumber;
+
+/// A file that is read as it is.
+struct OpenFile<'a> {
+    file: Arc<dyn File>,
+    buffers: &'a BufferPool,
+}
+
+impl Source for OpenFile<'_> {
+    async fn read(&self, at: u64, length: u64) -> Result<Bytes, Error> {
+        let buffer = self.file.read_at(at, self.buffers.take(index(length))).await.during("scanning a segment")?;
+        Ok(buffer.into_bytes())
+    }
+}
 
 pub(crate) enum Loaded {
     Segment(Box<Opened>),
@@ -131,16 +147,9 @@ impl Inner {
         }
         let sound = synced.is_ok();
         file.forget_cached().await.during("letting go of cached pages")?;
-        let scanner = Scanner {
-            file: Arc::clone(&file),
-            length,
-            block,
-            birth,
-            secret: &self.identity.secret,
-            buffers: &self.buffers,
-            runtime: self.runtime.as_ref(),
-        };
-        let found = scanner.scan().await?;
+        let frame = Frame { length, block, birth, secret: &self.identity.secret };
+        let source = OpenFile { file: Arc::clone(&file), buffers: &self.buffers };
+        let found = scan(source, frame, self.runtime.as_ref()).await?;
         if found.records.is_empty() && kind != Some(SegmentKind::Shared) {
             return Ok(Loaded::Orphan);
         }

@@ -142,7 +142,7 @@ fn store(text: &mut Exposition, stats: &Stats) {
     for (category, bytes) in &stats.used {
         text.labelled("kura_store_used_bytes", &format!("category=\"{category}\""), bytes);
     }
-    let counters: [(&str, &str, u64); 12] = [
+    let counters: [(&str, &str, u64); 15] = [
         ("kura_store_evictions_total", "Segments unlinked.", stats.evictions),
         ("kura_store_shed_records_total", "Live records dropped to make room.", stats.shed_records),
         ("kura_store_shed_bytes_total", "Bytes of live records dropped to make room.", stats.shed_bytes),
@@ -163,10 +163,19 @@ fn store(text: &mut Exposition, stats: &Stats) {
         ),
         ("kura_store_failed_segments_total", "Segments whose sync failed.", stats.failed_segments),
         ("kura_store_written_bytes_total", "Body bytes acknowledged.", stats.bytes_written),
+        ("kura_store_scrub_bytes_total", "Bytes read by the background check.", stats.scrub_bytes),
+        ("kura_store_scrub_passes_total", "Passes of the background check over everything.", stats.scrub_passes),
+        ("kura_store_scrub_damaged_total", "Records that the background check found not to hold.", stats.scrub_damaged),
     ];
     for (name, help, value) in counters {
         text.one(name, "counter", help, value);
     }
+    text.one(
+        "kura_store_scrub_left_bytes",
+        "gauge",
+        "Bytes of live records that this pass has still to check.",
+        stats.scrub_left_bytes,
+    );
     text.one("kura_store_shed_age_seconds", "gauge", "How old the last shed record was.", stats.shed_age.as_secs_f64());
     text.one(
         "kura_store_read_only",

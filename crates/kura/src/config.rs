@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) max_artifact_size: u64,
     pub(crate) cache: kura_cache::Settings,
     pub(crate) lease: Duration,
+    pub(crate) scrub_rate: u64,
     pub(crate) drain_timeout: Duration,
     pub(crate) room_wait: Duration,
     pub(crate) index_memory: Share,
@@ -58,6 +59,7 @@ impl Config {
             max_artifact_size: parse(layers, Setting::MaxArtifactSize, value::size)?,
             cache: kura_cache::Settings { compress: parse(layers, Setting::Compress, value::switch)? },
             lease: parse(layers, Setting::Lease, lease)?,
+            scrub_rate: parse(layers, Setting::ScrubRate, value::size)?,
             drain_timeout: parse(layers, Setting::DrainTimeout, value::duration)?,
             room_wait: parse(layers, Setting::RoomWait, value::duration)?,
             index_memory: parse(layers, Setting::IndexMemory, value::share)?,
@@ -179,6 +181,7 @@ mod tests {
         assert_eq!(config.cache, kura_cache::Settings::default());
         assert_eq!(config.durability, Durability::Always);
         assert_eq!(config.lease, Duration::from_secs(3 * 3600));
+        assert_eq!(config.scrub_rate, 4 << 20);
         assert_eq!(check(&["--lease", "10d"]).unwrap().lease, kura_store::Settings::MAX_LEASE);
         assert_eq!(config.server.upload_pace, ServerSettings::default().upload_pace);
         assert_eq!(config.server.idle_timeout, ServerSettings::default().idle_timeout);

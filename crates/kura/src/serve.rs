@@ -135,6 +135,7 @@ fn store_settings(config: &Config, filesystem: u64) -> kura_store::Settings {
     kura_store::Settings {
         durability: config.durability,
         lease: config.lease,
+        scrub_rate: config.scrub_rate,
         min_free: config.min_free.of(filesystem),
         max_artifact_size: config.max_artifact_size,
         room_wait: config.room_wait,

@@ -19,6 +19,7 @@ pub(crate) enum Setting {
     MaxArtifactSize,
     Compress,
     Lease,
+    ScrubRate,
     DrainTimeout,
     RoomWait,
     IdleTimeout,
@@ -61,7 +62,7 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 30] = [
+    pub(crate) const ALL: [Setting; 31] = [
         Setting::Listen,
         Setting::DataDir,
         Setting::Capacity,
@@ -71,6 +72,7 @@ impl Setting {
         Setting::MaxArtifactSize,
         Setting::Compress,
         Setting::Lease,
+        Setting::ScrubRate,
         Setting::DrainTimeout,
         Setting::RoomWait,
         Setting::IdleTimeout,
@@ -136,6 +138,12 @@ impl Setting {
                 "DURATION",
                 "3h",
                 "How long an artifact is kept after a client was told that it is there; 10d at most",
+            ),
+            Setting::ScrubRate => (
+                "scrub-rate",
+                "SIZE",
+                "4MiB",
+                "The most bytes a second that are read in the background to check what is stored; 0: nothing is",
             ),
             Setting::DrainTimeout => (
                 "drain-timeout",

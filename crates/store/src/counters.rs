@@ -68,6 +68,11 @@ pub(crate) struct Counters {
     pub(crate) broken_off: Counter,
     pub(crate) failed_segments: Counter,
     pub(crate) bytes_written: Counter,
+    pub(crate) scrub_bytes: Counter,
+    pub(crate) scrub_passes: Counter,
+    pub(crate) scrub_damaged: Counter,
+    /// Live bytes that this pass of the scrubber has not come to.
+    pub(crate) scrub_left: AtomicU64,
     pub(crate) commit_latency: Latency,
     shed_records: Counter,
     shed_bytes: Counter,
@@ -141,6 +146,14 @@ pub struct Stats {
     pub bytes_written: u64,
     /// How long commits took: one for each batch that shared a sync, and for each large artifact with a segment of its own.
     pub commit_latency: LatencySnapshot,
+    /// Bytes that the scrubber has read.
+    pub scrub_bytes: u64,
+    /// Passes over everything that it has ended.
+    pub scrub_passes: u64,
+    /// Records that it found not to hold.
+    pub scrub_damaged: u64,
+    /// Bytes of live records that its present pass has still to come to.
+    pub scrub_left_bytes: u64,
     /// Whether writes are refused after failed syncs.
     pub read_only: bool,
     /// Whether neighbours have filled the filesystem and nothing is left to give way with.
@@ -177,6 +190,10 @@ impl Store {
             failed_segments: counters.failed_segments.get(),
             bytes_written: counters.bytes_written.get(),
             commit_latency: counters.commit_latency.snapshot(),
+            scrub_bytes: counters.scrub_bytes.get(),
+            scrub_passes: counters.scrub_passes.get(),
+            scrub_damaged: counters.scrub_damaged.get(),
+            scrub_left_bytes: counters.scrub_left.load(Ordering::Relaxed),
             read_only: inner.is_read_only(),
             filesystem_full: inner.pressure.is_stuck(),
         }

@@ -46,6 +46,7 @@ mod retire;
 mod ring;
 mod room;
 mod scan;
+mod scrub;
 mod seal;
 mod segment;
 mod settings;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::error::Error;
+use crate::format::Damage;
 use crate::format::footer::FooterEntry;
 use crate::format::record::{BlockSums, FIXED_HEAD_LEN, Head, HeadHash, Layout, Seal, TrailerView};
 use crate::key::Secret;
@@ -52,6 +53,16 @@ impl Found {
             Found::Nothing => ALIGNMENT,
             Found::Unfinished(taken) | Found::Torn(taken) => *taken,
             Found::Whole(whole) => whole.total,
+        }
+    }
+
+    /// What did not hold, if anything.
+    pub(crate) fn damage(&self) -> Option<Damage> {
+        match self {
+            Found::Nothing => Some(Damage("the head of a record")),
+            Found::Unfinished(_) => Some(Damage("the trailer of a record")),
+            Found::Torn(_) => Some(Damage("a block's checksum")),
+            Found::Whole(_) => None,
         }
     }
 }

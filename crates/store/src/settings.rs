@@ -34,8 +34,12 @@ pub struct Settings {
     pub index_limit: u64,
     /// The most files kept open for reading.
     pub open_files: usize,
-    /// How often use counters are written to `heat`.
+    /// How often hints are written: use counters to `heat`, how far the scrubber has come to `scrub`.
     pub heat_interval: Duration,
+    /// The most bytes a second that the scrubber reads; zero: there is none.
+    pub scrub_rate: u64,
+    /// The least time from the beginning of one of its passes to that of the next.
+    pub scrub_interval: Duration,
     /// For stores that are to share a bucket or a mesh: the seed of their fingerprints. Used only when a store is created.
     pub fingerprint_seed: Option<[u8; 16]>,
 }
@@ -57,6 +61,8 @@ impl Settings {
             index_limit: u64::MAX,
             open_files: 256,
             heat_interval: Duration::from_secs(180),
+            scrub_rate: 0,
+            scrub_interval: Duration::from_secs(24 * 60 * 60),
             fingerprint_seed: None,
         }
     }

@@ -8,10 +8,13 @@ use kura_store::format::FormatError;
 use kura_store::format::footer::{Footer, FooterEntry, Locator};
 use kura_store::format::heat::{HeatEntry, HeatFile, HeatSegment};
 use kura_store::format::record::{Head, Layout, Seal, Trailer, TrailerView};
+use kura_store::format::scrub::ScrubFile;
 use kura_store::format::segment::{SegmentHeader, SegmentKind, parse_file_name};
 use kura_store::format::store_file::StoreFile;
 use kura_store::key::{AttributeName, Attributes, FingerprintSeed, NamespaceId, RecordKey, Secret};
-use kura_store::types::{Encoding, Fingerprint, Kind, Minutes, Offset, Ordinal, RecordType, SegmentNumber, Version};
+use kura_store::types::{
+    Encoding, Fingerprint, Kind, Minutes, Offset, Ordinal, Place, RecordType, SegmentNumber, Version,
+};
 use proptest::prelude::*;
 
 const BLOCK: u32 = 4096;
@@ -95,6 +98,15 @@ fn footer() -> Footer {
     }
 }
 
+fn scrub() -> ScrubFile {
+    ScrubFile {
+        store_id: [1; 16],
+        began_unix_millis: 1_700_000_000_000,
+        next: Place { segment: SegmentNumber(0x0102_0304_0506_0708), offset: Offset(8192) },
+        last: SegmentNumber(0x0102_0304_0506_0709),
+    }
+}
+
 fn heat() -> HeatFile {
     let now = Minutes::from_unix_millis(1_700_000_000_000);
     let entries = vec![HeatEntry { uses: 3, vouched: Some(now) }, HeatEntry { uses: 0, vouched: None }];
@@ -109,6 +121,7 @@ fn the_bytes_of_every_part_are_those_of_version_1() {
     golden("record-trailer", &trailer().encode(head().encode(&seal()).1, &SECRET));
     golden("footer", &footer().encode(&SECRET));
     golden("heat", &heat().encode());
+    golden("scrub", &scrub().encode());
     let recipe = Head { encoding: Encoding::Recipe, ..head() };
     golden("record-head-of-a-recipe", &recipe.encode(&seal()).0);
     let mut footer = footer();
@@ -132,6 +145,7 @@ fn what_was_encoded_is_decoded() {
     assert_eq!(view.crcs(2), trailer().crcs);
     assert_eq!(Footer::decode(&footer().encode(&SECRET), &SECRET), Ok(footer()));
     assert_eq!(HeatFile::decode(&heat().encode()), Ok(heat()));
+    assert_eq!(ScrubFile::decode(&scrub().encode()), Ok(scrub()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub(crate) mod checksum;
 pub mod footer;
 pub mod heat;
 pub mod record;
+pub mod scrub;
 pub mod segment;
 pub mod store_file;
 
@@ -18,6 +19,8 @@ pub const LOCK: &str = "kura.lock";
 pub const STORE: &str = "STORE";
 /// Use counters, a hint.
 pub const HEAT: &str = "heat";
+/// How far the scrubber has come, a hint.
+pub const SCRUB: &str = "scrub";
 /// The ring.
 pub const SEGMENTS_DIRECTORY: &str = "segments";
 /// What is not complete has a name that starts so, and is removed at the next start.

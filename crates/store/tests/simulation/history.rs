@@ -16,6 +16,9 @@ use crate::model::{Model, NAMESPACES, key, namespace};
 
 const SEGMENT: u64 = 64 << 10;
 
+/// So much that the scrubber goes over everything several times in a history.
+const SCRUB_RATE: u64 = 1 << 30;
+
 /// The clients of a history, and the keys that each writes.
 const CLIENTS: usize = 3;
 const KEYS: usize = 6;
@@ -54,6 +57,8 @@ impl Plan {
         settings.lease = self.lease;
         settings.open_files = 3;
         settings.heat_interval = Duration::from_millis(20);
+        settings.scrub_rate = SCRUB_RATE;
+        settings.scrub_interval = Duration::from_millis(5);
         settings
     }
 }

@@ -10,6 +10,7 @@ mod limits;
 mod machine;
 mod model;
 mod rules;
+mod scrub;
 mod sweep;
 mod syncs;
 

@@ -25,7 +25,7 @@ pub(crate) fn segment_path(number: SegmentNumber) -> String {
     format!("{SEGMENTS_DIRECTORY}/{}", file_name(number))
 }
 
-fn temporary_path(number: SegmentNumber) -> String {
+pub(crate) fn temporary_path(number: SegmentNumber) -> String {
     format!("{SEGMENTS_DIRECTORY}/{TEMPORARY_PREFIX}{}", file_name(number))
 }
 

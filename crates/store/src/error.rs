@@ -75,6 +75,9 @@ pub enum Error {
         /// The newest known.
         known: u32,
     },
+    /// The directory holds no `STORE`: nothing was ever stored in it, or not by Kura.
+    #[error("there is no store in it")]
+    NoStore,
     /// `STORE` is damaged and segments exist that only it can vouch for.
     #[error(
         "both copies in STORE are damaged: restore it from a backup, or move {segments} segments away to start empty"

@@ -30,6 +30,9 @@ pub struct Geometry {
 }
 
 impl Geometry {
+    /// The product's block: bytes of a body that one checksum covers.
+    pub const BLOCK: u32 = 64 * 1024;
+
     /// The product's sizes for a budget: segments of a sixty-fourth of it, rounded down to a power of two, within 16 MiB to 512 MiB.
     #[must_use]
     pub fn standard(budget: u64) -> Geometry {
@@ -38,7 +41,7 @@ impl Geometry {
         Geometry {
             budget,
             segment,
-            block: 64 * 1024,
+            block: Self::BLOCK,
             gather_known: 256 * KIB,
             gather_unknown: MIB,
             write_size: 256 * KIB,

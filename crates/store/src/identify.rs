@@ -14,6 +14,18 @@ use crate::key::{FingerprintSeed, Secret};
 use crate::recover::segments_of;
 use crate::settings::Settings;
 
+/// What `STORE` says.
+pub(crate) enum Identity {
+    /// Who the store is, and whether both copies are what was written.
+    Known {
+        identity: StoreFile,
+        is_whole: bool,
+    },
+    Absent,
+    /// Neither copy is.
+    Damaged,
+}
+
 /// # Errors
 /// `NewerFormat`; `StoreDamaged` where there are segments and nobody knows whose; `Io`.
 pub(crate) async fn identify(
@@ -21,28 +33,31 @@ pub(crate) async fn identify(
     runtime: &Arc<dyn Runtime>,
     settings: &Settings,
 ) -> Result<StoreFile, Error> {
+    if let Identity::Known { identity, .. } = read_identity(disk).await? {
+        return Ok(identity);
+    }
+    match count_segments(disk).await? {
+        0 => create_store(disk, runtime, settings).await,
+        segments => Err(Error::StoreDamaged { segments }),
+    }
+}
+
+/// # Errors
+/// `NewerFormat`, `Io`.
+pub(crate) async fn read_identity(disk: &Arc<dyn Disk>) -> Result<Identity, Error> {
     let file = match disk.open(STORE).await {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let segments = count_segments(disk).await?;
-            if segments > 0 {
-                return Err(Error::StoreDamaged { segments });
-            }
-            return create_store(disk, runtime, settings).await;
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Identity::Absent),
         other => other.during("opening STORE")?,
     };
     let length = file.len().await.during("reading STORE")?.min(StoreFile::ENCODED_LEN);
     let bytes =
         file.read_at(0, kura_disk::Buffer::unpooled(crate::read::index(length))).await.during("reading STORE")?;
     match StoreFile::decode(&bytes) {
-        Ok(identity) => Ok(identity),
+        Ok(identity) => Ok(Identity::Known { is_whole: identity.encode() == *bytes, identity }),
         Err(FormatError::NewerVersion { found, known }) => {
             Err(Error::NewerFormat { path: STORE.to_owned(), found, known })
         }
-        Err(_) => match count_segments(disk).await? {
-            0 => create_store(disk, runtime, settings).await,
-            segments => Err(Error::StoreDamaged { segments }),
-        },
+        Err(FormatError::Damaged(_)) => Ok(Identity::Damaged),
     }
 }
 
@@ -69,6 +84,15 @@ async fn create_store(
         secret: Secret(random()),
         seed: FingerprintSeed(settings.fingerprint_seed.unwrap_or_else(random)),
     };
+    write_identity(disk, &identity).await?;
+    Ok(identity)
+}
+
+/// Writes `STORE`. Its name survives a power cut once the directory is synced.
+///
+/// # Errors
+/// `Io`: what was there stays.
+pub(crate) async fn write_identity(disk: &Arc<dyn Disk>, identity: &StoreFile) -> Result<(), Error> {
     let temporary = format!("{TEMPORARY_PREFIX}{STORE}");
     match disk.unlink(&temporary).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -79,6 +103,5 @@ async fn create_store(
     let file = disk.create(&temporary).await.during("creating STORE")?;
     file.write_at(0, vec![Bytes::from(identity.encode())]).await.during("writing STORE")?;
     file.sync("identity of a new store").await.during("syncing STORE")?;
-    disk.rename(&temporary, STORE).await.during("naming STORE")?;
-    Ok(identity)
+    disk.rename(&temporary, STORE).await.during("naming STORE")
 }

@@ -208,7 +208,7 @@ pub(crate) fn index(length: u64) -> usize {
 }
 
 /// Bytes that are gone for good, and not only for now.
-fn is_lost(error: &std::io::Error) -> bool {
+pub(crate) fn is_lost(error: &std::io::Error) -> bool {
     const EIO: i32 = 5;
     kura_disk::errno(error) == Some(EIO) || error.kind() == std::io::ErrorKind::UnexpectedEof
 }

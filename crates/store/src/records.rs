@@ -56,16 +56,23 @@ impl Found {
         }
     }
 
-    /// What did not hold, if anything.
-    pub(crate) fn damage(&self) -> Option<Damage> {
+    /// The record, if it is one and the one that was expected.
+    ///
+    /// # Errors
+    /// What did not hold.
+    pub(crate) fn if_it_is(self, expected: impl FnOnce(&WholeRecord) -> bool) -> Result<Box<WholeRecord>, Damage> {
         match self {
-            Found::Nothing => Some(Damage("the head of a record")),
-            Found::Unfinished(_) => Some(Damage("the trailer of a record")),
-            Found::Torn(_) => Some(Damage("a block's checksum")),
-            Found::Whole(_) => None,
+            Found::Nothing => Err(Damage("the head of a record")),
+            Found::Unfinished(_) => Err(Damage("the trailer of a record")),
+            Found::Torn(_) => Err(TORN),
+            Found::Whole(whole) if expected(&whole) => Ok(whole),
+            Found::Whole(_) => Err(Damage("another record in its place")),
         }
     }
 }
+
+/// Of a record whose head and trailer hold.
+pub(crate) const TORN: Damage = Damage("a block's checksum");
 
 /// A record that holds at its place.
 pub(crate) struct WholeRecord {

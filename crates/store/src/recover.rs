@@ -70,7 +70,7 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-async fn take_lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>, Error> {
+pub(crate) async fn take_lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>, Error> {
     match disk.lock(LOCK).await {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             Err(Error::Locked { pid: disk.lock_holder(LOCK).await.ok().flatten() })
@@ -99,7 +99,7 @@ fn tells_of_the_segment(error: &Error) -> bool {
 }
 
 /// Whether a name in a directory was given by a store.
-fn is_ours(directory: &str, entry: &DirEntry) -> bool {
+pub(crate) fn is_ours(directory: &str, entry: &DirEntry) -> bool {
     let Some(name) = entry.name.as_deref() else { return false };
     match (directory, entry.is_file) {
         ("", true) => [LOCK, STORE, HEAT, SCRUB].contains(&name) || name.starts_with(TEMPORARY_PREFIX),
@@ -112,10 +112,10 @@ fn is_ours(directory: &str, entry: &DirEntry) -> bool {
 /// A file that has a segment's name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FoundFile {
-    number: SegmentNumber,
-    length: u64,
+    pub(crate) number: SegmentNumber,
+    pub(crate) length: u64,
     /// Bytes that it occupies.
-    space: u64,
+    pub(crate) space: u64,
     modified_unix_millis: u64,
 }
 

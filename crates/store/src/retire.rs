@@ -10,7 +10,7 @@ use crate::types::{Encoding, Fingerprint, Kind, RecordType};
 use crate::upload::Commit;
 
 /// The key that the tombstone of a namespace carries, since every record has one.
-const EVERY_KEY: &[u8] = b"*";
+pub(crate) const EVERY_KEY: &[u8] = b"*";
 
 impl Store {
     /// Ends the artifact of a key. Returns whether there was one.

@@ -4,11 +4,11 @@
 use kura_disk::Runtime;
 
 use crate::error::Error;
-use crate::format::footer::{FooterEntry, NamespaceTable};
+use crate::format::footer::{Footer, FooterEntry, NamespaceTable};
 use crate::format::record::FIXED_HEAD_LEN;
 use crate::format::segment::SEGMENT_HEADER_LEN;
 use crate::records::{Found, Frame, Records, Source};
-use crate::types::{ALIGNMENT, Offset, Ordinal};
+use crate::types::{ALIGNMENT, Offset, Ordinal, SegmentNumber};
 
 /// What a scan found.
 #[derive(Default)]
@@ -19,6 +19,14 @@ pub(crate) struct Scanned {
     pub(crate) namespaces: NamespaceTable,
     /// Behind all that a head claims or that is not zero.
     pub(crate) tail: u64,
+}
+
+impl Scanned {
+    /// The footer that lists what was found.
+    pub(crate) fn into_footer(self, store_id: [u8; 16], birth: SegmentNumber) -> Footer {
+        let entries = self.records.into_iter().map(|(_, entry)| entry).collect();
+        Footer { store_id, birth, entries, namespaces: self.namespaces.names() }
+    }
 }
 
 /// Scans a segment as a start does.

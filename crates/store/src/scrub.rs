@@ -20,7 +20,7 @@ use crate::format::{Damage, SCRUB, TEMPORARY_PREFIX};
 use crate::index::Entry;
 use crate::publish::Spot;
 use crate::read::index;
-use crate::records::{Found, Frame, Records, Source};
+use crate::records::{Frame, Records, Source, WholeRecord};
 use crate::residents::Resident;
 use crate::segment::{Mode, Segment};
 use crate::store::Inner;
@@ -158,7 +158,7 @@ impl Scrubber {
             }
             match records.at(resident.spot.offset, Some(resident.stored_len)).await {
                 Ok(found) => {
-                    if let Some(Damage(what)) = damage(&found, resident) {
+                    if let Err(Damage(what)) = found.if_it_is(|whole| is_of(whole, resident)) {
                         let (segment, offset) = (segment.number(), resident.spot.offset);
                         inner.scrub_away(resident, &Error::Corrupt { segment, offset, what });
                     }
@@ -215,17 +215,8 @@ async fn read_progress(disk: &Arc<dyn Disk>, store_id: [u8; 16]) -> Option<Scrub
     ScrubFile::decode(&bytes).ok().filter(|pass| pass.store_id == store_id)
 }
 
-/// What of a record does not hold, where one is said to be.
-fn damage(found: &Found, said: &Resident) -> Option<Damage> {
-    match found {
-        Found::Whole(whole)
-            if whole.entry.fingerprint == said.fingerprint && whole.entry.version == said.spot.version =>
-        {
-            None
-        }
-        Found::Whole(_) => Some(Damage("another record in its place")),
-        found => found.damage(),
-    }
+fn is_of(whole: &WholeRecord, resident: &Resident) -> bool {
+    whole.entry.fingerprint == resident.fingerprint && whole.entry.version == resident.spot.version
 }
 
 /// Reads a segment at the scrubber's pace.

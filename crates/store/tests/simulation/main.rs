@@ -11,6 +11,7 @@ mod machine;
 mod model;
 mod rules;
 mod scrub;
+mod stopped;
 mod sweep;
 mod syncs;
 

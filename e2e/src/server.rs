@@ -77,6 +77,13 @@ impl Kura {
         self.wait_until_ready();
     }
 
+    /// Starts again, and kills it once it has taken its port, wherever its start stands then.
+    pub fn start_and_kill(&mut self) {
+        self.process = Process::spawn(self.home.path(), &self.address, &self.flags);
+        self.process.wait_for_address();
+        self.kill();
+    }
+
     /// SIGTERM, and its end.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);

@@ -13,10 +13,13 @@ use crate::tool::run;
 /// How often the bytes in use are looked at under load.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
+/// The file that holds an ext4.
+const IMAGE: &str = "image";
+
 /// A mounted filesystem; unmounted when dropped.
 pub struct Mount {
     directory: TempDir,
-    _image: Option<TempDir>,
+    image: Option<TempDir>,
 }
 
 impl Mount {
@@ -24,12 +27,24 @@ impl Mount {
     #[must_use]
     pub fn ext4(mebibytes: u64) -> Mount {
         let image = tempfile::tempdir().unwrap();
-        let file = image.path().join("image");
+        let file = image.path().join(IMAGE);
         std::fs::File::create(&file).unwrap().set_len(mebibytes << 20).unwrap();
         run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&file));
         let directory = tempfile::tempdir().unwrap();
-        run(Command::new("mount").args(["-o", "loop"]).arg(&file).arg(directory.path()));
-        Mount { directory, _image: Some(image) }
+        mount_image(&file, directory.path());
+        Mount { directory, image: Some(image) }
+    }
+
+    /// Takes no more writes, as after an error of the device. Only of ext4.
+    pub fn stop_writing(&self) {
+        run(Command::new("mount").args(["-o", "remount,abort"]).arg(self.path()));
+    }
+
+    /// Mounts it anew, once nobody uses it. Only of ext4.
+    pub fn mount_again(&self) {
+        let image = self.image.as_ref().expect("an image to mount");
+        run(Command::new("umount").arg(self.path()));
+        mount_image(&image.path().join(IMAGE), self.path());
     }
 
     /// A tmpfs of `mebibytes`.
@@ -38,7 +53,7 @@ impl Mount {
         let directory = tempfile::tempdir().unwrap();
         let size = format!("size={mebibytes}m");
         run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(directory.path()));
-        Mount { directory, _image: None }
+        Mount { directory, image: None }
     }
 
     /// Where it is mounted.
@@ -92,6 +107,10 @@ impl Drop for Mount {
         // Lazily: a test that failed may have left its server running.
         let _ = rustix::mount::unmount(self.path(), rustix::mount::UnmountFlags::DETACH);
     }
+}
+
+fn mount_image(image: &Path, directory: &Path) {
+    run(Command::new("mount").args(["-o", "loop"]).arg(image).arg(directory));
 }
 
 /// Does its work when dropped, also by a panic: without that, a failed test would be watched for ever.

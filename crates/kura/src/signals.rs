@@ -1,4 +1,5 @@
 //! SIGTERM and SIGINT: the first asks for an orderly end, the second ends at once. What was acknowledged survives both.
+//! SIGXFSZ, which a write beyond the limit of file sizes raises, ends nothing: that write fails, as on a full filesystem.
 
 use std::io;
 
@@ -11,13 +12,20 @@ const EXIT_AT_ONCE: i32 = 130;
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Kept only so that the system does not end the process.
+    _file_too_large: Signal,
 }
 
 impl Signals {
     /// # Errors
     /// As the system says.
     pub(crate) fn install() -> io::Result<Signals> {
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let file_too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(file_too_large)?,
+        })
     }
 
     /// The next of them.

@@ -220,6 +220,13 @@ proptest! {
     }
 
     #[test]
+    fn changed_progress_of_a_scrub_is_none(bytes in mutated(scrub().encode())) {
+        if bytes != scrub().encode() {
+            prop_assert!(ScrubFile::decode(&bytes).is_err());
+        }
+    }
+
+    #[test]
     fn changed_heat_is_no_heat(bytes in mutated(heat().encode())) {
         if bytes != heat().encode() {
             prop_assert!(HeatFile::decode(&bytes).is_err());

@@ -160,7 +160,7 @@ fn a_footer_has_room_for_records_whose_commit_failed_and_is_written_over_none() 
         let mut machine = Machine::new(seed);
         let kept = machine.live(async |life: Life| {
             life.wait(2).await;
-            let half = Chance { operation: Operation::Write, path: "segments/", one_in: 2, errno: EIO };
+            let half = Chance { operation: Some(Operation::Write), path: "segments/", one_in: 2, errno: EIO };
             life.disk.faults(|faults| faults.sometimes(half));
             let mut kept = Vec::new();
             while life.store.stats().rotations == 0 {

@@ -46,8 +46,8 @@ pub struct Rule {
 /// Operations that fail now and then, as the seed says.
 #[derive(Debug, Clone, Copy)]
 pub struct Chance {
-    /// Of this kind.
-    pub operation: Operation,
+    /// Of this kind; `None` for all.
+    pub operation: Option<Operation>,
     /// On paths that contain this.
     pub path: &'static str,
     /// One in so many; not zero.
@@ -108,7 +108,9 @@ impl Faults {
             }
         }
         let fails = |chance: &&Chance| {
-            chance.operation == operation && path.contains(chance.path) && random.u32(0..chance.one_in) == 0
+            chance.operation.is_none_or(|kind| kind == operation)
+                && path.contains(chance.path)
+                && random.u32(0..chance.one_in) == 0
         };
         match self.chances.iter().find(fails) {
             Some(chance) => Err(io::Error::from_raw_os_error(chance.errno)),

@@ -160,7 +160,7 @@ fn chances_hit_what_they_name_and_nothing_else() {
     let mut world = World::new(1);
     let disk = world.disk();
     disk.faults(|faults| {
-        faults.sometimes(Chance { operation: Operation::Create, path: "a", one_in: 3, errno: ENOSPC });
+        faults.sometimes(Chance { operation: Some(Operation::Create), path: "a", one_in: 3, errno: ENOSPC });
     });
     let failed = world.block_on(async {
         let mut failed = 0;

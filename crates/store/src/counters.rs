@@ -112,6 +112,8 @@ pub struct Stats {
     pub segments: u64,
     /// Segments of one artifact each.
     pub solo_segments: u64,
+    /// Segments that the start could not read.
+    pub unread_segments: u64,
     /// Bytes of records that can be read.
     pub live_bytes: u64,
     /// The most that the data directory may occupy.
@@ -173,6 +175,7 @@ impl Store {
             index_bytes: inner.index.bytes(),
             segments: segments.len() as u64,
             solo_segments: segments.iter().filter(|segment| segment.is_solo()).count() as u64,
+            unread_segments: segments.iter().filter(|segment| segment.is_unread()).count() as u64,
             live_bytes: segments.iter().map(|segment| segment.live()).sum(),
             budget: inner.budget.limit(),
             used: Category::ALL.iter().map(|category| (category.name(), inner.budget.used_by(*category))).collect(),

@@ -6,7 +6,7 @@ use kura_store::key::{Attributes, RecordKey};
 use kura_store::types::Kind;
 use kura_store::{Commit, Durability, PutRequest, Store};
 
-use crate::history;
+use crate::calls;
 use crate::machine::{Machine, captured, fill, put, put_to};
 use crate::model::key;
 
@@ -17,7 +17,7 @@ fn machine() -> Machine {
 }
 
 async fn get(store: &Store, at: usize) -> Option<Bytes> {
-    history::get(store, &key(0, at)).await.expect("no error of the device reaches a reader")
+    calls::get(store, &key(0, at)).await.expect("no error of the device reaches a reader")
 }
 
 /// The segment file in which `needle` stands, and where.
@@ -109,7 +109,7 @@ fn forged_records() -> Vec<u8> {
     let disk = victim.world.disk();
     victim.live(|store, _| async move {
         let secret = RecordKey::new(Kind(1), "victim", "namespace", b"key").expect("a key");
-        history::put(&store, &secret, &Bytes::from(vec![0xee; 500]), true, 4096).await.expect("a put");
+        calls::put(&store, &secret, &Bytes::from(vec![0xee; 500]), true, 4096).await.expect("a put");
     });
     let (path, at) = find(&disk, &[0xee; 500]);
     let content = disk.content(&path).unwrap();
@@ -151,7 +151,7 @@ fn records_in_a_body_whose_own_header_is_lost_are_no_records() {
         assert!(get(&store, 1).await.is_some() && get(&store, 2).await.is_some(), "its neighbours are there");
         assert_eq!(get(&store, 0).await, None, "it is lost itself");
         let stolen = RecordKey::new(Kind(1), "victim", "namespace", b"key").expect("a key");
-        assert_eq!(history::get(&store, &stolen).await.expect("a read"), None);
+        assert_eq!(calls::get(&store, &stolen).await.expect("a read"), None);
         assert_eq!(store.stats().index_entries, 2);
     });
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kura_disk::sim::Crash;
 use kura_store::{Durability, Error, Store};
 
-use crate::history;
+use crate::calls;
 use crate::machine::{Machine, put_to};
 use crate::model::key;
 use crate::{cases, number};
@@ -59,7 +59,7 @@ async fn lost(store: Store) -> usize {
     let mut lost = 0;
     for at in (0..=DELETED).chain(FILLING) {
         let (bodies, is_kept) = written(at);
-        match history::get(&store, &key(0, at)).await {
+        match calls::get(&store, &key(0, at)).await {
             Ok(Some(body)) => {
                 assert!(bodies.contains(&body), "key {at} has {} bytes that nobody wrote", body.len());
                 lost += usize::from(!is_kept || bodies[0] != body);

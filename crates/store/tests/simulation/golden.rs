@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kura_disk::sim::Crash;
 use kura_store::{Durability, Store};
 
-use crate::history;
+use crate::calls;
 use crate::machine::{Machine, put_to};
 use crate::model::{key, namespace};
 
@@ -46,14 +46,14 @@ fn make() {
 
 async fn is_as_it_was(store: &Store) {
     for (at, byte, length) in HELD {
-        let body = history::get(store, &key(0, at)).await.expect("a read");
+        let body = calls::get(store, &key(0, at)).await.expect("a read");
         assert_eq!(body, Some(Bytes::from(vec![byte; length])), "key {at}");
     }
     for ended in [key(0, 9), key(1, 0)] {
-        assert_eq!(history::get(store, &ended).await.expect("a read"), None);
+        assert_eq!(calls::get(store, &ended).await.expect("a read"), None);
     }
     for at in 10..30 {
-        assert!(history::get(store, &key(0, at)).await.expect("a read").is_some(), "key {at}");
+        assert!(calls::get(store, &key(0, at)).await.expect("a read").is_some(), "key {at}");
     }
     assert_eq!((store.stats().damaged, store.stats().swept), (0, 0));
 }

@@ -1,283 +1,164 @@
 //! One history: a store is opened, clients do what the seed says, then it is stopped or crashes, several times over.
+//! Not here: what is drawn (`plan`), what goes wrong (`trouble`), what clients do (`client`), what is held against the store (`model`, `oracle`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
+use futures_util::future::{join_all, select};
+use kura_disk::Runtime;
 use kura_disk::sim::{Crash, SimDisk, World};
-use kura_disk::{Disk, Runtime};
-use kura_store::geometry::Geometry;
-use kura_store::key::{Attributes, RecordKey};
-use kura_store::types::Encoding;
-use kura_store::{Commit, Durability, Error, Progress, PutRequest, Settings, Stats, Store};
+use kura_store::{Durability, Error, Store};
 use parking_lot::Mutex;
 
-use crate::model::{Model, NAMESPACES, key, namespace};
+use crate::calls::open;
+use crate::client::Client;
+use crate::model::Model;
+use crate::oracle::{check, check_recovery, sound};
+use crate::plan::{CLIENTS, Part, Plan, Tale};
+use crate::trouble::Trouble;
 
-const SEGMENT: u64 = 64 << 10;
-
-/// So much that the scrubber goes over everything several times in a history.
-const SCRUB_RATE: u64 = 1 << 30;
-
-/// The clients of a history, and the keys that each writes.
-const CLIENTS: usize = 3;
-const KEYS: usize = 6;
-
-/// What a history is made of.
-#[derive(Debug)]
-struct Plan {
-    budget: u64,
-    durability: Durability,
-    lives: usize,
-    operations: usize,
-    largest: usize,
-    lease: Duration,
+pub(crate) fn run(tale: &Tale) {
+    run_on(World::new(tale.seed), tale);
 }
 
-impl Plan {
-    fn draw(random: &mut fastrand::Rng) -> Plan {
-        let durability = match random.u8(0..8) {
-            0 => Durability::None,
-            1 => Durability::Interval(Duration::from_millis(5)),
-            _ => Durability::Always,
-        };
-        Plan {
-            budget: SEGMENT * random.u64(9..14),
-            durability,
-            lives: random.usize(2..6),
-            operations: random.usize(4..60),
-            largest: *random.choice(&[300, 3000, 30_000, 140_000]).unwrap(),
-            lease: if random.bool() { Duration::ZERO } else { Duration::from_secs(3 * 3600) },
-        }
-    }
-
-    fn settings(&self) -> Settings {
-        let mut settings = Settings::new(Geometry::simulation(self.budget));
-        settings.durability = self.durability;
-        settings.lease = self.lease;
-        settings.open_files = 3;
-        settings.heat_interval = Duration::from_millis(20);
-        settings.scrub_rate = SCRUB_RATE;
-        settings.scrub_interval = Duration::from_millis(5);
-        settings
-    }
-}
-
-pub(crate) async fn open(disk: &Arc<SimDisk>, runtime: &Arc<dyn Runtime>, settings: Settings) -> Result<Store, Error> {
-    let disk = Arc::clone(disk) as Arc<dyn Disk>;
-    Store::open(disk, Arc::clone(runtime), settings, Arc::new(Progress::default())).await
-}
-
-pub(crate) async fn put(store: &Store, key: &RecordKey, body: &Bytes, known: bool, piece: usize) -> Result<(), Error> {
-    let request = PutRequest {
-        key: key.clone(),
-        attributes: Attributes::default(),
-        encoding: Encoding::Identity,
-        length: known.then_some(body.len() as u64),
-    };
-    let mut upload = store.put(request).await?;
-    for piece in body.chunks(piece) {
-        upload.write(body.slice_ref(piece)).await?;
-    }
-    upload.commit(Commit::default()).await.map(drop)
-}
-
-pub(crate) async fn get(store: &Store, key: &RecordKey) -> Result<Option<Bytes>, Error> {
-    let Some(mut artifact) = store.get(key).await? else {
-        return Ok(None);
-    };
-    let mut all = Vec::new();
-    while let Some(piece) = artifact.body.next().await? {
-        all.extend_from_slice(&piece);
-    }
-    Ok(Some(all.into()))
-}
-
-struct Client {
-    number: usize,
-    store: Store,
-    model: Arc<Mutex<Model>>,
-    random: fastrand::Rng,
-    largest: usize,
-}
-
-impl Client {
-    async fn run(mut self, operations: usize) {
-        for _ in 0..operations {
-            match self.random.u8(0..20) {
-                0..=8 => self.put().await,
-                9..=16 => self.get().await,
-                17 | 18 => self.delete().await,
-                _ => self.clean().await,
-            }
-        }
-    }
-
-    fn own_key(&mut self) -> RecordKey {
-        key(self.random.usize(0..NAMESPACES.len()), self.number * KEYS + self.random.usize(0..KEYS))
-    }
-
-    async fn put(&mut self) {
-        let key = self.own_key();
-        let length = match self.random.u8(0..3) {
-            0 => self.random.usize(8..64),
-            1 => self.random.usize(8..=self.largest.min(4000)),
-            _ => self.random.usize(8..=self.largest),
-        };
-        let (write, body) = self.model.lock().begin_put(&key, length);
-        tracing::debug!(?key, write, length, "put");
-        let (known, piece) = (self.random.bool(), self.random.usize(100..9000));
-        match put(&self.store, &key, &body, known, piece).await {
-            Ok(()) => {
-                tracing::debug!(?key, write, "acknowledged");
-                self.model.lock().acknowledged(&key, write);
-            }
-            Err(Error::Busy { .. } | Error::Full(_) | Error::Evicted | Error::Closed) => {}
-            Err(error) => panic!("put of {length} bytes: {error}"),
-        }
-    }
-
-    async fn get(&mut self) {
-        let key = key(self.random.usize(0..NAMESPACES.len()), self.random.usize(0..CLIENTS * KEYS));
-        let least = self.model.lock().least(&key);
-        match get(&self.store, &key).await {
-            Ok(Some(bytes)) => self.model.lock().shown(&key, least, &bytes),
-            Ok(None) | Err(Error::Evicted | Error::Busy { .. }) => {}
-            Err(error) => panic!("get: {error}"),
-        }
-    }
-
-    async fn delete(&mut self) {
-        let key = self.own_key();
-        let ends = self.model.lock().begin_end(|other| *other == key);
-        tracing::debug!(?key, "delete");
-        match self.store.delete(&key).await {
-            Ok(_) => self.model.lock().ended(ends),
-            Err(Error::Busy { .. } | Error::Closed) => {}
-            Err(error) => panic!("delete: {error}"),
-        }
-    }
-
-    async fn clean(&mut self) {
-        let at = self.random.usize(0..NAMESPACES.len());
-        let ends = self.model.lock().begin_clean(NAMESPACES[at]);
-        tracing::debug!(namespace = NAMESPACES[at], "clean");
-        let cleaned = self.store.clean(&namespace(at)).await;
-        self.model.lock().end_clean(NAMESPACES[at]);
-        match cleaned {
-            Ok(()) => self.model.lock().ended(ends),
-            Err(Error::Busy { .. } | Error::Closed) => {}
-            Err(error) => panic!("clean: {error}"),
-        }
-    }
-}
-
-pub(crate) fn run(seed: u64) {
-    run_on(World::new(seed), seed);
-}
-
-/// The history of `seed` on a machine with faults of its own.
-pub(crate) fn run_on(mut world: World, seed: u64) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let plan = Plan::draw(&mut random);
-    world.disk().set_capacity(64 << 20);
-    let model = Arc::new(Mutex::new(Model::default()));
+/// A history on a machine with faults of its own.
+pub(crate) fn run_on(world: World, tale: &Tale) {
+    let plan = Plan::draw(tale);
     tracing::debug!(?plan);
-    for _ in 0..plan.lives {
-        live(&mut world, &plan, &model, &mut random);
+    let times = plan.trouble.as_ref().and_then(|trouble| trouble.shared);
+    world.disk().set_capacity(times.map_or(64 << 20, |times| times * plan.budget));
+    let mut history = History { world, tale, plan, model: Arc::default(), failed_syncs: false, damaged: false };
+    for life in 0..history.plan.lives {
+        history.live(life);
     }
 }
 
-fn live(world: &mut World, plan: &Plan, model: &Arc<Mutex<Model>>, random: &mut fastrand::Rng) {
-    let (disk, runtime) = (world.disk(), world.runtime());
-    let crash_while_opening = random.u8(0..10) == 0;
-    let settings = plan.settings();
-    if crash_while_opening {
-        let opened = world.block_on_for(random.u64(1..60), open(&disk, &runtime, settings.clone()));
-        if let Some(Ok(store)) = &opened {
-            model.lock().shed += store.stats().shed_records;
-        }
-        drop(opened);
-        crash(world, plan, model, random.bool());
-        assert!(disk.take_peak() <= plan.budget, "over the budget while opening");
+struct History<'a> {
+    world: World,
+    tale: &'a Tale,
+    plan: Plan,
+    model: Arc<Mutex<Model>>,
+    /// Whether a sync has failed in this life.
+    failed_syncs: bool,
+    /// Whether a record was found damaged, or could not be read.
+    damaged: bool,
+}
+
+impl History<'_> {
+    fn machine(&self) -> (Arc<SimDisk>, Arc<dyn Runtime>) {
+        (self.world.disk(), self.world.runtime())
     }
-    let runtime = world.runtime();
-    let store = world.block_on(open(&disk, &runtime, settings)).expect("a store opens after any crash");
-    world.block_on(check(&store, &disk, model, plan.budget));
-    let clients: Vec<Client> = (0..CLIENTS)
-        .map(|number| Client {
-            number,
-            store: store.clone(),
-            model: Arc::clone(model),
-            random: random.fork(),
-            largest: plan.largest,
-        })
-        .collect();
-    let operations = plan.operations;
-    let all = futures_util::future::join_all(clients.into_iter().map(|client| client.run(operations)));
-    let stop = random.u8(0..4);
-    if stop == 0 {
-        world.block_on(all);
-        world.block_on(check(&store, &disk, model, plan.budget));
-        world.block_on(store.shutdown()).expect("a clean stop");
-        model.lock().shed += store.stats().shed_records;
+
+    fn live(&mut self, life: usize) {
+        let mut random = self.tale.random(Part::Life(life));
+        if self.plan.trouble.as_ref().is_some_and(|trouble| trouble.flips)
+            && Trouble::flip(&self.world.disk(), &mut random)
+        {
+            self.model.lock().forget();
+        }
+        if random.u8(0..10) == 0 {
+            let (disk, runtime) = self.machine();
+            let opened = self.world.block_on_for(random.u64(1..60), open(&disk, &runtime, self.plan.settings()));
+            if let Some(Ok(store)) = opened {
+                self.close(store);
+            }
+            self.crash(random.bool());
+        }
+        let (store, in_trouble) = self.open(&mut random);
+        let (disk, runtime) = self.machine();
+        self.world.block_on(check(&store, &disk, &self.model, &self.plan));
+
+        let stop = random.u8(0..4);
+        let limit = if stop == 0 { u64::MAX } else { random.u64(1..2500) };
+        let ended = self.work(life, &store, limit, random.fork());
+        if ended && stop == 0 {
+            Trouble::end(&disk);
+            if self.plan.trouble.is_some() {
+                self.world.block_on(check_recovery(&store, &disk, &runtime, in_trouble));
+            }
+            self.world.block_on(check(&store, &disk, &self.model, &self.plan));
+            self.world.block_on(store.shutdown()).expect("a clean stop");
+            self.close(store);
+            // What still runs ends with the process.
+            self.crash(false);
+            return;
+        }
+        self.close(store);
+        self.crash(stop > 1);
+    }
+
+    /// Lets the clients work, for so many operations of the disk at most. Returns whether they came to their end.
+    fn work(&mut self, life: usize, store: &Store, limit: u64, random: fastrand::Rng) -> bool {
+        let (disk, runtime) = self.machine();
+        let clients = (0..CLIENTS).map(|number| {
+            let (store, model) = (store.clone(), Arc::clone(&self.model));
+            Client { number, store, model, tale: self.tale, plan: &self.plan }.run(life)
+        });
+        let all = join_all(clients);
+        let budget = self.plan.budget;
+        match &self.plan.trouble {
+            None => self.world.block_on_for(limit, all).is_some(),
+            Some(trouble) => {
+                let trouble = Box::pin(trouble.come_and_go(disk, runtime, budget, random));
+                self.world.block_on_for(limit, select(Box::pin(all), trouble)).is_some()
+            }
+        }
+    }
+
+    /// Opens the store. Where something goes wrong meanwhile it may refuse; once nothing does, it must not.
+    fn open(&mut self, random: &mut fastrand::Rng) -> (Store, bool) {
+        let (disk, runtime) = self.machine();
+        let in_trouble = random.u8(0..3) == 0;
+        if let Some(trouble) = self.plan.trouble.as_ref().filter(|_| in_trouble) {
+            trouble.begin(&disk);
+            let opened = self.world.block_on(open(&disk, &runtime, self.plan.settings()));
+            Trouble::end(&disk);
+            match opened {
+                Ok(store) => {
+                    let stats = store.stats();
+                    // What a start cannot read is neither there nor does it hide what it had replaced. One that fails to sync what a killed process has
+                    // shown takes what the device has of it.
+                    let lossy = stats.failed_segments > 0 && self.plan.durability != Durability::Always;
+                    if stats.unread_segments > 0 || lossy {
+                        self.model.lock().forget();
+                    }
+                    return (store, true);
+                }
+                Err(Error::Io { .. }) => {
+                    self.failed_syncs |= trouble.hits_syncs();
+                    self.crash(random.bool());
+                }
+                Err(error) => panic!("a start in trouble: {error}"),
+            }
+        }
+        let runtime = self.world.runtime();
+        let opened = self.world.block_on(open(&disk, &runtime, self.plan.settings()));
+        (opened.expect("a store opens after any crash"), false)
+    }
+
+    /// The store's process is over: what it counted is remembered.
+    fn close(&mut self, store: Store) {
+        let stats = store.stats();
+        sound(&stats, &self.plan);
+        self.model.lock().lost += stats.shed_records + stats.damaged;
+        self.failed_syncs |= stats.failed_segments > 0;
+        self.damaged |= stats.damaged > 0;
         drop(store);
-        // What still runs ends with the process.
-        world.crash(Crash::Process);
-        return;
+        Trouble::end(&self.world.disk());
+        assert!(self.world.disk().take_peak() <= self.plan.budget, "over the budget");
     }
-    let ended = world.block_on_for(random.u64(1..2500), all);
-    model.lock().shed += sound(&store.stats()).shed_records;
-    drop((ended, store));
-    crash(world, plan, model, stop > 1);
-    assert!(disk.take_peak() <= plan.budget, "over the budget");
-}
 
-fn crash(world: &mut World, plan: &Plan, model: &Mutex<Model>, power: bool) {
-    tracing::debug!(power, "crash");
-    world.crash(if power { Crash::Power } else { Crash::Process });
-    let mut model = model.lock();
-    model.crashed();
-    if power && plan.durability != Durability::Always {
-        model.forget_certainty();
-    }
-}
-
-fn sound(stats: &Stats) -> &Stats {
-    assert_eq!(stats.damaged, 0, "nothing was damaged, so nothing may look so");
-    stats
-}
-
-/// At rest: everything certain is there or was evicted, files and ledger agree, and the budget holds.
-async fn check(store: &Store, disk: &Arc<SimDisk>, model: &Arc<Mutex<Model>>, budget: u64) {
-    let certain = model.lock().certain();
-    let mut missing = 0;
-    for (key, write) in certain {
-        match get(store, &key).await.expect("a read at rest") {
-            Some(bytes) => {
-                let mut model = model.lock();
-                let least = model.least(&key).max(write);
-                model.shown(&key, least, &bytes);
-            }
-            None => {
-                tracing::debug!(?key, write, "missing");
-                missing += 1;
-            }
+    fn crash(&mut self, power: bool) {
+        tracing::debug!(power, "crash");
+        self.world.crash(if power { Crash::Power } else { Crash::Process });
+        assert!(self.world.disk().take_peak() <= self.plan.budget, "over the budget");
+        let mut model = self.model.lock();
+        model.crashed();
+        // After a failed sync the system drops what the device did not take, whenever it likes.
+        let lossy = power || std::mem::take(&mut self.failed_syncs);
+        let lossy = lossy && self.plan.durability != Durability::Always;
+        // What a damaged record had replaced may show once its segment has gone.
+        if lossy || std::mem::take(&mut self.damaged) {
+            model.forget();
         }
     }
-    let stats = store.stats();
-    sound(&stats);
-    let shed = model.lock().shed + stats.shed_records;
-    assert!(missing <= shed, "{missing} acknowledged artifacts are missing, and {shed} were evicted");
-    let segments = disk.paths().iter().filter(|path| path.starts_with("segments/")).count() as u64;
-    assert!(segments >= stats.segments.saturating_sub(1), "{} segments and {segments} files", stats.segments);
-    assert!(disk.take_peak() <= budget, "over the budget");
-    let used: u64 = stats.used.iter().map(|(_, bytes)| bytes).sum();
-    assert!(
-        disk.allocated() <= used && used <= budget,
-        "{} bytes of files, {used} on the ledger: {:?}, {:?}",
-        disk.allocated(),
-        stats.used,
-        disk.paths()
-    );
 }

@@ -9,7 +9,7 @@ use kura_store::key::Attributes;
 use kura_store::types::Encoding;
 use kura_store::{Commit, Durability, Error, PutRequest, Store};
 
-use crate::history;
+use crate::calls;
 use crate::machine::{BUDGET, Machine, captured, fill, put};
 use crate::model::key;
 
@@ -25,7 +25,7 @@ fn used(store: &Store) -> u64 {
 }
 
 async fn holds(store: &Store, at: usize, length: usize) -> bool {
-    history::get(store, &key(0, at)).await.expect("a read").is_some_and(|body| body.len() == length)
+    calls::get(store, &key(0, at)).await.expect("a read").is_some_and(|body| body.len() == length)
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn failing_sync(times: u64) -> Rule {
 }
 
 async fn try_put(store: &Store, at: usize) -> Result<(), Error> {
-    history::put(store, &key(0, at), &Bytes::from(vec![7; 100]), true, 4096).await
+    calls::put(store, &key(0, at), &Bytes::from(vec![7; 100]), true, 4096).await
 }
 
 #[test]
@@ -253,5 +253,5 @@ fn the_cache_gives_way_to_a_neighbour_and_comes_back() {
 }
 
 async fn try_put_large(store: &Store) -> Result<(), Error> {
-    history::put(store, &key(0, 500), &Bytes::from(vec![7; 60_000]), true, 4096).await
+    calls::put(store, &key(0, 500), &Bytes::from(vec![7; 60_000]), true, 4096).await
 }

@@ -11,7 +11,7 @@ use kura_store::key::RecordKey;
 use kura_store::{Durability, Settings, Store};
 use parking_lot::Mutex;
 
-use crate::history;
+use crate::calls;
 use crate::model::key;
 
 /// Nothing that no sync covered survives.
@@ -45,7 +45,7 @@ impl Machine {
     pub(crate) fn live<T, F: Future<Output = T>>(&mut self, what: impl FnOnce(Store, Arc<dyn Runtime>) -> F) -> T {
         let (disk, runtime, settings) = (self.world.disk(), self.world.runtime(), self.settings.clone());
         self.world.block_on(async move {
-            let store = history::open(&disk, &runtime, settings).await.expect("it opens");
+            let store = calls::open(&disk, &runtime, settings).await.expect("it opens");
             what(store, runtime).await
         })
     }
@@ -53,7 +53,7 @@ impl Machine {
     /// What `key` holds after a blackout.
     pub(crate) fn after_blackout(&mut self, key: RecordKey) -> Option<Bytes> {
         self.world.crash(BLACKOUT);
-        self.live(|store, _| async move { history::get(&store, &key).await.expect("a read") })
+        self.live(|store, _| async move { calls::get(&store, &key).await.expect("a read") })
     }
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn put(store: &Store, at: usize, length: usize) {
 }
 
 pub(crate) async fn put_to(store: &Store, key: &RecordKey, byte: u8, length: usize) {
-    history::put(store, key, &Bytes::from(vec![byte; length]), true, 4096).await.expect("a put");
+    calls::put(store, key, &Bytes::from(vec![byte; length]), true, 4096).await.expect("a put");
 }
 
 /// Writes to the other namespace until a segment has been evicted.

@@ -1,7 +1,10 @@
 //! The store on the simulated machine: histories from a seed against a plain model, crashes included.
-//! A failure prints its seed; `KURA_SEED=… cargo test -p kura-store --test simulation` runs that one again, and `KURA_CASES=…` sets how many run.
+//! A failure prints its seed; `KURA_SEED=… cargo test -p kura-store --test simulation` with the name of its test runs that one again, and
+//! `KURA_CASES=…` sets how many run. `KURA_SHRINK=1` leaves out what it does not need to fail, and says so as `KURA_DROP=…`.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod calls;
+mod client;
 mod damage;
 mod flips;
 mod golden;
@@ -9,13 +12,20 @@ mod history;
 mod limits;
 mod machine;
 mod model;
+mod oracle;
+mod plan;
 mod rules;
 mod scrub;
+mod shrink;
 mod stopped;
 mod sweep;
 mod syncs;
+mod trouble;
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use plan::Tale;
 
 /// Histories when nothing else is said: enough to notice a slip, quick enough to run always.
 const DEFAULT_CASES: u64 = 2000;
@@ -34,6 +44,35 @@ fn cases(count: u64, run: impl Fn(u64) + Sync) {
             .without_time()
             .try_init();
         return run(seed);
+/// `0-56,58-90`: the operations that are left out, ends included.
+fn dropped() -> Vec<Range<usize>> {
+    let bound = |number: &str| number.parse::<usize>().expect("KURA_DROP is a list of ranges");
+    let range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        bound(first)..bound(last) + 1
+    };
+    std::env::var("KURA_DROP").iter().flat_map(|list| list.split(',')).map(range).collect()
+}
+
+/// The command that runs a history of `test` again.
+fn again(tale: &Tale, test: &str) -> String {
+    let ranges = tale.dropped.iter().map(|range| format!("{}-{}", range.start, range.end - 1));
+    let ranges = ranges.collect::<Vec<_>>().join(",");
+    let drop = if ranges.is_empty() { String::new() } else { format!(" KURA_DROP={ranges}") };
+    format!("KURA_SEED={}{drop} cargo test -p kura-store --test simulation {test}", tale.seed)
+}
+
+/// Runs the histories of a test, or the one that was asked for.
+fn run_histories(test: &str, troubled: bool) {
+    if let Some(seed) = number("KURA_SEED") {
+        let mut tale = Tale { seed, troubled, dropped: dropped() };
+        if number("KURA_SHRINK").is_some() {
+            tale = shrink::shrink(&tale);
+            eprintln!("shrunk: {}", again(&tale, test));
+        }
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_target(false).without_time().init();
+        history::run(&tale);
+        return;
     }
     let first = number("KURA_FIRST_SEED").unwrap_or(0);
     let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
@@ -45,6 +84,13 @@ fn cases(count: u64, run: impl Fn(u64) + Sync) {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
                         eprintln!("again: KURA_SEED={seed} cargo test -p kura-store --test simulation");
                         std::panic::resume_unwind(panic);
+                for seed in (first + worker..first + cases).step_by(workers as usize) {
+                    let tale = Tale { seed, troubled, dropped: Vec::new() };
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| history::run(&tale))) {
+                        eprintln!("again: {}", again(&tale, test));
+                        if number("KURA_GO_ON").is_none() {
+                            std::panic::resume_unwind(panic);
+                        }
                     }
                 }
             });
@@ -55,4 +101,5 @@ fn cases(count: u64, run: impl Fn(u64) + Sync) {
 #[test]
 fn every_acknowledged_write_that_was_not_evicted_is_read_back_and_nothing_older_is_ever_shown() {
     cases(number("KURA_CASES").unwrap_or(DEFAULT_CASES), history::run);
+    run_histories("every_acknowledged", false);
 }

@@ -1,7 +1,7 @@
 //! What may be read: the plain model that the store is held against.
 //! Each key is written by one client only, so the order of its writes is known; every body tells which write it came from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use kura_store::key::{NamespaceId, RecordKey};
@@ -17,19 +17,23 @@ pub(crate) struct Model {
     next: Write,
     lengths: HashMap<Write, (RecordKey, usize)>,
     keys: HashMap<RecordKey, KeyState>,
+    /// Uploads whose client went away.
+    abandoned: HashSet<Write>,
     /// Cleans under way and cleans begun, by namespace: a put that they overlap may end on either side of them.
     cleaning: HashMap<String, (usize, u64)>,
-    /// Live records that the store said it dropped to make room.
-    pub(crate) shed: u64,
+    /// Live records that the store said it dropped to make room, or found damaged.
+    pub(crate) lost: u64,
 }
 
 #[derive(Default, Clone, Copy)]
 struct KeyState {
     /// No read may show a lower write.
     least: Write,
-    /// The last acknowledged write.
-    acknowledged: Write,
-    /// The same, until something was begun that may end it.
+    /// The last write that is over, acknowledged or not: what ends the key from now on ends that too.
+    over: Write,
+    /// The last write that was begun.
+    begun: Write,
+    /// The last acknowledged write, until something was begun that may end it.
     certain: Option<Write>,
     /// Cleans of its namespace that had begun when its last put did.
     cleans: u64,
@@ -54,17 +58,26 @@ impl Model {
         let cleans =
             self.cleaning.get(key.namespace()).map_or(0, |(now, begun)| if *now > 0 { u64::MAX } else { *begun });
         let state = self.keys.entry(key.clone()).or_default();
-        (state.certain, state.cleans) = (None, cleans);
+        (state.certain, state.cleans, state.begun) = (None, cleans, self.next);
         (self.next, body(self.next, length))
     }
 
-    pub(crate) fn acknowledged(&mut self, key: &RecordKey, write: Write) {
+    /// A put was answered. One that failed may show, now or after the next start, or never.
+    pub(crate) fn answered_put(&mut self, key: &RecordKey, write: Write, acknowledged: bool) {
         let state = self.keys.entry(key.clone()).or_default();
-        state.least = state.least.max(write);
-        state.acknowledged = write;
-        let overlapped =
-            self.cleaning.get(key.namespace()).is_some_and(|(now, begun)| *now > 0 || *begun != state.cleans);
-        state.certain = (!overlapped).then_some(write);
+        state.over = write;
+        if acknowledged {
+            state.least = state.least.max(write);
+            let overlapped =
+                self.cleaning.get(key.namespace()).is_some_and(|(now, begun)| *now > 0 || *begun != state.cleans);
+            state.certain = (!overlapped).then_some(write);
+        }
+    }
+
+    /// The client of an upload goes away before its end: it never was.
+    pub(crate) fn abandoned(&mut self, key: &RecordKey, write: Write) {
+        self.abandoned.insert(write);
+        self.keys.entry(key.clone()).or_default().over = write;
     }
 
     pub(crate) fn begin_clean(&mut self, namespace: &str) -> Vec<(RecordKey, Write)> {
@@ -77,8 +90,10 @@ impl Model {
         self.cleaning.entry(namespace.to_owned()).or_default().0 -= 1;
     }
 
+    /// The clients have gone with the process, and what they had begun is over.
     pub(crate) fn crashed(&mut self) {
         self.cleaning.values_mut().for_each(|(now, _)| *now = 0);
+        self.keys.values_mut().for_each(|state| state.over = state.begun);
     }
 
     /// A delete of one key, or a clean of a namespace, was asked for: returns the lowest write that may show once it is acknowledged. A write that is
@@ -88,7 +103,7 @@ impl Model {
         ended
             .map(|(key, state)| {
                 state.certain = None;
-                (key.clone(), state.acknowledged + 1)
+                (key.clone(), state.over + 1)
             })
             .collect()
     }
@@ -112,6 +127,7 @@ impl Model {
             self.lengths.get(&write).unwrap_or_else(|| panic!("{key:?} shows bytes that were never written"));
         assert_eq!(of, key, "{key:?} shows another key's write {write}");
         assert_eq!(*bytes, body(write, *length), "{key:?} shows write {write} with other bytes");
+        assert!(!self.abandoned.contains(&write), "{key:?} shows write {write}, whose client went away");
         assert!(write >= least, "{key:?} shows write {write}, which is older than {least}, shown or ended before");
         let state = self.keys.entry(key.clone()).or_default();
         state.least = state.least.max(write);
@@ -125,10 +141,10 @@ impl Model {
         certain
     }
 
-    /// After a power cut that acknowledgements need not survive: what was shown may be gone, not older.
-    pub(crate) fn forget_certainty(&mut self) {
+    /// What was acknowledged, shown or ended may be gone, and something older may show: see where this is called for what excuses it.
+    pub(crate) fn forget(&mut self) {
         for state in self.keys.values_mut() {
-            *state = KeyState::default();
+            (state.least, state.certain) = (0, None);
         }
     }
 }

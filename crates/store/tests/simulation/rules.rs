@@ -17,7 +17,7 @@ use kura_store::key::Attributes;
 use kura_store::types::Encoding;
 use kura_store::{Commit, Durability, PutRequest, Store};
 
-use crate::history;
+use crate::calls;
 use crate::machine::{Machine, fill, put_to};
 use crate::model::{key, namespace};
 
@@ -38,7 +38,7 @@ fn machine() -> Machine {
 
 /// The first byte of what the key of these tests shows.
 async fn shown(store: &Store) -> Option<u8> {
-    history::get(store, &key(0, 0)).await.expect("a read").map(|body| body[0])
+    calls::get(store, &key(0, 0)).await.expect("a read").map(|body| body[0])
 }
 
 /// An old record is rescued to a later segment than the one in which a slow upload of its successor has its place; then the upload commits.

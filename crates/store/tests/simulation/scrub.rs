@@ -7,7 +7,7 @@ use kura_disk::Runtime;
 use kura_disk::sim::{Crash, Operation, Rule, SimDisk};
 use kura_store::{Durability, Stats, Store};
 
-use crate::history;
+use crate::calls;
 use crate::machine::{Machine, captured, fill, put, put_to};
 use crate::model::key;
 
@@ -229,7 +229,7 @@ fn progress_that_is_damaged_or_anothers_is_none() {
         disk.plant("scrub", &bytes);
         machine.live(|store, runtime| async move {
             assert_eq!(passes(&store, &runtime, 1).await.scrub_damaged, 0);
-            assert!(history::get(&store, &key(0, 0)).await.expect("a read").is_some());
+            assert!(calls::get(&store, &key(0, 0)).await.expect("a read").is_some());
         });
     }
 }

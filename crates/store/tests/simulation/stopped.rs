@@ -9,7 +9,7 @@ use kura_disk::{Disk, Runtime};
 use kura_store::stopped::{Depth, Examined, Seen, SegmentFile, State, Stopped};
 use kura_store::{Durability, Error, Store};
 
-use crate::history;
+use crate::calls;
 use crate::machine::{BLACKOUT, Machine, fill, put, put_to};
 use crate::model::key;
 
@@ -94,7 +94,7 @@ fn files(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
 }
 
 async fn there(store: &Store, at: usize) -> bool {
-    history::get(store, &key(0, at)).await.expect("a read").is_some()
+    calls::get(store, &key(0, at)).await.expect("a read").is_some()
 }
 
 #[test]
@@ -103,10 +103,10 @@ fn what_histories_leave_is_sound_wherever_the_process_is_killed() {
         let mut machine = Machine::with_seed(seed, Durability::Always, None);
         let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
         machine.world.block_on_for(100 + seed * 40, async move {
-            let store = history::open(&disk, &runtime, settings).await.expect("it opens");
+            let store = calls::open(&disk, &runtime, settings).await.expect("it opens");
             for at in 0.. {
                 let length = [50, 4000, 30_000][at % 3];
-                history::put(&store, &key(0, at % 40), &vec![7; length].into(), at % 2 == 0, 4096).await.expect("room");
+                calls::put(&store, &key(0, at % 40), &vec![7; length].into(), at % 2 == 0, 4096).await.expect("room");
             }
         });
         machine.world.crash(Crash::Process);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kura_disk::sim::{Crash, Operation, Rule};
 use kura_store::{Durability, Store};
 
-use crate::history;
+use crate::calls;
 use crate::machine::{BUDGET, Machine, captured, put, put_to};
 use crate::model::key;
 
@@ -30,7 +30,7 @@ fn with_one_artifact() -> Machine {
 }
 
 async fn is_there(store: &Store, at: usize) -> bool {
-    history::get(store, &key(0, at)).await.expect("a read").is_some()
+    calls::get(store, &key(0, at)).await.expect("a read").is_some()
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn sweep_orphaned_segments_reclaims_crash_window_segment_and_metadata() {
             let mut machine = machine();
             let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
             machine.world.block_on_for(operations, async move {
-                let store = history::open(&disk, &runtime, settings).await.expect("it opens");
+                let store = calls::open(&disk, &runtime, settings).await.expect("it opens");
                 write_past_an_eviction(store, runtime).await;
             });
             machine.world.crash(crash);
@@ -101,7 +101,7 @@ fn nothing_is_stranded(machine: &mut Machine) -> bool {
         assert!(disk.allocated() <= used && used <= BUDGET, "{} on disk, {used} on the ledger", disk.allocated());
         let mut readable = 0;
         for at in 0..400 {
-            let body = history::get(&store, &key(1, at)).await.expect("a read");
+            let body = calls::get(&store, &key(1, at)).await.expect("a read");
             assert!(body.as_ref().is_none_or(|body| body[..] == [7; 4000]));
             readable += u64::from(body.is_some());
         }

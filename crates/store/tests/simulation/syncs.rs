@@ -11,9 +11,10 @@ use kura_disk::SyncReason;
 use kura_disk::sim::{Crash, World};
 use kura_store::Durability;
 
-use crate::history;
 use crate::machine::{BLACKOUT, Machine, fill, put};
 use crate::model::key;
+use crate::plan::Tale;
+use crate::{calls, history};
 
 /// What some history fails without.
 const SHOWN_BY_HISTORIES: [SyncReason; 8] = [
@@ -56,7 +57,7 @@ fn every_sync_that_the_store_makes_is_one_of_those_shown_here_to_be_needed() {
     for seed in 0..200 {
         let world = World::new(seed);
         let disk = world.disk();
-        history::run_on(world, seed);
+        history::run_on(world, &Tale { seed, ..Tale::default() });
         seen.extend(disk.sync_reasons());
     }
     assert_eq!(seen, known);
@@ -68,7 +69,7 @@ fn histories_fail_without_the_syncs_that_they_depend_on() {
         let fails = |seed: &u64| {
             let world = World::new(*seed);
             world.disk().faults(|faults| faults.ignore_sync(why));
-            catch_unwind(AssertUnwindSafe(|| history::run_on(world, *seed))).is_err()
+            catch_unwind(AssertUnwindSafe(|| history::run_on(world, &Tale { seed: *seed, ..Tale::default() }))).is_err()
         };
         let found = (0..MOST_HISTORIES).find(fails);
         assert!(found.is_some(), "no history fails without the sync of: {why}");
@@ -89,7 +90,7 @@ fn what_a_killed_process_named_is_built_upon(ignored: Option<SyncReason>) -> boo
         let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
         let waits = Arc::clone(&runtime);
         let ended = machine.world.block_on_for(operations, async move {
-            let store = history::open(&disk, &runtime, settings).await;
+            let store = calls::open(&disk, &runtime, settings).await;
             waits.sleep(Duration::from_secs(1)).await;
             store
         });
@@ -105,11 +106,11 @@ fn what_a_killed_process_wrote_stays_once_shown(ignored: Option<SyncReason>) -> 
         let mut machine = Machine::new(Durability::Always, ignored);
         let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
         machine.world.block_on_for(operations, async move {
-            let store = history::open(&disk, &runtime, settings).await.expect("it opens");
+            let store = calls::open(&disk, &runtime, settings).await.expect("it opens");
             put(&store, 0, 100).await;
         });
         machine.world.crash(Crash::Process);
-        let shown = machine.live(|store, _| async move { history::get(&store, &key(0, 0)).await.expect("a read") });
+        let shown = machine.live(|store, _| async move { calls::get(&store, &key(0, 0)).await.expect("a read") });
         shown.is_none() || machine.after_blackout(key(0, 0)).is_some()
     })
 }
@@ -135,9 +136,9 @@ fn a_growing_solo_is_whole_or_not_there(ignored: Option<SyncReason>) -> bool {
         let mut machine = Machine::with_seed(seed, Durability::Always, ignored);
         let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
         machine.world.block_on_for(operations.unwrap_or(u64::MAX), async move {
-            let store = history::open(&disk, &runtime, settings).await.expect("it opens");
+            let store = calls::open(&disk, &runtime, settings).await.expect("it opens");
             let body = Bytes::from(vec![7; 30_000]);
-            history::put(&store, &key(0, 0), &body, false, 4096).await.expect("room");
+            calls::put(&store, &key(0, 0), &body, false, 4096).await.expect("room");
         });
         machine
     };
@@ -147,7 +148,7 @@ fn a_growing_solo_is_whole_or_not_there(ignored: Option<SyncReason>) -> bool {
             let mut machine = grown(Some(operations), seed);
             machine.world.crash(Crash::Power);
             machine.live(|store, _| async move {
-                let found = history::get(&store, &key(0, 0)).await.expect("a read");
+                let found = calls::get(&store, &key(0, 0)).await.expect("a read");
                 found.is_none_or(|body| body.len() == 30_000) && store.stats().damaged == 0
             })
         })
@@ -167,7 +168,7 @@ fn a_rescued_record_survives_its_old_segment(ignored: Option<SyncReason>) -> boo
     let mut machine = Machine::new(Durability::None, ignored);
     machine.live(|store, runtime| async move {
         put(&store, 0, 100).await;
-        history::get(&store, &key(0, 0)).await.expect("a read vouches");
+        calls::get(&store, &key(0, 0)).await.expect("a read vouches");
         fill(&store, &runtime).await;
     });
     machine.after_blackout(key(0, 0)).is_some()
@@ -196,7 +197,7 @@ fn what_nobody_used_is_still_known_after_a_clean_stop(ignored: Option<SyncReason
     // Nobody used it, so it goes first.
     machine.live(|store, runtime| async move {
         fill(&store, &runtime).await;
-        history::get(&store, &key(0, 0)).await.expect("a read").is_none()
+        calls::get(&store, &key(0, 0)).await.expect("a read").is_none()
     })
 }
 
@@ -211,6 +212,6 @@ fn a_vouch_counts_although_the_process_died(ignored: Option<SyncReason>) -> bool
     machine.world.crash(BLACKOUT);
     machine.live(|store, runtime| async move {
         fill(&store, &runtime).await;
-        history::get(&store, &key(0, 0)).await.expect("a read").is_some()
+        calls::get(&store, &key(0, 0)).await.expect("a read").is_some()
     })
 }

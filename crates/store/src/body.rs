@@ -12,6 +12,7 @@ use crate::files::Handle;
 use crate::format::Damage;
 use crate::format::record::{Layout, TrailerView};
 use crate::index::Entry;
+use crate::publish::Spot;
 use crate::read::index;
 use crate::segment::Segment;
 use crate::store::Inner;
@@ -128,7 +129,7 @@ impl Blocks {
         let place = self.segment.place(self.entry.offset);
         let drop_it = |error: &Error| {
             if matches!(error, Error::Corrupt { .. }) {
-                self.inner.drop_damaged(&self.entry, error);
+                self.inner.drop_damaged(&self.entry.fingerprint, Spot::of(&self.entry), error);
             }
         };
         let bytes = self.inner.fetch(&self.handle, place, at, to - from).await.inspect_err(drop_it)?;

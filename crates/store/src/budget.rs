@@ -174,6 +174,12 @@ impl Reservation {
         self.bytes += bytes;
     }
 
+    /// Takes all of it out.
+    pub fn take(&mut self) -> Reservation {
+        let bytes = std::mem::take(&mut self.bytes);
+        Reservation { ledger: Arc::clone(&self.ledger), category: self.category, bytes }
+    }
+
     /// Gives back all but `bytes`.
     pub fn shrink_to(&mut self, bytes: u64) {
         let back = self.bytes.saturating_sub(bytes);

@@ -169,7 +169,10 @@ impl Inner {
         segment.with_writing(|writing| writing.written += 1);
         // Where nobody waits for a sync, one that has failed meanwhile must still be heard of.
         segment.check_sound()?;
-        if self.settings.durability == Durability::Always {
+        // Whatever the durability, a copy takes the place of its original only once it is as durable as that may be.
+        if batch.iter().any(|versioned| versioned.pending.record.copy_of.is_some()) {
+            self.sync_segment(segment, "copies before they take their place").await?;
+        } else if self.settings.durability == Durability::Always {
             self.sync_segment(segment, "records of a commit").await?;
         }
         Ok(())
@@ -251,12 +254,18 @@ impl Inner {
     }
 
     fn fail_batch(&self, segment: &Segment, batch: Vec<Versioned>, error: &Error) {
-        for Versioned { pending, .. } in batch {
-            self.under_way.leave(pending.record.fingerprint);
-            // A tombstone stays pending: it may be on the disk, so what it would end is not carried past it.
-            if pending.record.copy_of.is_some() {
-                self.lose_copy(&pending.record.fingerprint, segment.place(pending.ticket.at.offset));
+        for Versioned { pending, version, .. } in batch {
+            let record = &pending.record;
+            // A copy of a tombstone is no harm wherever it is found.
+            match (record.record_type, record.copy_of) {
+                (RecordType::Artifact, _) => {
+                    let at = Spot { slot: segment.slot, offset: pending.ticket.at.offset, version };
+                    self.doubtful.add(record.fingerprint, at);
+                }
+                (_, None) => self.tombstones.fail(record.fingerprint, version),
+                (_, Some(_)) => {}
             }
+            self.under_way.leave(record.fingerprint);
             let _ = pending.answer.send(Err(error.again()));
         }
     }
@@ -276,7 +285,6 @@ impl Inner {
         match handle.file()?.sync(why).await.during("syncing records") {
             Ok(()) => {
                 segment.with_writing(|writing| writing.synced = writing.synced.max(written));
-                self.log.succeeded();
                 Ok(())
             }
             Err(error) => {

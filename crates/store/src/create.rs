@@ -39,14 +39,14 @@ impl Inner {
         kind: SegmentKind,
         length: u64,
         reservation: Reservation,
-    ) -> Result<Created, Error> {
+    ) -> Result<Created, NotMade> {
         let (answer, created) = oneshot::channel();
         let inner = Arc::clone(self);
         self.spawn("create segment", async move {
             // If nobody listens any more, the guard in the answer condemns the segment.
             let _ = answer.send(inner.make_segment(kind, length, reservation).await);
         });
-        created.await.unwrap_or(Err(Error::Closed))
+        created.await.unwrap_or(Err(NotMade { why: Error::Closed, reservation: None }))
     }
 
     async fn make_segment(
@@ -54,17 +54,21 @@ impl Inner {
         kind: SegmentKind,
         length: u64,
         reservation: Reservation,
-    ) -> Result<Created, Error> {
+    ) -> Result<Created, NotMade> {
         let number = self.versions.next_number();
-        let space: Space = Arc::new(Mutex::new(reservation));
         let temporary = temporary_path(number);
-        let file = self.disk.create(&temporary).await.during("creating a segment")?;
-        let prepared = self.prepare(&file, &temporary, number, kind, length).await;
-        let handle = Handle::new(file, Arc::clone(&space), Arc::clone(&self.graveyard));
-        if let Err(error) = prepared {
-            self.remove_stray([temporary, segment_path(number)], space).await;
-            return Err(error);
+        let file = match self.disk.create(&temporary).await.during("creating a segment") {
+            Ok(file) => file,
+            Err(why) => return Err(NotMade { why, reservation: Some(reservation) }),
+        };
+        let space: Space = Arc::new(Mutex::new(reservation));
+        if let Err(why) = self.prepare(&file, &temporary, number, kind, length).await {
+            // A failed close has closed all the same.
+            let _ = file.close().await;
+            let removed = self.remove_stray([temporary, segment_path(number)], &space).await;
+            return Err(NotMade { why, reservation: removed.then(|| space.lock().take()) });
         }
+        let handle = Handle::new(file, Arc::clone(&space), Arc::clone(&self.graveyard));
         self.log.made(length);
         let shape = Shape { birth: number, number, kind, block: self.geometry().block(), length };
         let writing = Writing::new(handle, SEGMENT_HEADER_LEN);
@@ -72,8 +76,8 @@ impl Inner {
         match segment {
             Some(segment) => Ok(Created { inner: Arc::clone(self), segment: Some(segment) }),
             None => {
-                self.remove_stray([temporary, segment_path(number)], space).await;
-                Err(self.no_room())
+                self.remove_stray([temporary, segment_path(number)], &space).await;
+                Err(NotMade { why: self.no_room(), reservation: None })
             }
         }
     }
@@ -121,15 +125,33 @@ impl Inner {
         }
     }
 
-    /// Unlinks a file that did not become a segment; what fails is left to the keeper, on the ledger.
-    async fn remove_stray(&self, names: [String; 2], space: Space) {
+    /// Unlinks a file that did not become a segment. What fails is left to the keeper, on the ledger: then it returns false.
+    async fn remove_stray(&self, names: [String; 2], space: &Space) -> bool {
+        let mut removed = true;
         for name in names {
             match self.disk.unlink(&name).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(_) => self.strays.lock().push((name, Arc::clone(&space))),
+                Err(_) => {
+                    removed = false;
+                    self.strays.lock().push((name, Arc::clone(space)));
+                }
             }
         }
+        removed
+    }
+}
+
+/// Why a segment was not made, and the bytes that were to pay for it, where nothing is left that needs them: whoever keeps them ahead for what must
+/// be written goes on keeping them.
+pub(crate) struct NotMade {
+    pub(crate) why: Error,
+    pub(crate) reservation: Option<Reservation>,
+}
+
+impl From<NotMade> for Error {
+    fn from(not_made: NotMade) -> Error {
+        not_made.why
     }
 }
 

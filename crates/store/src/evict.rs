@@ -1,13 +1,12 @@
 //! The only way out of the ring: unlink, make that durable, give the bytes back.
 //! Used by reclaim, by the start-up sweep and by shrinking. Only the keeper (or the start, before it) calls it, one segment at a time, so no two unlinks are
-//! ever without a directory sync between them.
+//! ever without a directory sync between them; but where that failed, and then only what something durable has replaced goes before it succeeds.
 //! Invariant: what replaces a record is synced before the segment of the replaced one is unlinked.
 
 use std::sync::Arc;
 
 use kura_disk::SyncReason;
 
-use crate::create::segment_path;
 use crate::error::{During, Error};
 use crate::format::SEGMENTS_DIRECTORY;
 use crate::segment::{Mode, Segment};
@@ -27,13 +26,13 @@ impl Inner {
     /// # Errors
     /// `Io`: it stays in the ring and on the ledger, and is tried again.
     pub(crate) async fn evict_segment(&self, segment: &Arc<Segment>) -> Result<u64, Error> {
-        let path = segment_path(segment.number());
-        match self.disk.unlink(&path).await {
+        match self.disk.unlink(&segment.path()).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             other => other.during("unlinking a segment")?,
         }
         self.disk.sync_directory(SEGMENTS_DIRECTORY, "unlink of a segment").await.during("syncing an unlink")?;
         self.ring.remove(segment);
+        self.doubtful.forget(segment.slot);
         let Some(space) = segment.take_space() else {
             return Ok(0);
         };
@@ -51,29 +50,33 @@ impl Inner {
         Ok(bytes)
     }
 
-    /// Evicts what was condemned. What cannot be unlinked now stays condemned.
-    pub(crate) async fn evict_condemned(&self) -> u64 {
-        let condemned = std::mem::take(&mut *self.condemned.lock());
-        if condemned.is_empty() {
-            return 0;
-        }
-        // What replaced an overwritten artifact may not be synced yet.
-        if let Err(error) = self.sync_active("replacements before an unlink").await {
-            tracing::warn!(%error, "what replaces evicted segments could not be synced");
-            self.condemned.lock().extend(condemned);
-            return 0;
-        }
-        let mut freed = 0;
-        for segment in condemned {
-            match self.evict_segment(&segment).await {
-                Ok(bytes) => freed += bytes,
-                Err(error) => {
+    /// Evicts what was condemned. What cannot be unlinked now stays condemned, and nothing is reclaimed until it is gone: a start would find what it
+    /// holds, and show it where what came later had been dropped.
+    ///
+    /// # Errors
+    /// That of the first that failed.
+    pub(crate) async fn evict_condemned(&self) -> Result<(), Error> {
+        loop {
+            let condemned = std::mem::take(&mut *self.condemned.lock());
+            if condemned.is_empty() {
+                return Ok(());
+            }
+            // What replaced an overwritten artifact may not be synced yet.
+            if let Err(error) = self.sync_active("replacements before an unlink").await {
+                tracing::warn!(%error, "what replaces evicted segments could not be synced");
+                self.condemned.lock().extend(condemned);
+                return Err(error);
+            }
+            let mut evicted = Ok(());
+            for segment in condemned {
+                if let Err(error) = self.evict_segment(&segment).await {
                     tracing::warn!(segment = %segment.number(), %error, "could not be unlinked; it stays on the ledger");
                     self.condemned.lock().push(segment);
+                    evicted = evicted.and(Err(error));
                 }
             }
+            evicted?;
         }
-        freed
     }
 
     /// Makes durable what the segments that are still written hold. One that fails keeps none of the others waiting.

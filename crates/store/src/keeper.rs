@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::select;
 
 use crate::budget::{Category, required_free};
-use crate::create::segment_path;
+use crate::create::{NotMade, segment_path};
 use crate::error::{During, Error};
 use crate::format::segment::SegmentKind;
 use crate::log::Lacking;
@@ -97,7 +97,8 @@ impl Inner {
     async fn round(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
         self.graveyard.clear().await;
         self.remove_strays().await;
-        self.evict_condemned().await;
+        // What could not be unlinked is tried again before anything else is reclaimed.
+        let _ = self.evict_condemned().await;
         self.break_off_slowest();
         self.provide_spare(next_look).await?;
         self.serve_demand(next_look).await?;
@@ -148,13 +149,22 @@ impl Inner {
                     if lacking == Lacking::Successor {
                         self.log.set_successor(reservation);
                     } else {
+                        // Kept until it is used: whatever fails on the way, it stays reserved.
+                        self.log.set_successor(reservation);
                         self.give_way(required_free(size, size), next_look).await?;
                         if !self.filesystem_has(size).await? {
-                            self.log.set_successor(reservation);
                             break;
                         }
-                        let created = self.create_segment(SegmentKind::Shared, size, reservation).await?;
-                        self.log.set_spare(created.take());
+                        let Some(reservation) = self.log.take_successor() else { continue };
+                        match self.create_segment(SegmentKind::Shared, size, reservation).await {
+                            Ok(created) => self.log.set_spare(created.take()),
+                            Err(NotMade { why, reservation }) => {
+                                if let Some(reservation) = reservation {
+                                    self.log.set_successor(reservation);
+                                }
+                                return Err(why);
+                            }
+                        }
                     }
                     self.room.notify(usize::MAX);
                 }
@@ -179,7 +189,7 @@ impl Inner {
     async fn free_budget(self: &Arc<Self>, bytes: u64, laps: &mut Laps) -> Result<bool, Error> {
         loop {
             self.break_off_slowest();
-            self.evict_condemned().await;
+            self.evict_condemned().await?;
             self.graveyard.clear().await;
             if self.budget.free() >= bytes {
                 return Ok(true);
@@ -238,6 +248,7 @@ impl Inner {
     /// it goes when nothing else is left.
     pub(crate) async fn reclaim_oldest(self: &Arc<Self>, manner: Manner) -> Result<bool, Error> {
         self.retire_active_if_oldest().await?;
+        self.evict_condemned().await?;
         let owned = self.log.owned();
         let is_owned = |segment: &Segment| owned.iter().flatten().any(|own| own.slot == segment.slot);
         let fit = |segment: &Segment| !segment.is_condemned() && !is_owned(segment);
@@ -269,15 +280,22 @@ impl Inner {
 
     /// Gives the spare a new number where the ring has moved on since it was made: what will be written to it is newer.
     async fn refresh_spare(self: &Arc<Self>, always: bool) -> Result<(), Error> {
-        let mut names = None;
+        let mut refreshed = None;
         self.log.refresh_spare(always, |spare| {
-            let (old, new) = (spare.number(), self.versions.next_number());
-            self.ring.renumber(spare, new);
-            names = Some((old, new));
+            self.ring.renumber(spare, self.versions.next_number());
+            refreshed = Some(Arc::clone(spare));
         });
-        let Some((old, new)) = names else { return Ok(()) };
-        // No sync: the next unlink's covers the rename, and until then the old name is as good.
-        self.disk.rename(&segment_path(old), &segment_path(new)).await.during("renaming the spare segment")
+        let Some(spare) = refreshed else { return Ok(()) };
+        self.rename_after_number(&spare).await.during("renaming the spare segment")
+    }
+
+    /// Gives the file of a segment that has a new place in the ring its new name. No sync: the next unlink's covers the rename, and until then the old
+    /// name is as good.
+    pub(crate) async fn rename_after_number(&self, segment: &Segment) -> std::io::Result<()> {
+        let number = segment.number();
+        self.disk.rename(&segment.path(), &segment_path(number)).await?;
+        segment.set_name(number);
+        Ok(())
     }
 
     /// Moves what little is live out of segments that are mostly dead.
@@ -285,9 +303,11 @@ impl Inner {
         let mostly_dead = |segment: &Segment| {
             !segment.is_solo()
                 && segment.is_sealed()
-                && !segment.is_condemned()
+                // What a start may find in it again must not be left without what lies in front of it.
+                && !segment.may_hold_more()
                 && is_mostly_dead(segment.live(), segment.payload())
         };
+        self.evict_condemned().await?;
         // One a round: reclaim for writers comes first.
         if let Some(victim) = self.ring.oldest(mostly_dead) {
             self.reclaim(&victim, Manner::Compact).await?;

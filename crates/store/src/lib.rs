@@ -16,6 +16,7 @@ pub mod budget;
 mod commit;
 mod counters;
 mod create;
+mod doubtful;
 mod error;
 mod evict;
 mod files;

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::key::NamespaceId;
 use crate::segment::{Allotted, Segment};
 use crate::store::Inner;
+use crate::types::SegmentNumber;
 
 /// After this many segments in a row whose sync failed, the store only reads.
 const FAILED_SEGMENTS_BEFORE_READ_ONLY: u32 = 2;
@@ -31,8 +32,9 @@ struct State {
     active: Option<Arc<Segment>>,
     spare: Option<Arc<Segment>>,
     successor: Option<Reservation>,
-    /// Segments in a row whose sync failed.
+    /// Segments in a row whose sync failed, and the last of them.
     failures: u32,
+    last_failed: Option<SegmentNumber>,
     /// What had been made when the active segment and the spare got their numbers.
     active_at: u64,
     spare_at: u64,
@@ -149,9 +151,13 @@ impl Log {
         self.state.lock().active.clone()
     }
 
-    /// A commit in `segment` was synced.
-    pub(crate) fn succeeded(&self) {
-        self.state.lock().failures = 0;
+    /// The segment was filled, and no sync of it has failed. Less would not end a row: each segment that fails takes a spare with it, and there must be
+    /// one left for what reclaim has to move.
+    pub(crate) fn succeeded(&self, segment: &Segment) {
+        let mut state = self.state.lock();
+        if state.last_failed.is_none_or(|failed| failed < segment.number()) {
+            state.failures = 0;
+        }
     }
 
     /// A sync of `segment` failed: it takes nothing more. Returns whether the store must stop writing.
@@ -161,6 +167,7 @@ impl Log {
             state.active = None;
         }
         state.failures += 1;
+        state.last_failed = state.last_failed.max(Some(segment.number()));
         state.failures >= FAILED_SEGMENTS_BEFORE_READ_ONLY
     }
 

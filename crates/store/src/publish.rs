@@ -77,14 +77,6 @@ impl Inner {
         true
     }
 
-    /// A copy that may be on the disk did not get into the index (its sync failed): what is live counts it as a loser.
-    pub(crate) fn lose_copy(&self, fingerprint: &Fingerprint, place: Place) {
-        let mut shard = self.index.lock(fingerprint);
-        if let Some(winner) = shard.get(fingerprint) {
-            self.lose(&mut shard, &winner, place);
-        }
-    }
-
     fn lose(&self, shard: &mut ShardGuard<'_>, winner: &Entry, loser: Place) {
         if !winner.shadowing && Some(loser) > self.place_of(winner) {
             shard.update(&winner.fingerprint, |entry| entry.shadowing = true);
@@ -97,6 +89,9 @@ impl Inner {
         let Some(entry) = shard.get(fingerprint).filter(|entry| Spot::of(entry) == at) else {
             return false;
         };
+        if let Some(segment) = self.ring.get(entry.slot) {
+            segment.hide();
+        }
         shard.remove(fingerprint);
         let emptied = self.forget_bytes(&entry);
         drop(shard);

@@ -18,7 +18,7 @@ use crate::key::{Attributes, RecordKey};
 use crate::publish::Spot;
 use crate::segment::Segment;
 use crate::store::{Inner, Store};
-use crate::types::{Encoding, Place, RecordType, Version};
+use crate::types::{Encoding, Fingerprint, Place, RecordType, Version};
 
 /// How often a reader whose segment was evicted under it probes again.
 const PROBES: usize = 8;
@@ -62,7 +62,7 @@ impl Store {
                 Ok(artifact) => return Ok(artifact),
                 Err(Error::Evicted) => {}
                 Err(error @ Error::Corrupt { .. }) => {
-                    self.inner.drop_damaged(&found.entry, &error);
+                    self.inner.drop_damaged(&found.entry.fingerprint, Spot::of(&found.entry), &error);
                     return Ok(None);
                 }
                 Err(error) => return Err(error),
@@ -99,7 +99,7 @@ impl Inner {
             return Ok(handle);
         }
         let space = segment.space().ok_or(Error::Evicted)?;
-        let file = match self.disk.open(&crate::create::segment_path(segment.number())).await {
+        let file = match self.disk.open(&segment.path()).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::Evicted);
             }
@@ -194,8 +194,8 @@ impl Inner {
     }
 
     /// Drops a record that does not hold, and says where it lay.
-    pub(crate) fn drop_damaged(&self, entry: &Entry, error: &Error) {
-        if self.unpublish(&entry.fingerprint, Spot::of(entry)) {
+    pub(crate) fn drop_damaged(&self, key: &Fingerprint, at: Spot, error: &Error) {
+        if self.unpublish(key, at) {
             self.counters.damaged.add(1);
             tracing::error!(%error, "a record is damaged: dropped, and answered as a miss");
         }

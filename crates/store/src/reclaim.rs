@@ -4,9 +4,7 @@
 //! Not here: which records (`victim`), copying them (`rescue`), when, and for how many bytes (`keeper`).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use crate::create::segment_path;
 use crate::error::{During, Error};
 use crate::index::Entry;
 use crate::publish::{Spot, record_bytes};
@@ -32,28 +30,10 @@ enum Dropped {
     Protected,
 }
 
-/// While one lives, records may be on the disk that the index knows nothing of any more.
-struct Emptying<'a>(&'a Inner);
-
-impl Emptying<'_> {
-    fn new(inner: &Inner) -> Emptying<'_> {
-        inner.emptying.fetch_add(1, Ordering::SeqCst);
-        Emptying(inner)
-    }
-}
-
-impl Drop for Emptying<'_> {
-    fn drop(&mut self) {
-        self.0.emptying.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 impl Inner {
-    /// Whether a record that the index does not know may be found by the next start: its segment is still to be unlinked, or could not be read by
-    /// this one.
-    pub(crate) fn may_find_more(&self) -> bool {
-        let unknown = |segment: &Segment| segment.is_condemned() || segment.is_unread();
-        self.emptying.load(Ordering::SeqCst) > 0 || self.ring.oldest(unknown).is_some()
+    /// Whether a record of the key that the index does not know may be found by the next start.
+    pub(crate) fn may_find_more(&self, key: Fingerprint) -> bool {
+        self.doubtful.contains(key) || self.ring.oldest(Segment::may_hold_more).is_some()
     }
 
     /// Reclaims one segment. Returns the bytes that came back (a promotion: none).
@@ -72,7 +52,6 @@ impl Inner {
     }
 
     async fn reclaim_any(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<u64, Error> {
-        let _emptying = Emptying::new(self);
         if victim.is_solo() && !victim.is_unfinished() {
             return self.reclaim_solo(victim, manner).await;
         }
@@ -102,17 +81,17 @@ impl Inner {
         }
     }
 
-    /// Moves what has to be kept, drops the rest, and makes the copies durable.
+    /// Moves what has to be kept, drops the rest, and makes durable what has replaced something here.
     async fn empty(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<(), Error> {
         let residents = self.residents(victim).await;
         let chosen = self.choose_residents(victim, &residents, manner).await;
-        self.rescue(victim, &chosen).await?;
+        self.rescue(victim, &chosen, manner).await?;
         // Tombstones last: what they end must not look alive when its turn comes.
         let (artifacts, tombstones) =
             residents.into_iter().partition(|resident| resident.record_type == RecordType::Artifact);
         self.drop_or_move(victim, artifacts, manner).await?;
         self.drop_or_move(victim, tombstones, manner).await?;
-        self.sync_active("copies before an unlink").await
+        self.sync_active("replacements before their segment is reclaimed").await
     }
 
     /// Takes records out of the index; what turns out to need keeping is moved after all.
@@ -129,7 +108,7 @@ impl Inner {
                 return Ok(());
             }
             if round < RESCUE_ROUNDS {
-                self.rescue(victim, &residents).await?;
+                self.rescue(victim, &residents, patience).await?;
             }
         }
         Err(Error::NoPlace)
@@ -149,11 +128,12 @@ impl Inner {
             if resident.namespace.is_some_and(|namespace| self.tombstones.ends(namespace, entry.version)) {
                 continue;
             }
+            let doomed = self.may_have_ended(resident, &entry);
             candidates.push(Candidate {
                 bytes: record_bytes(&entry, victim.block),
                 binding: self.is_binding(victim, &entry),
-                leased: self.is_leased(&entry),
-                uses: entry.uses,
+                leased: self.is_leased(&entry) && !doomed,
+                uses: if doomed { 0 } else { entry.uses },
             });
             live.push(*resident);
         }
@@ -166,7 +146,15 @@ impl Inner {
         entry.shadowing
             || (entry.record_type != RecordType::Artifact && needed())
             || self.under_way.contains(entry.fingerprint)
+            || self.doubtful.holds_older(entry.fingerprint, entry.version)
             || self.covers_something_active(victim, entry)
+    }
+
+    /// Whether a tombstone that failed, and may be on the disk, ends the record: it is not carried past that.
+    fn may_have_ended(&self, resident: &Resident, entry: &Entry) -> bool {
+        let namespace = resident.namespace.unwrap_or(resident.fingerprint);
+        entry.record_type == RecordType::Artifact
+            && self.tombstones.may_have_ended(resident.fingerprint, namespace, entry.version)
     }
 
     /// Whether the active segment, which is no victim though it may be the older one, holds an earlier record of the key.
@@ -197,10 +185,11 @@ impl Inner {
             return Dropped::Gone;
         };
         let ended = resident.namespace.is_some_and(|namespace| self.tombstones.ends(namespace, entry.version));
-        let leased = !ended && self.is_leased(&entry);
+        let leased = !ended && self.is_leased(&entry) && !self.may_have_ended(resident, &entry);
         if !ended && self.is_protected(victim, &entry, leased, manner) {
             return Dropped::Protected;
         }
+        victim.hide();
         shard.remove(&resident.fingerprint);
         self.forget_bytes(&entry);
         tracing::trace!(key = %entry.fingerprint, version = %entry.version, place = %victim.place(entry.offset), "drop");
@@ -230,7 +219,9 @@ impl Inner {
                 if self.promote(victim, &resident).await? {
                     return Ok(0);
                 }
-                self.drop_resident(victim, &resident, force(manner));
+                if self.drop_resident(victim, &resident, force(manner)) == Dropped::Protected {
+                    self.bury_solo(victim, &resident).await?;
+                }
             }
         }
         if victim.live() > 0 {
@@ -243,6 +234,15 @@ impl Inner {
         self.evict_segment(victim).await.inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
     }
 
+    /// What cannot be promoted, for a tombstone that failed may have ended it, nor dropped, gives way to a tombstone of its own.
+    async fn bury_solo(self: &Arc<Self>, victim: &Arc<Segment>, resident: &Resident) -> Result<(), Error> {
+        let namespace = resident.namespace.unwrap_or(resident.fingerprint);
+        if self.tombstones.may_have_ended(resident.fingerprint, namespace, resident.spot.version) {
+            self.rescue(victim, std::slice::from_ref(resident), Manner::Force).await?;
+        }
+        Ok(())
+    }
+
     fn uses(&self, resident: &Resident) -> u8 {
         let entry = self.index.lock(&resident.fingerprint).get(&resident.fingerprint);
         entry.filter(|entry| Spot::of(entry) == resident.spot).map_or(0, |entry| entry.uses)
@@ -252,37 +252,34 @@ impl Inner {
     async fn promote(self: &Arc<Self>, victim: &Arc<Segment>, resident: &Resident) -> Result<bool, Error> {
         // Open while it has two names, so that readers need none.
         let handle = self.open(victim).await?;
-        let old = victim.number();
-        let new = self.versions.next_number();
-        if !self.renumber_if_live(victim, resident, new) {
+        let namespace = match resident.namespace {
+            Some(namespace) => namespace,
+            None => match self.namespace_of(&handle, victim, resident).await {
+                Err(error @ Error::Corrupt { .. }) => {
+                    self.drop_damaged(&resident.fingerprint, resident.spot, &error);
+                    return Ok(false);
+                }
+                namespace => namespace?,
+            },
+        };
+        if !self.renumber_if_live(victim, resident, namespace) {
             return Ok(false);
         }
-        let renamed = self.disk.rename(&segment_path(old), &segment_path(new)).await;
-        if let Err(error) = renamed.during("promoting a segment") {
-            self.ring.renumber(victim, old);
-            return Err(error);
-        }
-        // No sync: the next unlink's covers the rename, and until then the old name is as good.
+        self.rename_after_number(victim).await.during("promoting a segment")?;
         self.files.keep(&handle);
         self.counters.promotions.add(1);
         Ok(true)
     }
 
     /// Checked live and given its place in one step.
-    fn renumber_if_live(
-        &self,
-        victim: &Arc<Segment>,
-        resident: &Resident,
-        number: crate::types::SegmentNumber,
-    ) -> bool {
+    fn renumber_if_live(&self, victim: &Arc<Segment>, resident: &Resident, namespace: Fingerprint) -> bool {
         let mut shard = self.index.lock(&resident.fingerprint);
         let entry = shard.get(&resident.fingerprint).filter(|entry| Spot::of(entry) == resident.spot);
         let Some(entry) = entry else { return false };
-        let namespace = resident.namespace.unwrap_or(Fingerprint(0));
         if self.tombstones.will_end(resident.fingerprint, namespace, entry.version) {
             return false;
         }
-        self.ring.renumber(victim, number);
+        self.ring.renumber(victim, self.versions.next_number());
         shard.update(&resident.fingerprint, |entry| {
             entry.uses = 0;
             entry.shadowing = false;

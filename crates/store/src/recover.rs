@@ -12,7 +12,7 @@ use kura_disk::{DirEntry, Disk, Lock, Runtime};
 use parking_lot::Mutex;
 
 use crate::budget::Category;
-use crate::create::segment_path;
+use crate::create::{NotMade, segment_path};
 use crate::error::{During, Error};
 use crate::files::Handle;
 use crate::format::segment::{SegmentKind, parse_file_name};
@@ -25,9 +25,8 @@ use crate::progress::{Phase, Progress};
 use crate::read::is_out_of_files;
 use crate::segment::{Mode, Segment, Shape, Writing};
 use crate::settings::{Durability, Settings};
-use crate::solo::allocated;
 use crate::store::{Inner, Store};
-use crate::sweep::{sweep_orphaned_segments, sweep_temporary};
+use crate::sweep::{is_leftover, occupied, sweep_orphaned_segments, sweep_temporary};
 use crate::types::SegmentNumber;
 use crate::version::above_unread;
 use crate::victim::Manner;
@@ -83,7 +82,7 @@ pub(crate) async fn take_lock(disk: &Arc<dyn Disk>) -> Result<Box<dyn Lock>, Err
 pub(crate) fn segments_of(entries: &[DirEntry]) -> Vec<FoundFile> {
     let segment = |entry: &DirEntry| {
         let number = entry.name.as_deref().and_then(parse_file_name).filter(|_| entry.is_file)?;
-        let space = allocated(entry.length.max(entry.allocated));
+        let space = occupied(entry);
         Some(FoundFile { number, length: entry.length, space, modified_unix_millis: entry.modified_unix_millis })
     };
     entries.iter().filter_map(segment).collect()
@@ -132,6 +131,8 @@ impl Inner {
         found.during("syncing the segments directory")?;
         let entries = self.disk.list(SEGMENTS_DIRECTORY).await.during("listing the segments")?;
         self.count_foreign(SEGMENTS_DIRECTORY, &entries);
+        // What the sweep could not remove, or did not see, is on the ledger until a start removes it.
+        entries.iter().filter(|entry| is_leftover(entry)).for_each(|entry| self.keep_on_ledger(occupied(entry)));
         let segments = segments_of(&entries);
         progress.found(segments.len());
         let unsealed = self.load_all(segments, progress).await?;
@@ -157,7 +158,7 @@ impl Inner {
             crate::sweep::Swept::default()
         });
         self.counters.swept.add(root.removed + segments.removed);
-        self.keep_on_ledger(root.foreign_bytes + segments.foreign_bytes);
+        self.keep_on_ledger(root.foreign_bytes);
     }
 
     /// Files that are not ours are named, left alone, and counted.
@@ -166,7 +167,7 @@ impl Inner {
             let name = entry.name.as_deref().unwrap_or("(not UTF-8)");
             let what = if entry.is_file { "" } else { ", without what is in it" };
             tracing::warn!(name, directory, "not ours: left alone, and counted against the budget{what}");
-            self.keep_on_ledger(allocated(entry.length.max(entry.allocated)));
+            self.keep_on_ledger(occupied(entry));
         }
     }
 
@@ -298,8 +299,8 @@ impl Inner {
 
     /// Decides what becomes of the unsealed segments, oldest first.
     async fn go_on(self: &Arc<Self>, unsealed: Vec<Arc<Segment>>) {
-        // Orphans first, so that their bytes are there.
-        self.evict_condemned().await;
+        // Orphans first, so that their bytes are there; the keeper tries again what fails.
+        let _ = self.evict_condemned().await;
         let mut shared: Vec<Arc<Segment>> = Vec::new();
         for segment in unsealed {
             if segment.is_solo() { self.seal_found(&segment) } else { shared.push(segment) }
@@ -332,7 +333,6 @@ impl Inner {
         while over() > 0 {
             progress.over_budget(over());
             self.spare_to_shrink_into().await?;
-            self.evict_condemned().await;
             match self.reclaim_oldest(Manner::Shrink).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -364,8 +364,8 @@ impl Inner {
         let reservation = self.budget.force_reserve(Category::Shared, size);
         match self.create_segment(SegmentKind::Shared, size, reservation).await {
             Ok(spare) => self.log.set_spare(spare.take()),
-            Err(Error::Io { source, .. }) if is_full(&source) => {}
-            Err(error) => return Err(error),
+            Err(NotMade { why: Error::Io { source, .. }, .. }) if is_full(&source) => {}
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }

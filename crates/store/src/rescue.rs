@@ -13,13 +13,15 @@ use crate::error::{During, Error};
 use crate::files::Handle;
 use crate::format::Damage;
 use crate::format::record::{BlockSums, Head, Layout, Seal, TrailerView};
+use crate::key::Attributes;
 use crate::log::{Purpose, Ticket};
 use crate::publish::Spot;
 use crate::read::index;
 use crate::residents::Resident;
 use crate::segment::Segment;
 use crate::store::Inner;
-use crate::types::{Place, Version};
+use crate::types::{Encoding, Fingerprint, Place, RecordType, Version};
+use crate::victim::Manner;
 
 /// Bytes of copies that wait for their commit at once.
 const IN_FLIGHT: u64 = 4 << 20;
@@ -33,8 +35,14 @@ impl Inner {
     /// Copies records of `victim` forward. One that is damaged is dropped; one that finds no place stays where it is.
     ///
     /// # Errors
-    /// `Io` when copies could not be written.
-    pub(crate) async fn rescue(self: &Arc<Self>, victim: &Arc<Segment>, residents: &[Resident]) -> Result<(), Error> {
+    /// `Io` when copies could not be written. `Corrupt` where everything has to move, and something is damaged: as long as the victim is there, what the
+    /// damaged record has replaced shows at no start.
+    pub(crate) async fn rescue(
+        self: &Arc<Self>,
+        victim: &Arc<Segment>,
+        residents: &[Resident],
+        manner: Manner,
+    ) -> Result<(), Error> {
         if residents.is_empty() {
             return Ok(());
         }
@@ -54,9 +62,11 @@ impl Inner {
                 }
                 Ok(None) => {}
                 Err(error @ Error::Corrupt { .. }) => {
-                    self.unpublish(&resident.fingerprint, resident.spot);
-                    self.counters.damaged.add(1);
-                    tracing::error!(%error, "a record is damaged: not carried on");
+                    self.drop_damaged(&resident.fingerprint, resident.spot, &error);
+                    if manner == Manner::Compact {
+                        settle(answers).await?;
+                        return Err(error);
+                    }
                 }
                 Err(error) => {
                     settle(answers).await?;
@@ -84,10 +94,15 @@ impl Inner {
         let trailer_bytes = self.fetch(handle, place, at + layout.trailer, layout.trailer_len).await?;
         let trailer = TrailerView::decode(&trailer_bytes, &layout, old_hash, &self.identity.secret).map_err(corrupt)?;
 
+        let namespace = self.namespace_fingerprint(&head.key);
+        if head.record_type == RecordType::Artifact
+            && self.tombstones.may_have_ended(head.fingerprint, namespace, trailer.version)
+        {
+            return Ok(self.bury_in_place(resident, head));
+        }
         let Some(ticket) = self.allot(layout.total, &head.key.namespace_id(), Purpose::Rescue) else {
             return Ok(None);
         };
-        let namespace = self.namespace_fingerprint(&head.key);
         if !self.is_live(resident.spot, &head, namespace) {
             return Ok(None);
         }
@@ -123,11 +138,43 @@ impl Inner {
         Ok(Some(committed))
     }
 
-    /// Whether the record may be carried on, now that its copy's place is fixed.
-    fn is_live(&self, spot: Spot, head: &Head, namespace: crate::types::Fingerprint) -> bool {
+    /// Whether the record may be carried on, now that its copy's place is fixed. A tombstone always may: it ends nothing that a later one does not.
+    fn is_live(&self, spot: Spot, head: &Head, namespace: Fingerprint) -> bool {
         let shard = self.index.lock(&head.fingerprint);
         let live = shard.get(&head.fingerprint).is_some_and(|entry| Spot::of(&entry) == spot);
-        live && !self.tombstones.will_end(head.fingerprint, namespace, spot.version)
+        live && (head.record_type != RecordType::Artifact
+            || !self.tombstones.will_end(head.fingerprint, namespace, spot.version))
+    }
+
+    /// An artifact must not be dropped, for it covers something older, nor carried past a tombstone that failed and may be on the disk: in its place goes
+    /// a tombstone of its own version. Its client was told that it may have been ended.
+    fn bury_in_place(self: &Arc<Self>, resident: &Resident, artifact: Head) -> Option<Answer> {
+        let head = Head {
+            record_type: RecordType::KeyTombstone,
+            encoding: Encoding::Identity,
+            attributes: Attributes::default(),
+            stored_len: Some(0),
+            ..artifact
+        };
+        let layout = Layout::new(head.encoded_len(), 0, self.geometry().block());
+        let ticket = self.allot(layout.total, &head.key.namespace_id(), Purpose::Rescue)?;
+        let seal = Seal { secret: &self.identity.secret, birth: ticket.segment.birth, offset: ticket.at.offset };
+        let (bytes, head_hash) = head.encode(&seal);
+        let record = Record {
+            fingerprint: head.fingerprint,
+            namespace: self.namespace_fingerprint(&head.key),
+            record_type: head.record_type,
+            encoding: head.encoding,
+            layout,
+            head_hash,
+            crcs: Vec::new(),
+            logical_len: 0,
+            sha256: None,
+            copy_of: Some(resident.spot),
+        };
+        let (answer, committed) = oneshot::channel();
+        self.enqueue(Pending { ticket, record, gathered: Some(vec![Bytes::from(bytes)]), answer });
+        Some(committed)
     }
 
     /// Copies a long body to the place of `ticket`. Returns the checksums of what was read.

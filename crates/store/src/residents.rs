@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::files::Handle;
+use crate::format::Damage;
 use crate::format::footer::{Footer, FooterEntry, LOCATOR_LEN, Locator};
+use crate::format::record::{Head, Seal};
 use crate::key::NamespaceId;
 use crate::publish::Spot;
 use crate::segment::Segment;
@@ -63,6 +66,22 @@ impl Inner {
         }
         let footer = self.fetch(&handle, place, length - locator.len, locator.len).await?;
         Footer::decode(&footer, &self.identity.secret).map_err(|damage| damaged(damage.0))
+    }
+
+    /// The namespace of a record whose footer could not tell it.
+    pub(crate) async fn namespace_of(
+        &self,
+        handle: &Handle,
+        segment: &Segment,
+        resident: &Resident,
+    ) -> Result<Fingerprint, Error> {
+        let offset = resident.spot.offset;
+        let place = segment.place(offset);
+        let seal = Seal { secret: &self.identity.secret, birth: segment.birth, offset };
+        let head = self.fetch(handle, place, offset.0, resident.head_len).await?;
+        let corrupt = |Damage(what)| Error::Corrupt { segment: place.segment, offset, what };
+        let (head, _) = Head::decode(&head, &seal).map_err(corrupt)?;
+        Ok(self.namespace_fingerprint(&head.key))
     }
 
     fn residents_by_index(&self, segment: &Segment) -> Vec<Resident> {

@@ -21,7 +21,7 @@ impl Store {
         self.inner.check_writable()?;
         let there = self.contains(key).is_some();
         // What reclaim has dropped from the index would be found again if the process died before its segment is gone.
-        if there || self.inner.may_find_more() {
+        if there || self.inner.may_find_more(self.inner.identity.seed.of(key)) {
             let fingerprint = self.inner.identity.seed.of(key);
             self.bury(RecordType::KeyTombstone, key.clone(), fingerprint).await?;
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::error::{During, Error};
 use crate::format::footer::Footer;
+use crate::format::record::FIXED_HEAD_LEN;
 use crate::segment::{Mode, Segment};
 use crate::store::Inner;
 
@@ -26,13 +27,28 @@ impl Inner {
         if mode != Some(Mode::Draining) || segment.is_condemned() {
             return Ok(());
         }
+        self.wipe_doubtful(segment).await?;
         self.sync_segment(segment, "records before their footer").await?;
+        self.doubtful.forget(segment.slot);
         self.write_footer(segment).await?;
         if let Some(handle) = segment.open_handle() {
             self.files.keep(&handle);
         }
         segment.set_sealed();
+        if !segment.is_solo() {
+            self.log.succeeded(segment);
+        }
         self.wake_keeper();
+        Ok(())
+    }
+
+    /// Records whose commit failed are no records any more: no start that has lost the footer finds them. No reader ever had them.
+    async fn wipe_doubtful(&self, segment: &Segment) -> Result<(), Error> {
+        let Some(handle) = segment.with_writing(|writing| Arc::clone(&writing.handle)) else { return Ok(()) };
+        for offset in self.doubtful.of(segment.slot) {
+            let nothing = Bytes::from_static(&[0; FIXED_HEAD_LEN as usize]);
+            handle.file()?.write_at(offset.0, vec![nothing]).await.during("wiping a record whose commit failed")?;
+        }
         Ok(())
     }
 

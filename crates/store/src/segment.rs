@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::commit::Pending;
+use crate::create::segment_path;
 use crate::error::Error;
 use crate::files::{Handle, Space};
 use crate::format::footer::{Footer, FooterEntry, NamespaceTable};
@@ -23,6 +24,9 @@ pub(crate) struct Segment {
     /// The number that it was created with: its records are bound to it.
     pub(crate) birth: SegmentNumber,
     number: AtomicU64,
+    /// The number in its file's name: that of its place, but for as long as it takes to rename it, and where that failed. Then the next start finds it
+    /// at its old place, which is as good: by what rules its records win there is decided anew.
+    name: AtomicU64,
     pub(crate) kind: SegmentKind,
     /// Bytes of a body that one checksum covers.
     pub(crate) block: u32,
@@ -34,6 +38,8 @@ pub(crate) struct Segment {
     condemned: AtomicBool,
     /// Its file could not be read at the start: nobody knows what it holds.
     unread: bool,
+    /// Records of it were taken out of the index: the next start may find them again.
+    hiding: AtomicBool,
     /// While records are taken; `None` once sealed.
     writing: Mutex<Option<Writing>>,
     space: Mutex<Option<Space>>,
@@ -122,12 +128,14 @@ impl Segment {
             slot,
             birth: shape.birth,
             number: AtomicU64::new(shape.number.0),
+            name: AtomicU64::new(shape.number.0),
             kind: shape.kind,
             block: shape.block,
             length: AtomicU64::new(shape.length),
             live: AtomicU64::new(0),
             condemned: AtomicBool::new(false),
             unread: false,
+            hiding: AtomicBool::new(false),
             writing: Mutex::new(writing),
             space: Mutex::new(Some(space)),
             handle: Mutex::new(handle),
@@ -145,6 +153,16 @@ impl Segment {
         self.unread
     }
 
+    /// A record of it was taken out of the index, with nothing in its place.
+    pub(crate) fn hide(&self) {
+        self.hiding.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the next start may find a record in it that the index does not know.
+    pub(crate) fn may_hold_more(&self) -> bool {
+        self.unread || self.is_condemned() || self.hiding.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn number(&self) -> SegmentNumber {
         SegmentNumber(self.number.load(Ordering::SeqCst))
     }
@@ -152,6 +170,16 @@ impl Segment {
     /// Only by [`crate::ring::Ring::renumber`], which keeps its order in step.
     pub(crate) fn set_number(&self, number: SegmentNumber) {
         self.number.store(number.0, Ordering::SeqCst);
+    }
+
+    /// Its file.
+    pub(crate) fn path(&self) -> String {
+        segment_path(SegmentNumber(self.name.load(Ordering::SeqCst)))
+    }
+
+    /// Its file was renamed after its number.
+    pub(crate) fn set_name(&self, number: SegmentNumber) {
+        self.name.store(number.0, Ordering::SeqCst);
     }
 
     pub(crate) fn place(&self, offset: Offset) -> Place {

@@ -183,7 +183,8 @@ impl Inner {
             segment.set_length(end);
             self.write_footer(&segment).await?;
             file.truncate(end).await.during("cutting a segment behind its footer")?;
-            file.sync("a cut segment").await.during("syncing a cut segment")?;
+            // Not without a look at whether somebody else's sync has failed meanwhile, and taken the footer with it.
+            self.sync_segment(&segment, "a cut segment").await?;
             if let Some(space) = segment.space() {
                 space.lock().shrink_to(allocated(end));
             }

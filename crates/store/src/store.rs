@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::budget::{Budget, Reservation};
 use crate::counters::Counters;
+use crate::doubtful::Doubtful;
 use crate::error::Error;
 use crate::files::{Graveyard, OpenFiles, Space, Unlinked};
 use crate::format::store_file::StoreFile;
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) versions: VersionClock,
     pub(crate) tombstones: Tombstones,
     pub(crate) under_way: UnderWay,
+    pub(crate) doubtful: Doubtful,
     pub(crate) files: OpenFiles,
     pub(crate) graveyard: Arc<Graveyard>,
     pub(crate) unlinked: Unlinked,
@@ -60,8 +62,6 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     /// Segments that the keeper is to unlink.
     pub(crate) condemned: Mutex<Vec<Arc<Segment>>>,
-    /// Segments whose records are being taken out of the index.
-    pub(crate) emptying: AtomicUsize,
     /// Files that did not become segments and could not be unlinked yet.
     pub(crate) strays: Mutex<Vec<(String, Space)>>,
     /// Wakes the keeper.
@@ -103,6 +103,7 @@ impl Inner {
             versions: VersionClock::new(Arc::clone(&runtime)),
             tombstones: Tombstones::default(),
             under_way: UnderWay::default(),
+            doubtful: Doubtful::default(),
             files: OpenFiles::new(settings.open_files),
             graveyard: Graveyard::new(Arc::clone(&wake)),
             unlinked: Unlinked::default(),
@@ -111,7 +112,6 @@ impl Inner {
             leases: LeaseClock::new(runtime.as_ref(), heat.written),
             counters: Counters::default(),
             condemned: Mutex::default(),
-            emptying: AtomicUsize::new(0),
             strays: Mutex::default(),
             wake,
             room: Event::new(),

@@ -34,10 +34,8 @@ pub(crate) async fn sweep_orphaned_segments(disk: &Arc<dyn Disk>) -> Result<Swep
 /// Removes what is under a temporary name in `directory`. No sync: what comes back after a power cut is removed again.
 pub(crate) async fn sweep_temporary(disk: &Arc<dyn Disk>, directory: &str, entries: &[DirEntry]) -> Swept {
     let mut swept = Swept::default();
-    for entry in entries.iter().filter(|entry| entry.is_file) {
-        let Some(name) = entry.name.as_ref().filter(|name| name.starts_with(TEMPORARY_PREFIX)) else {
-            continue;
-        };
+    for entry in entries.iter().filter(|entry| is_leftover(entry)) {
+        let Some(name) = &entry.name else { continue };
         let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
         match disk.unlink(&path).await {
             Ok(()) => {
@@ -45,12 +43,22 @@ pub(crate) async fn sweep_temporary(disk: &Arc<dyn Disk>, directory: &str, entri
                 tracing::info!(path, "removed a leftover of an unclean stop");
             }
             Err(error) => {
-                swept.foreign_bytes += allocated(entry.length.max(entry.allocated));
+                swept.foreign_bytes += occupied(entry);
                 tracing::warn!(path, %error, "a leftover could not be removed; it stays on the ledger");
             }
         }
     }
     swept
+}
+
+/// Whether it is what a crash left of something that was not complete.
+pub(crate) fn is_leftover(entry: &DirEntry) -> bool {
+    entry.is_file && entry.name.as_ref().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX))
+}
+
+/// Bytes that it takes of the filesystem.
+pub(crate) fn occupied(entry: &DirEntry) -> u64 {
+    allocated(entry.length.max(entry.allocated))
 }
 
 #[cfg(test)]

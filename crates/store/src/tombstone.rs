@@ -10,10 +10,17 @@ use parking_lot::{Mutex, RwLock};
 use crate::types::{Fingerprint, Version};
 use crate::version::VersionClock;
 
+/// A tombstone that has its version and is not in the index.
+struct Pending {
+    version: Version,
+    /// Its commit failed: it may be on the disk, or not.
+    failed: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct Tombstones {
     /// Taken and not committed yet, by key or namespace.
-    pending: Mutex<HashMap<Fingerprint, Version>>,
+    pending: Mutex<HashMap<Fingerprint, Pending>>,
     /// Committed cleans by namespace.
     cleans: RwLock<HashMap<Fingerprint, Version>>,
 }
@@ -23,15 +30,22 @@ impl Tombstones {
     pub(crate) fn take_version(&self, ended: Fingerprint, versions: &VersionClock) -> Version {
         let mut pending = self.pending.lock();
         let version = versions.next_version();
-        pending.insert(ended, version);
+        pending.insert(ended, Pending { version, failed: false });
         version
     }
 
-    /// The tombstone was committed, or failed: what it binds from now on stands in the index.
+    /// The tombstone was committed: what it binds from now on stands in the index.
     pub(crate) fn settle(&self, ended: Fingerprint, version: Version) {
         let mut pending = self.pending.lock();
-        if pending.get(&ended) == Some(&version) {
+        if pending.get(&ended).is_some_and(|pending| pending.version == version) {
             pending.remove(&ended);
+        }
+    }
+
+    /// Its commit failed. It binds reclaim as before, for as long as this process runs.
+    pub(crate) fn fail(&self, ended: Fingerprint, version: Version) {
+        if let Some(pending) = self.pending.lock().get_mut(&ended).filter(|pending| pending.version == version) {
+            pending.failed = true;
         }
     }
 
@@ -64,7 +78,14 @@ impl Tombstones {
     /// As [`Tombstones::ends`], also for tombstones that are not committed yet.
     pub(crate) fn will_end(&self, key: Fingerprint, namespace: Fingerprint, version: Version) -> bool {
         let pending = self.pending.lock();
-        let bound = |ended| pending.get(&ended).is_some_and(|at| version < *at);
+        let bound = |ended| pending.get(&ended).is_some_and(|pending| version < pending.version);
         bound(key) || bound(namespace) || self.ends(namespace, version)
+    }
+
+    /// Whether a tombstone that failed would end this version.
+    pub(crate) fn may_have_ended(&self, key: Fingerprint, namespace: Fingerprint, version: Version) -> bool {
+        let pending = self.pending.lock();
+        let bound = |ended| pending.get(&ended).is_some_and(|pending| pending.failed && version < pending.version);
+        !pending.is_empty() && (bound(key) || bound(namespace))
     }
 }

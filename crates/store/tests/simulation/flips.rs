@@ -95,5 +95,5 @@ fn flip(case: u64) {
 
 #[test]
 fn a_flipped_bit_anywhere_costs_one_artifact_at_most_and_no_start() {
-    cases(number("KURA_CASES").unwrap_or(DEFAULT_CASES), flip);
+    cases("a_flipped_bit", number("KURA_CASES").unwrap_or(DEFAULT_CASES), flip);
 }

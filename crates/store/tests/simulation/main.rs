@@ -6,6 +6,7 @@
 mod calls;
 mod client;
 mod damage;
+mod errors;
 mod flips;
 mod golden;
 mod history;
@@ -34,16 +35,6 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-/// Runs that many cases, or the one of `KURA_SEED`.
-fn cases(count: u64, run: impl Fn(u64) + Sync) {
-    if let Some(seed) = number("KURA_SEED") {
-        // Fails where another case's test has it already.
-        let _ = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_target(false)
-            .without_time()
-            .try_init();
-        return run(seed);
 /// `0-56,58-90`: the operations that are left out, ends included.
 fn dropped() -> Vec<Range<usize>> {
     let bound = |number: &str| number.parse::<usize>().expect("KURA_DROP is a list of ranges");
@@ -54,25 +45,17 @@ fn dropped() -> Vec<Range<usize>> {
     std::env::var("KURA_DROP").iter().flat_map(|list| list.split(',')).map(range).collect()
 }
 
-/// The command that runs a history of `test` again.
-fn again(tale: &Tale, test: &str) -> String {
-    let ranges = tale.dropped.iter().map(|range| format!("{}-{}", range.start, range.end - 1));
-    let ranges = ranges.collect::<Vec<_>>().join(",");
-    let drop = if ranges.is_empty() { String::new() } else { format!(" KURA_DROP={ranges}") };
-    format!("KURA_SEED={}{drop} cargo test -p kura-store --test simulation {test}", tale.seed)
+/// Prints every step from here on. Where another case's test prints already, it goes on.
+fn trace() {
+    let all = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_target(false).without_time();
+    let _ = all.try_init();
 }
 
-/// Runs the histories of a test, or the one that was asked for.
-fn run_histories(test: &str, troubled: bool) {
+/// Runs that many cases of a test, or the one of `KURA_SEED`.
+fn cases(test: &str, count: u64, run: impl Fn(u64) + Sync) {
     if let Some(seed) = number("KURA_SEED") {
-        let mut tale = Tale { seed, troubled, dropped: dropped() };
-        if number("KURA_SHRINK").is_some() {
-            tale = shrink::shrink(&tale);
-            eprintln!("shrunk: {}", again(&tale, test));
-        }
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_target(false).without_time().init();
-        history::run(&tale);
-        return;
+        trace();
+        return run(seed);
     }
     let first = number("KURA_FIRST_SEED").unwrap_or(0);
     let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
@@ -82,12 +65,7 @@ fn run_histories(test: &str, troubled: bool) {
             scope.spawn(move || {
                 for seed in (first + worker..first + count).step_by(workers as usize) {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
-                        eprintln!("again: KURA_SEED={seed} cargo test -p kura-store --test simulation");
-                        std::panic::resume_unwind(panic);
-                for seed in (first + worker..first + cases).step_by(workers as usize) {
-                    let tale = Tale { seed, troubled, dropped: Vec::new() };
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| history::run(&tale))) {
-                        eprintln!("again: {}", again(&tale, test));
+                        eprintln!("again: KURA_SEED={seed} cargo test -p kura-store --test simulation {test}");
                         if number("KURA_GO_ON").is_none() {
                             std::panic::resume_unwind(panic);
                         }
@@ -98,8 +76,23 @@ fn run_histories(test: &str, troubled: bool) {
     });
 }
 
+/// Runs the histories of a test, or the one that was asked for.
+fn run_histories(test: &str, troubled: bool) {
+    if let Some(seed) = number("KURA_SEED").filter(|_| number("KURA_SHRINK").is_some()) {
+        let least = shrink::shrink(&Tale { seed, troubled, dropped: dropped() });
+        let ranges = least.dropped.iter().map(|range| format!("{}-{}", range.start, range.end - 1));
+        let ranges = ranges.collect::<Vec<_>>().join(",");
+        eprintln!("shrunk: KURA_SEED={seed} KURA_DROP={ranges} cargo test -p kura-store --test simulation {test}");
+        trace();
+        return history::run(&least);
+    }
+    let dropped = dropped();
+    cases(test, number("KURA_CASES").unwrap_or(DEFAULT_CASES), |seed| {
+        history::run(&Tale { seed, troubled, dropped: dropped.clone() });
+    });
+}
+
 #[test]
 fn every_acknowledged_write_that_was_not_evicted_is_read_back_and_nothing_older_is_ever_shown() {
-    cases(number("KURA_CASES").unwrap_or(DEFAULT_CASES), history::run);
     run_histories("every_acknowledged", false);
 }

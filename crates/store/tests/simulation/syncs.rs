@@ -32,14 +32,15 @@ const SHOWN_BY_HISTORIES: [SyncReason; 8] = [
 type Scenario = fn(Option<SyncReason>) -> bool;
 
 /// What a scenario fails without.
-const SHOWN_BY_SCENARIOS: [(SyncReason, Scenario); 11] = [
+const SHOWN_BY_SCENARIOS: [(SyncReason, Scenario); 12] = [
     ("an unsealed segment before it is scanned", what_a_killed_process_wrote_stays_once_shown),
     ("header of a new segment", a_spare_is_no_leftover),
     ("names of the segments found", what_a_killed_process_named_is_built_upon),
     ("records of an interval", an_interval_later_a_record_survives),
     ("record of a growing solo before its footer", a_growing_solo_is_whole_or_not_there),
     ("records before a clean stop", a_clean_stop_keeps_everything),
-    ("copies before an unlink", a_rescued_record_survives_its_old_segment),
+    ("copies before they take their place", a_rescued_record_survives_its_old_segment),
+    ("replacements before their segment is reclaimed", what_replaces_a_record_survives_its_segment),
     ("replacements before an unlink", what_replaces_a_solo_survives_it),
     ("use counters", what_nobody_used_is_still_known_after_a_clean_stop),
     ("name of the use counters", what_nobody_used_is_still_known_after_a_clean_stop),
@@ -171,6 +172,31 @@ fn a_rescued_record_survives_its_old_segment(ignored: Option<SyncReason>) -> boo
         calls::get(&store, &key(0, 0)).await.expect("a read vouches");
         fill(&store, &runtime).await;
     });
+    machine.after_blackout(key(0, 0)).is_some()
+}
+
+fn what_replaces_a_record_survives_its_segment(ignored: Option<SyncReason>) -> bool {
+    // Rotates until something is evicted, and overwrites the first artifact after so many rotations. Returns how many there were.
+    let live = |machine: &mut Machine, overwrite_after: Option<u64>| {
+        machine.live(|store, _| async move {
+            put(&store, 0, 100).await;
+            let mut overwrite_after = overwrite_after;
+            for at in 1.. {
+                if store.stats().evictions > 0 {
+                    break;
+                }
+                put(&store, at, 4000).await;
+                if overwrite_after.is_some_and(|after| store.stats().rotations >= after) {
+                    overwrite_after = None;
+                    put(&store, 0, 100).await;
+                }
+            }
+            store.stats().rotations
+        })
+    };
+    let last = live(&mut Machine::new(Durability::None, None), None);
+    let mut machine = Machine::new(Durability::None, ignored);
+    live(&mut machine, Some(last));
     machine.after_blackout(key(0, 0)).is_some()
 }
 

@@ -96,3 +96,8 @@ fn run_histories(test: &str, troubled: bool) {
 fn every_acknowledged_write_that_was_not_evicted_is_read_back_and_nothing_older_is_ever_shown() {
     run_histories("every_acknowledged", false);
 }
+
+#[test]
+fn whatever_fails_on_the_way_every_promise_holds_once_nothing_does() {
+    run_histories("whatever_fails", true);
+}

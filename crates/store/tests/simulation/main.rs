@@ -5,6 +5,7 @@
 
 mod calls;
 mod client;
+mod crash_points;
 mod damage;
 mod errors;
 mod flips;

@@ -67,9 +67,7 @@ fn cases(test: &str, count: u64, run: impl Fn(u64) + Sync) {
                 for seed in (first + worker..first + count).step_by(workers as usize) {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
                         eprintln!("again: KURA_SEED={seed} cargo test -p kura-store --test simulation {test}");
-                        if number("KURA_GO_ON").is_none() {
-                            std::panic::resume_unwind(panic);
-                        }
+                        std::panic::resume_unwind(panic);
                     }
                 }
             });

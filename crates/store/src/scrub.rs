@@ -189,7 +189,7 @@ impl Inner {
         let Some(entry) = self.live(resident) else { return };
         self.counters.scrub_damaged.add(1);
         if entry.record_type == RecordType::Artifact {
-            self.drop_damaged(&entry, error);
+            self.drop_damaged(&resident.fingerprint, resident.spot, error);
         } else {
             tracing::error!(%error, "a tombstone is damaged: it stays in force as long as its segment is there");
         }

@@ -54,13 +54,13 @@ impl Body for Pieces {
 }
 
 /// What a client sends that sends `bytes`, in pieces of `cut`.
-fn incoming(bytes: &[u8], cut: usize) -> Incoming<Pieces> {
+pub(crate) fn incoming(bytes: &[u8], cut: usize) -> Incoming<Pieces> {
     let pieces = Pieces(bytes.chunks(cut).map(Bytes::copy_from_slice).collect());
     Incoming::new(pieces, Arc::new(ReapiSettings::default()), Arc::default(), kura_http::Memory::new(1 << 24))
 }
 
 /// What comes of a future that has nothing to wait for.
-fn at_once<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
     future.now_or_never().expect("nothing is waited for")

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
+use kura_cache::wire::Fields;
 use kura_http::{Held, Memory, Pace};
 use prost::{DecodeError, Message};
 use tokio::time::{Instant, timeout};
@@ -18,6 +19,9 @@ use crate::grpc::reply::PREFIX;
 use crate::limits::MAX_RECEIVED_MESSAGE;
 use crate::settings::ReapiSettings;
 use crate::status;
+
+/// Memory of one element of a list in a decoded message, the list's own room to grow included, in bytes.
+const ELEMENT: u64 = 256;
 
 /// What a client sends in one call.
 pub(crate) struct Incoming<B = hyper::body::Incoming> {
@@ -61,7 +65,9 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
     /// # Errors
     /// As for [`Incoming::only`]; `INVALID_ARGUMENT` for bytes that are no such message.
     pub(crate) async fn message<M: Message + Default>(&mut self) -> Result<M, Status> {
-        M::decode(self.only().await?).map_err(|error| malformed(&error))
+        let message = self.only().await?;
+        self.hold(decoded(&message))?;
+        M::decode(message).map_err(|error| malformed(&error))
     }
 
     /// The next of the messages of a call that has several; `None` once the client has said all.
@@ -72,6 +78,7 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
         let Some(length) = self.next().await? else { return Ok(None) };
         self.hold(length as u64)?;
         let message = self.take(length).await?;
+        self.hold(decoded(&message))?;
         M::decode(message).map(Some).map_err(|error| malformed(&error))
     }
 
@@ -193,10 +200,42 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
     }
 }
 
+/// Memory that a message takes with what is decoded from it, in bytes: two on the wire may be an element of a list.
+fn decoded(message: &[u8]) -> u64 {
+    let (mut fields, mut count) = (Fields::of(message), 0);
+    while let Ok(Some(_)) = fields.next() {
+        count += 1;
+    }
+    message.len() as u64 + count * ELEMENT
+}
+
 fn malformed(error: &DecodeError) -> Status {
     Status::invalid_argument(format!("the message is malformed: {error}"))
 }
 
 fn cut_short() -> Status {
     Status::internal("the call ended in the middle of a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::fuzz::{at_once, incoming};
+    use crate::grpc::prefix;
+    use crate::message::BatchUpdateBlobsRequest;
+
+    #[test]
+    fn a_message_is_held_with_what_its_elements_take_and_not_by_its_length_alone() {
+        // A list of empty elements, of two bytes each, and one of a single element that is as long.
+        let many = [0x12, 0].repeat(100_000);
+        let one = BatchUpdateBlobsRequest { instance_name: "x".repeat(200_000), ..Default::default() }.encode_to_vec();
+        let read = |message: &[u8]| {
+            let call = [&prefix(message.len())[..], message].concat();
+            at_once(async { incoming(&call, 60_000).message::<BatchUpdateBlobsRequest>().await })
+        };
+        assert_eq!(read(&many).unwrap_err().code(), Code::ResourceExhausted);
+        assert_eq!(read(&one).unwrap().instance_name.len(), 200_000);
+    }
 }

@@ -9,7 +9,7 @@ pub(super) fn target(bytes: &[u8]) {
     assert_eq!(recipe.encoded(), encoded);
     assert_eq!(recipe.parts().filter_map(|part| part.size()).sum::<u64>(), length);
     assert!(recipe.parts().all(|part| part.size().is_some_and(|size| size > 0 && size < length)));
-    let mut draft = Draft::new(recipe.function());
-    recipe.parts().for_each(|part| draft.push(&part));
+    let mut draft = Draft::new(recipe.function(), recipe.chunking());
+    recipe.parts().for_each(|part| draft.push(&part).expect("inputs are shorter than the longest recipe"));
     assert_eq!(draft.finish(), recipe);
 }

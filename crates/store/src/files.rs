@@ -19,8 +19,8 @@ pub(crate) type Space = Arc<Mutex<Reservation>>;
 
 /// An open segment file. Readers and writers hold it; dropping the last one closes it.
 pub(crate) struct Handle {
-    file: Mutex<Option<Arc<dyn File>>>,
-    space: Space,
+    /// Both until the answers that hold it are broken off: then neither, or its bytes would be used for as long as the slowest of them lives.
+    open: Mutex<Option<(Arc<dyn File>, Space)>>,
     graveyard: Arc<Graveyard>,
     /// Set by each use, cleared by the clock hand of [`OpenFiles`].
     used: AtomicBool,
@@ -28,12 +28,12 @@ pub(crate) struct Handle {
 
 impl Handle {
     pub(crate) fn new(file: Arc<dyn File>, space: Space, graveyard: Arc<Graveyard>) -> Arc<Handle> {
-        Arc::new(Handle { file: Mutex::new(Some(file)), space, graveyard, used: AtomicBool::new(true) })
+        Arc::new(Handle { open: Mutex::new(Some((file, space))), graveyard, used: AtomicBool::new(true) })
     }
 
     /// The file, unless the answers that hold it were broken off.
     pub(crate) fn file(&self) -> Result<Arc<dyn File>, Error> {
-        self.file.lock().clone().ok_or(Error::Evicted)
+        self.open.lock().as_ref().map(|(file, _)| Arc::clone(file)).ok_or(Error::Evicted)
     }
 
     pub(crate) fn mark_used(&self) {
@@ -43,19 +43,25 @@ impl Handle {
         }
     }
 
-    /// Takes the file from whoever still reads it: their next read fails, and its bytes come back.
+    /// Takes the file from whoever still reads or writes it: the next time they fail, and its bytes come back.
     fn break_off(&self) {
-        let file = self.file.lock().take();
-        if let Some(file) = file {
-            self.graveyard.bury(file, Arc::clone(&self.space));
+        let open = self.open.lock().take();
+        if let Some((file, space)) = open {
+            self.graveyard.bury(file, space);
         }
+    }
+
+    /// Does something with its bytes on the ledger, unless it was broken off.
+    fn with_space<T>(&self, then: impl FnOnce(&mut Reservation) -> T) -> Option<T> {
+        let space = self.open.lock().as_ref().map(|(_, space)| Arc::clone(space))?;
+        Some(then(&mut space.lock()))
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Some(file) = self.file.get_mut().take() {
-            self.graveyard.bury(file, Arc::clone(&self.space));
+        if let Some((file, space)) = self.open.get_mut().take() {
+            self.graveyard.bury(file, space);
         }
     }
 }
@@ -77,10 +83,13 @@ impl Graveyard {
         self.wake.notify(1);
     }
 
-    /// Closes what was buried, then gives its bytes back.
+    /// Closes what was buried, then gives its bytes back. A file that is in the middle of an operation is left until that is over: till then its blocks
+    /// are not free.
     pub(crate) async fn clear(&self) {
         let buried = std::mem::take(&mut *self.buried.lock());
-        for (file, space) in buried {
+        let (idle, busy): (Vec<_>, Vec<_>) = buried.into_iter().partition(|(file, _)| Arc::strong_count(file) == 1);
+        self.buried.lock().extend(busy);
+        for (file, space) in idle {
             // A failed close has closed all the same.
             let _ = file.close().await;
             drop(space);
@@ -136,7 +145,7 @@ pub(crate) struct Unlinked {
 impl Unlinked {
     /// The segment of `handle` was unlinked. Its bytes count as unlinked from here on.
     pub(crate) fn add(&self, handle: &Arc<Handle>) {
-        handle.space.lock().move_to(Category::Unlinked);
+        handle.with_space(|space| space.move_to(Category::Unlinked));
         self.held.lock().push_back(Arc::downgrade(handle));
     }
 
@@ -144,10 +153,10 @@ impl Unlinked {
     pub(crate) fn keep_within(&self, limit: u64) -> usize {
         let mut held = self.held.lock();
         let readers: Vec<Arc<Handle>> = held.drain(..).filter_map(|handle| handle.upgrade()).collect();
-        let mut bytes: u64 = readers.iter().map(|handle| handle.space.lock().bytes()).sum();
+        let mut bytes: u64 = readers.iter().map(|handle| handle.with_space(|space| space.bytes()).unwrap_or(0)).sum();
         let broken = readers.iter().take_while(|handle| {
             let over = bytes > limit;
-            bytes -= handle.space.lock().bytes();
+            bytes -= handle.with_space(|space| space.bytes()).unwrap_or(0);
             over
         });
         let broken = broken.count();

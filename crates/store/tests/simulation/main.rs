@@ -11,6 +11,7 @@ mod errors;
 mod flips;
 mod golden;
 mod history;
+mod hostile;
 mod limits;
 mod machine;
 mod model;

@@ -14,6 +14,7 @@ lint:
 # Many histories of the store on the simulated machine; `just sim 1000000`.
 sim cases="10000":
     KURA_CASES={{cases}} cargo test -p kura-store --test simulation every_acknowledged
+    KURA_CASES={{cases}} cargo test -p kura-store --test simulation whatever_fails
 
 # Any bytes for what reads foreign ones: all targets for a moment, or one; `just fuzz footer -max_total_time=600`. Needs a C++ compiler.
 fuzz *arguments:

@@ -104,7 +104,8 @@ impl Plan {
         settings.open_files = 3;
         settings.heat_interval = Duration::from_millis(20);
         settings.scrub_rate = SCRUB_RATE;
-        settings.scrub_interval = Duration::from_millis(5);
+        // Histories with trouble wait for seconds until it is over.
+        settings.scrub_interval = Duration::from_millis(if self.trouble.is_some() { 500 } else { 5 });
         settings
     }
 }

@@ -42,7 +42,14 @@ impl Inner {
     pub(crate) async fn load(&self, number: SegmentNumber, length: u64) -> Result<Loaded, Error> {
         let block = self.geometry().block();
         let looker = Looker { disk: &self.disk, identity: &self.identity, buffers: &self.buffers, block };
-        let looked = looker.look(&segment_path(number), length).await?;
+        let mut looked = looker.look(&segment_path(number), length).await?;
+        if matches!(looked.sort, Sort::Sealed(_)) && looked.header.as_ref().is_some_and(|header| self.has_grown(header))
+        {
+            // Without its footer it never was, and a killed process may have written that with no sync after it: what is shown now has to stay.
+            looked.file.sync("a grown segment as it was found").await.during("syncing a segment as it was found")?;
+            looked.file.forget_cached().await.during("letting go of cached pages")?;
+            looked = looker.look(&segment_path(number), length).await?;
+        }
         let frame = looked.frame(&looker, number);
         match looked.sort {
             Sort::Foreign(why) => Ok(Loaded::Foreign(why)),
@@ -53,6 +60,11 @@ impl Inner {
                 Ok(Loaded::Segment(Box::new(Opened { file, kind, block, length, footer, tail: None, sound: true })))
             }
         }
+    }
+
+    /// Whether it was made before the length of its body was known: smaller than any that has a body of known length.
+    fn has_grown(&self, header: &SegmentHeader) -> bool {
+        header.kind == SegmentKind::Solo && header.capacity <= self.geometry().solo_above()
     }
 
     async fn load_unsealed(

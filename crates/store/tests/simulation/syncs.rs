@@ -32,8 +32,9 @@ const SHOWN_BY_HISTORIES: [SyncReason; 8] = [
 type Scenario = fn(Option<SyncReason>) -> bool;
 
 /// What a scenario fails without.
-const SHOWN_BY_SCENARIOS: [(SyncReason, Scenario); 12] = [
+const SHOWN_BY_SCENARIOS: [(SyncReason, Scenario); 13] = [
     ("an unsealed segment before it is scanned", what_a_killed_process_wrote_stays_once_shown),
+    ("a grown segment as it was found", what_a_killed_process_grew_stays_once_shown),
     ("header of a new segment", a_spare_is_no_leftover),
     ("names of the segments found", what_a_killed_process_named_is_built_upon),
     ("records of an interval", an_interval_later_a_record_survives),
@@ -109,6 +110,21 @@ fn what_a_killed_process_wrote_stays_once_shown(ignored: Option<SyncReason>) -> 
         machine.world.block_on_for(operations, async move {
             let store = calls::open(&disk, &runtime, settings).await.expect("it opens");
             put(&store, 0, 100).await;
+        });
+        machine.world.crash(Crash::Process);
+        let shown = machine.live(|store, _| async move { calls::get(&store, &key(0, 0)).await.expect("a read") });
+        shown.is_none() || machine.after_blackout(key(0, 0)).is_some()
+    })
+}
+
+fn what_a_killed_process_grew_stays_once_shown(ignored: Option<SyncReason>) -> bool {
+    (1..80).all(|operations| {
+        let mut machine = Machine::new(Durability::Always, ignored);
+        let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
+        machine.world.block_on_for(operations, async move {
+            let store = calls::open(&disk, &runtime, settings).await.expect("it opens");
+            let body = Bytes::from(vec![7; 30_000]);
+            calls::put(&store, &key(0, 0), &body, false, 4096).await.expect("room");
         });
         machine.world.crash(Crash::Process);
         let shown = machine.live(|store, _| async move { calls::get(&store, &key(0, 0)).await.expect("a read") });

@@ -22,10 +22,13 @@ impl Doubtful {
         self.records.lock().entry(key).or_default().push(at);
     }
 
-    /// Where they lie in a segment.
+    /// Where they lie in a segment, in order: a simulation repeats from its seed.
     pub(crate) fn of(&self, segment: SegmentSlot) -> Vec<Offset> {
         let records = self.records.lock();
-        records.values().flatten().filter(|at| at.slot == segment).map(|at| at.offset).collect()
+        let here = records.values().flatten().filter(|at| at.slot == segment);
+        let mut offsets: Vec<Offset> = here.map(|at| at.offset).collect();
+        offsets.sort_unstable_by_key(|offset| offset.0);
+        offsets
     }
 
     /// They were wiped, or the segment is gone.

@@ -31,8 +31,9 @@ impl Inner {
             other => other.during("unlinking a segment")?,
         }
         self.disk.sync_directory(SEGMENTS_DIRECTORY, "unlink of a segment").await.during("syncing an unlink")?;
-        self.ring.remove(segment);
+        // Its slot is free for another segment from then on.
         self.doubtful.forget(segment.slot);
+        self.ring.remove(segment);
         let Some(space) = segment.take_space() else {
             return Ok(0);
         };

@@ -11,6 +11,7 @@ use crate::error::{During, Error};
 use crate::format::store_file::StoreFile;
 use crate::format::{FormatError, SEGMENTS_DIRECTORY, STORE, TEMPORARY_PREFIX};
 use crate::key::{FingerprintSeed, Secret};
+use crate::read::{index, is_lost};
 use crate::recover::segments_of;
 use crate::settings::Settings;
 
@@ -50,14 +51,24 @@ pub(crate) async fn read_identity(disk: &Arc<dyn Disk>) -> Result<Identity, Erro
         other => other.during("opening STORE")?,
     };
     let length = file.len().await.during("reading STORE")?.min(StoreFile::ENCODED_LEN);
-    let bytes =
-        file.read_at(0, kura_disk::Buffer::unpooled(crate::read::index(length))).await.during("reading STORE")?;
+    let (mut bytes, mut lost) = (Vec::new(), None);
+    for at in [0, StoreFile::ENCODED_LEN / 2] {
+        let copy = index(length.saturating_sub(at).min(StoreFile::ENCODED_LEN / 2));
+        match file.read_at(at, kura_disk::Buffer::unpooled(copy)).await {
+            // The other one may do.
+            Err(error) if is_lost(&error) && lost.is_none() => {
+                bytes.resize(bytes.len() + copy, 0);
+                lost = Some(error);
+            }
+            read => bytes.extend_from_slice(&read.during("reading STORE")?),
+        }
+    }
     match StoreFile::decode(&bytes) {
-        Ok(identity) => Ok(Identity::Known { is_whole: identity.encode() == *bytes, identity }),
+        Ok(identity) => Ok(Identity::Known { is_whole: identity.encode() == bytes, identity }),
         Err(FormatError::NewerVersion { found, known }) => {
             Err(Error::NewerFormat { path: STORE.to_owned(), found, known })
         }
-        Err(FormatError::Damaged(_)) => Ok(Identity::Damaged),
+        Err(FormatError::Damaged(_)) => lost.map_or(Ok(Identity::Damaged), Err).during("reading STORE"),
     }
 }
 

@@ -62,6 +62,8 @@ impl Inner {
         tracing::trace!(key = %copy.fingerprint, version = %copy.version, %place, "publish copy");
         let mut shard = self.index.lock(&copy.fingerprint);
         let Some(old) = shard.get(&copy.fingerprint) else {
+            // What was copied was dropped meanwhile, as damaged. The copy is there all the same, and the next start finds it.
+            segment.hide();
             return false;
         };
         if Spot::of(&old) != from {

@@ -423,3 +423,22 @@ fn a_damaged_segment_is_not_compacted_away_from_in_front_of_what_it_had_replaced
     });
     assert_ne!(shown_after(&mut machine, Crash::Power), Some(OLD));
 }
+
+#[test]
+fn a_device_that_cannot_read_one_copy_of_the_identity_keeps_nothing_back() {
+    for copy in [0, 1] {
+        let mut machine = machine(1);
+        machine.live(async |store, _| put_to(&store, &key(0, 0), NEW, 100).await);
+        machine.world.disk().faults(|faults| faults.fail(fails(Operation::Read, "STORE", copy, 1)));
+        machine.world.crash(Crash::Process);
+        assert_eq!(machine.live(async |store, _| shown(&store).await), Some(NEW));
+    }
+    let mut machine = machine(1);
+    machine.live(async |store, _| put_to(&store, &key(0, 0), NEW, 100).await);
+    machine.world.disk().faults(|faults| faults.fail(fails(Operation::Read, "STORE", 0, 2)));
+    let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
+    machine.world.crash(Crash::Process);
+    let opened = machine.world.block_on(async move { calls::open(&disk, &runtime, settings).await });
+    assert!(matches!(opened, Err(Error::Io { .. })), "it is no new store");
+    assert_eq!(shown_after(&mut machine, Crash::Process), Some(NEW));
+}

@@ -59,10 +59,10 @@ impl Trouble {
         Trouble { chances: chances.collect(), flips, shared }
     }
 
-    /// Whether what is stored may be unreadable for a while.
+    /// Whether the device may say that it cannot read what is stored: then it is damaged.
     pub(crate) fn hits_reads(&self) -> bool {
-        let reads = [Operation::Read, Operation::Open, Operation::Length, Operation::ForgetCached];
-        self.chances.iter().any(|chance| chance.operation.is_none_or(|operation| reads.contains(&operation)))
+        let reads = |chance: &Chance| chance.operation.is_none_or(|operation| operation == Operation::Read);
+        self.chances.iter().any(|chance| chance.errno == EIO && reads(chance))
     }
 
     /// Whether a sync may fail.
@@ -99,16 +99,18 @@ impl Trouble {
         }
     }
 
-    /// Flips some bits of segments, while nobody uses them. Returns whether there were any.
+    /// Flips some bits of segments, while nobody uses them. Returns whether it did.
     pub(crate) fn flip(disk: &SimDisk, random: &mut fastrand::Rng) -> bool {
+        let mut flipped = false;
         let paths: Vec<String> = disk.paths().into_iter().filter(|path| path.starts_with("segments/")).collect();
         for _ in 0..random.usize(0..4) {
-            let Some(path) = random.choice(&paths) else { return false };
+            let Some(path) = random.choice(&paths) else { break };
             let bits = disk.content(path).map_or(0, |content| content.len() as u64 * 8);
             if bits > 0 {
                 disk.flip(path, random.u64(0..bits));
+                flipped = true;
             }
         }
-        !paths.is_empty()
+        flipped
     }
 }

@@ -153,7 +153,22 @@ async fn keys_that_are_none_are_refused_on_every_surface() {
     let site = serving().await;
     let long = "k".repeat(5000);
     let bad = ["..", ".", "%2e%2e", "a%00b", "%", "%zz", &long];
-    for surface in ["/http/ns/", "/cache/", "/ccache/", "/ccache/ab/", "/ccache/ac/", "/cas/", "/ac/", "/prefix/cas/"] {
+    let surfaces = [
+        "/http/ns/",
+        "/cache/",
+        "/ccache/",
+        "/ccache/ab/",
+        "/ccache/ac/",
+        "/cas/",
+        "/ac/",
+        "/prefix/cas/",
+        "/metro/",
+        "/api/metro/cache/",
+        "/v1/cache/",
+        "/v8/artifacts/",
+        "/webdav/",
+    ];
+    for surface in surfaces {
         for key in bad {
             let path = format!("{surface}{key}");
             for method in ["GET", "HEAD", "PUT"] {
@@ -167,7 +182,11 @@ async fn keys_that_are_none_are_refused_on_every_surface() {
         "/cache/a%2fb",
         "/ccache/ab/c%2Fd",
         "/cas/%2F",
-        "/http/a%2Fb/key",
+        "/http/a%2F/key",
+        "/http/%2Fb/key",
+        "/v8/artifacts/a%2Fb",
+        "/v1/cache/a%2Fb",
+        "/metro/a/b",
         "/http/ns/a/../b",
         "/http/ns/./b",
     ] {

@@ -164,6 +164,10 @@ impl Exchange<'_> {
             self.counters.received(piece.len() as u64);
             upload.write(piece).await?;
         }
+        if !self.manner.may_overwrite {
+            // The body may have taken long: somebody else's may have been stored meanwhile.
+            self.check_conditions().await?;
+        }
         Ok(self.stored(upload.commit().await?.version))
     }
 

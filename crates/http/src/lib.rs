@@ -9,6 +9,10 @@
 //! | `…/ac/<sha256>`, `…/cas/<sha256>` | Bazel, under any prefix or none |
 //! | `/cache/<key>` | Gradle |
 //! | `/ccache/<2>/<rest>`, `/ccache/<key>`, `/ccache/ac/<key>` | ccache |
+//! | `/webdav/<key…>` | WebDAV, as sccache speaks it |
+//! | `/v8/artifacts`, and below | Turborepo |
+//! | `/v1/cache/<key>` | Nx |
+//! | `/metro/<key>`, `/api/metro/cache/<key>` | Metro |
 //! | `/http/<namespace>/<key…>` | anything |
 //! | `/`, `/status.json`, `/up`, `/ready`, `/metrics` | people and probes |
 //!

@@ -41,6 +41,14 @@ impl Memory {
 #[derive(Default)]
 pub struct Held(Option<(Arc<Memory>, u64)>);
 
+impl Held {
+    /// Whether it stands for no bytes at all.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some((memory, bytes)) = self.0.take() {

@@ -186,7 +186,7 @@ async fn keys_that_are_none_are_refused_on_every_surface() {
         "/http/%2Fb/key",
         "/v8/artifacts/a%2Fb",
         "/v1/cache/a%2Fb",
-        "/metro/a/b",
+        "/metro/a%2Fb",
         "/http/ns/a/../b",
         "/http/ns/./b",
     ] {

@@ -203,6 +203,19 @@ async fn nx_is_told_200_once_and_409_from_then_on() {
 }
 
 #[tokio::test]
+async fn what_nx_stored_is_not_replaced_by_an_upload_that_began_before() {
+    let site = serving().await;
+    let path = "/v1/cache/1";
+    let mut slow = site.connect().await;
+    slow.send(format!("PUT {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")).await;
+    assert_eq!(slow.response().await.status, 100, "it is under way");
+    assert_eq!(site.put(path, b"first").await.status, 200);
+    slow.send("slow").await;
+    slow.response().await.refused(409);
+    assert_eq!(site.get(path).await.text(), "first");
+}
+
+#[tokio::test]
 async fn turborepo_gets_its_signature_and_duration_back() {
     let site = serving().await;
     let status = site.get("/v8/artifacts/status").await;

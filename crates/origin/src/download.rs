@@ -88,7 +88,12 @@ fn check(head: &Parts) -> Result<(), Error> {
         status if status.is_server_error() => return Err(Error::Unavailable(status.to_string())),
         status => return Err(Error::Unusable(status.to_string())),
     }
-    let framed = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING].iter().any(|name| head.headers.contains_key(name));
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let framed = match (codings.next(), codings.next()) {
+        (None, _) => head.headers.contains_key(header::CONTENT_LENGTH),
+        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    };
     // Such a body ends with the connection: one that was cut short would look whole.
     if framed { Ok(()) } else { Err(Error::Unusable("it does not say where its body ends".to_owned())) }
 }

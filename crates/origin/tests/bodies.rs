@@ -83,8 +83,19 @@ async fn a_body_that_is_cut_short_fails() {
 
 #[tokio::test]
 async fn a_body_whose_end_nobody_can_tell_is_not_taken() {
-    let origin = Origin::new(|_| Answer::Ends(b"HTTP/1.1 200 OK\r\n\r\nabc".to_vec())).await;
-    assert!(matches!(fetched(&origins(&HERE), &origin.uri("/")).await, Err(Error::Unusable(_))));
+    let origin = Origin::new(|path| {
+        let coding = match path {
+            "/identity" => "Transfer-Encoding: identity\r\nContent-Length: 100\r\n",
+            "/gzip" => "Transfer-Encoding: gzip\r\n",
+            _ => "",
+        };
+        Answer::Ends(format!("HTTP/1.1 200 OK\r\n{coding}\r\nabc").into_bytes())
+    })
+    .await;
+    for path in ["/", "/identity", "/gzip"] {
+        let found = fetched(&origins(&HERE), &origin.uri(path)).await;
+        assert!(matches!(found, Err(Error::Unusable(_))), "{path}: {found:?}");
+    }
 }
 
 #[tokio::test]

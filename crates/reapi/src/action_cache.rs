@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bytes::{Bytes, BytesMut};
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use kura_cache::{ArtifactKey, Attributes, Cache, Compression, Digest, DigestFunction, Form, Scope};
 use prost::Message;
 use tonic::Status;
 
 use crate::call::Call;
-use crate::grpc::Reply;
-use crate::limits::MAX_SENT_MESSAGE;
+use crate::grpc::{Reply, decoded};
+use crate::limits::{BATCH_CONCURRENCY, MAX_SENT_MESSAGE};
 use crate::message::{Inlined, Streams, UpdateActionResultRequest};
 use crate::{blob, digest, scope, status};
 
@@ -113,6 +113,7 @@ pub(crate) async fn update(mut call: Call) -> Result<Reply, Status> {
     let key = ArtifactKey::action(&scope, &action).map_err(status::of_key)?;
     let result = request.result().ok_or_else(|| Status::invalid_argument("the action result is missing"))?;
     let malformed = |error| Status::invalid_argument(format!("not an action result: {error}"));
+    call.incoming.hold(result.len() as u64 + decoded(&result))?;
     let inlined = Inlined::decode(result.clone()).map_err(malformed)?;
     store_inlined(&call.cache, &scope, action.function(), inlined).await?;
     put(&call.cache, &key, result.clone()).await.map_err(|error| status::of(&error))?;
@@ -134,8 +135,10 @@ async fn store_inlined(cache: &Cache, scope: &Scope, function: DigestFunction, i
         let Some(digest) = digest else { continue };
         blobs.push((digest::parse(Some(function), digest.hash.as_bytes(), digest.size_bytes)?, data));
     }
-    let stored = blobs
-        .iter()
-        .map(|(digest, data): &(Digest, Bytes)| blob::store(cache, scope, digest, Compression::Identity, data.clone()));
-    try_join_all(stored).await.map(drop).map_err(|error| status::of(&error))
+    let stored = blobs.into_iter().map(async |(digest, data): (Digest, Bytes)| {
+        blob::store(cache, scope, &digest, Compression::Identity, data).await
+    });
+    let mut stored = stream::iter(stored).buffer_unordered(BATCH_CONCURRENCY);
+    while stored.try_next().await.map_err(|error| status::of(&error))?.is_some() {}
+    Ok(())
 }

@@ -71,7 +71,7 @@ async fn dispatch(reapi: &Reapi, method: Method, incoming: Incoming) -> Result<R
         Method::HealthCheck => health::check(incoming, reapi.stage()).await,
         Method::HealthWatch => health::watch(incoming, reapi.stages()).await,
         Method::Reflect | Method::ReflectAlpha => Ok(reflection::reflect(incoming)),
-        _ => to_cache(reapi.call(incoming)?, method).await,
+        _ => to_cache(reapi.call(incoming)?, method).await?.held_in(&reapi.memory),
     }
 }
 

@@ -52,8 +52,8 @@ pub(crate) async fn read_identity(disk: &Arc<dyn Disk>) -> Result<Identity, Erro
     };
     let length = file.len().await.during("reading STORE")?.min(StoreFile::ENCODED_LEN);
     let (mut bytes, mut lost) = (Vec::new(), None);
-    for at in [0, StoreFile::ENCODED_LEN / 2] {
-        let copy = index(length.saturating_sub(at).min(StoreFile::ENCODED_LEN / 2));
+    for at in [0, StoreFile::ENCODED_LEN / 2].into_iter().filter(|at| *at < length) {
+        let copy = index((length - at).min(StoreFile::ENCODED_LEN / 2));
         match file.read_at(at, kura_disk::Buffer::unpooled(copy)).await {
             // The other one may do.
             Err(error) if is_lost(&error) && lost.is_none() => {

@@ -1,4 +1,4 @@
-//! Bazel over HTTP: `/ac/<sha256>` and `/cas/<sha256>` under any prefix. The prefix means nothing, unless it is declared opaque:
+//! Bazel over HTTP: `/ac/<sha256>` and `/cas/<sha256>` under any prefix that is no other surface's. The prefix means nothing, unless it is declared opaque:
 //! then what comes under its `/ac/` is kept as it is, since it is no action result.
 
 use kura_cache::{ArtifactKey, Digest, DigestFunction, InvalidKey, Kind, Scope};

@@ -9,8 +9,9 @@ pub(super) static MANNER: Manner = Manner::of("application/octet-stream");
 
 const PREFIXES: [&str; 2] = ["/metro/", "/api/metro/cache/"];
 
+/// One segment: deeper paths are Bazel's.
 fn segment(path: &str) -> Option<&str> {
-    PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix))
+    PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix)).filter(|key| !key.contains('/'))
 }
 
 pub(super) fn owns(path: &str) -> bool {

@@ -10,10 +10,15 @@ pub(super) static MANNER: Manner = Manner { may_overwrite: false, ..Manner::of("
 
 const PREFIX: &str = "/v1/cache/";
 
+/// One segment: deeper paths are Bazel's.
+fn segment(path: &str) -> Option<&str> {
+    path.strip_prefix(PREFIX).filter(|key| !key.contains('/'))
+}
+
 pub(super) fn owns(path: &str) -> bool {
-    path.starts_with(PREFIX)
+    segment(path).is_some()
 }
 
 pub(super) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
-    ArtifactKey::keyed(scope, Kind::Nx, &key::opaque(path.strip_prefix(PREFIX).ok_or(InvalidKey::Empty)?)?)
+    ArtifactKey::keyed(scope, Kind::Nx, &key::opaque(segment(path).ok_or(InvalidKey::Empty)?)?)
 }

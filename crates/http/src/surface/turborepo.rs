@@ -34,6 +34,9 @@ const MAX_ASKED: usize = 1000;
 /// The longest query, in bytes.
 const MAX_QUERY: usize = 256 << 10;
 
+/// Memory of one: its text, what is made of it, and the answer, in bytes.
+const QUERY_MEMORY: u64 = 4 << 20;
+
 /// Below [`ROOT`].
 fn rest(path: &str) -> Option<&str> {
     path.strip_prefix(ROOT).filter(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -67,6 +70,8 @@ pub(super) async fn aside(
         // What was used and how: nothing is made of it.
         (&Method::POST, Some("/events")) => Ok(Some(Response::new(Answer::Empty))),
         (&Method::POST, Some("" | "/")) => {
+            let held = site.memory.hold(QUERY_MEMORY);
+            let _held = held.ok_or_else(|| Refusal::overload("too many queries are under way"))?;
             let asked = read(body).await?;
             Ok(Some(query(site, parts, &asked).await?))
         }

@@ -23,6 +23,9 @@ pub(super) static MANNER: Manner = Manner {
 
 const ROOT: &str = "/webdav";
 
+/// The end of the year 9999, beyond which HTTP has no dates: a store may have been written by a clock that was far ahead.
+const LAST_DATE_MILLIS: u64 = 253_402_300_799_000;
+
 const DAV: HeaderName = HeaderName::from_static("dav");
 
 fn rest(path: &str) -> Option<&str> {
@@ -86,7 +89,7 @@ fn found(path: &str, file: Option<Presence>) -> Response<Answer> {
         Some(file) => (
             format!("<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength>", file.length),
             // The upper bits of a version are the time when it was taken, in milliseconds.
-            SystemTime::UNIX_EPOCH + Duration::from_millis(file.version.0 >> 16),
+            SystemTime::UNIX_EPOCH + Duration::from_millis((file.version.0 >> 16).min(LAST_DATE_MILLIS)),
         ),
     };
     let document = format!(

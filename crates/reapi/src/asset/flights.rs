@@ -120,6 +120,8 @@ impl Flights {
             drop(landing);
             sender.send_replace(Some(outcome));
         };
+        // What is spawned while the runtime ends is dropped at once, and takes itself from the list.
+        drop(under_way);
         call.runtime.spawn("fetch", Box::pin(task));
         Ok(flight)
     }
@@ -203,7 +205,12 @@ impl Carrying {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure::Ours(status::of(&error))
+        let status = status::of(&error);
+        match error {
+            // More than is taken is what the origin has: another may have it in less.
+            Error::TooLarge { .. } | Error::Invalid(_) => Failure::Origin(status),
+            _ => Failure::Ours(status),
+        }
     }
 }
 

@@ -22,9 +22,9 @@ pub(crate) async fn split_blob(mut call: Call) -> Result<Reply, Status> {
     let scope = scope::of_instance(&request.instance_name)?;
     let function = digest::function(request.digest_function)?;
     let blob = digest::required(function, request.blob_digest.as_ref(), "the blob's digest")?;
-    let _held = hold(&call)?;
+    let held = hold(&call)?;
     let (chunk_digests, chunking) = chunks(&call.cache, &scope, &blob).await?;
-    Ok(Reply::message(&proto::SplitBlobResponse { chunk_digests, chunking_function: chunking as i32 }))
+    Ok(Reply::message(&proto::SplitBlobResponse { chunk_digests, chunking_function: chunking as i32 }).holding(held))
 }
 
 pub(crate) async fn get_chunk_mapping(mut call: Call) -> Result<Reply, Status> {

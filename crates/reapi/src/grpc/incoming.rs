@@ -201,7 +201,7 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
 }
 
 /// Memory that a message takes with what is decoded from it, in bytes: two on the wire may be an element of a list.
-fn decoded(message: &[u8]) -> u64 {
+pub(crate) fn decoded(message: &[u8]) -> u64 {
     let (mut fields, mut count) = (Fields::of(message), 0);
     while let Ok(Some(_)) = fields.next() {
         count += 1;

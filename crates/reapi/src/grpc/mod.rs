@@ -8,5 +8,5 @@ mod incoming;
 mod reply;
 
 pub(crate) use deadline::{deadline, deadline_exceeded};
-pub(crate) use incoming::Incoming;
+pub(crate) use incoming::{Incoming, decoded};
 pub(crate) use reply::{PREFIX, Pieces, Reply, pieces, prefix, respond};

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -9,12 +10,13 @@ use futures_util::Stream;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
-use kura_http::{Deadline, GuestBody, Held};
+use kura_http::{Deadline, GuestBody, Held, Memory};
 use prost::Message;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
 
 use crate::counters::Tally;
+use crate::status;
 
 /// Bytes in front of each message: whether it is compressed, and its length.
 pub(crate) const PREFIX: usize = 5;
@@ -68,6 +70,18 @@ impl Reply {
     /// The same, with memory that it is accounted for with until it is sent.
     pub(crate) fn holding(self, held: Held) -> Reply {
         Reply { held, ..self }
+    }
+
+    /// The same, accounted for with the message that is ready, unless it is with more.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` where there is no memory for it now.
+    pub(crate) fn held_in(mut self, memory: &Arc<Memory>) -> Result<Reply, Status> {
+        if self.held.is_nothing() {
+            let bytes = self.ready.iter().map(|piece| piece.len() as u64).sum();
+            self.held = memory.hold(bytes).ok_or_else(|| status::overload("too many answers are under way"))?;
+        }
+        Ok(self)
     }
 
     /// The same, which ends then if it has not ended before.

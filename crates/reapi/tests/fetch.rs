@@ -269,9 +269,13 @@ async fn a_blob_has_the_digest_function_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_before_it_comes() {
+async fn what_is_too_large_is_refused_before_it_comes_and_the_next_origin_is_asked() {
     let fetching = Fetching::new().await;
-    let origin = Origin::open(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n".to_vec()).await;
-    let status = refused(fetching.ask(wanted(&[&origin.uri("/")])).await, Code::InvalidArgument);
-    assert!(status.message().contains("larger than"), "{status}");
+    let large = Origin::open(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 40000000\r\n\r\n".to_vec()).await;
+    let (large, small) = (large.uri("/"), Origin::open(|_| ok(b"hello")).await);
+    let answer = fetching.fetch(&large).await;
+    failed(&answer, &large, Code::InvalidArgument);
+    assert!(answer.status.unwrap().message.contains("larger than"));
+    let answer = fetching.ask(wanted(&[&large, &small.uri("/")])).await.unwrap();
+    found(&answer, &small.uri("/"), &support::digest(b"hello"));
 }

@@ -129,48 +129,50 @@ impl Inner {
     async fn provide_spare(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
         let mut laps = Laps::new(self.ring.len());
         while !self.is_closed() && !self.is_read_only() {
-            let size = self.geometry().segment();
-            match self.log.lacking() {
-                Lacking::Nothing => break,
-                lacking => {
-                    let reservation = match self.log.take_successor() {
-                        Some(reservation) => reservation,
-                        None => {
-                            if !self.free_budget(size, &mut laps).await? {
-                                break;
-                            }
-                            match self.budget.try_reserve(Category::Shared, size) {
-                                Ok(reservation) => reservation,
-                                // A writer was faster.
-                                Err(_) => continue,
-                            }
-                        }
-                    };
-                    if lacking == Lacking::Successor {
-                        self.log.set_successor(reservation);
-                    } else {
-                        // Kept until it is used: whatever fails on the way, it stays reserved.
-                        self.log.set_successor(reservation);
-                        self.give_way(required_free(size, size), next_look).await?;
-                        if !self.filesystem_has(size).await? {
-                            break;
-                        }
-                        let Some(reservation) = self.log.take_successor() else { continue };
-                        match self.create_segment(SegmentKind::Shared, size, reservation).await {
-                            Ok(created) => self.log.set_spare(created.take()),
-                            Err(NotMade { why, reservation }) => {
-                                if let Some(reservation) = reservation {
-                                    self.log.set_successor(reservation);
-                                }
-                                return Err(why);
-                            }
-                        }
-                    }
-                    self.room.notify(usize::MAX);
-                }
+            let lacking = self.log.lacking();
+            if lacking == Lacking::Nothing || !self.provide_successor(&mut laps).await? {
+                break;
             }
+            if lacking == Lacking::Spare && !self.make_spare(next_look).await? {
+                break;
+            }
+            self.room.notify(usize::MAX);
         }
         Ok(())
+    }
+
+    /// Has the bytes of one more segment reserved. Returns whether the budget has them.
+    async fn provide_successor(self: &Arc<Self>, laps: &mut Laps) -> Result<bool, Error> {
+        let size = self.geometry().segment();
+        while !self.log.has_successor() {
+            if !self.free_budget(size, laps).await? {
+                return Ok(false);
+            }
+            // Where a writer was faster, once more.
+            if let Ok(reservation) = self.budget.try_reserve(Category::Shared, size) {
+                self.log.set_successor(reservation);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes a spare segment of the bytes that are reserved for one; whatever fails on the way, they stay reserved. Returns whether the filesystem has them.
+    async fn make_spare(self: &Arc<Self>, next_look: &mut Duration) -> Result<bool, Error> {
+        let size = self.geometry().segment();
+        self.give_way(required_free(size, size), next_look).await?;
+        if !self.filesystem_has(size).await? {
+            return Ok(false);
+        }
+        // Only the keeper takes it; were it gone, it would be provided again.
+        let Some(reservation) = self.log.take_successor() else { return Ok(true) };
+        match self.create_segment(SegmentKind::Shared, size, reservation).await {
+            Ok(created) => self.log.set_spare(created.take()),
+            Err(NotMade { why, reservation }) => {
+                reservation.into_iter().for_each(|reservation| self.log.set_successor(reservation));
+                return Err(why);
+            }
+        }
+        Ok(true)
     }
 
     /// Reclaims for writers who wait for bytes.

@@ -128,6 +128,10 @@ impl Log {
         }
     }
 
+    pub(crate) fn has_successor(&self) -> bool {
+        self.state.lock().successor.is_some()
+    }
+
     pub(crate) fn take_successor(&self) -> Option<Reservation> {
         self.state.lock().successor.take()
     }

@@ -23,6 +23,8 @@ pub(crate) struct Model {
     cleaning: HashMap<String, (usize, u64)>,
     /// Live records that the store said it dropped to make room, or found damaged.
     pub(crate) lost: u64,
+    /// Those of them that explain nothing any more: what is found missing from now on was lost since.
+    pub(crate) settled: u64,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -139,6 +141,14 @@ impl Model {
             self.keys.iter().filter_map(|(key, state)| Some((key.clone(), state.certain?))).collect();
         certain.sort_by(|a, b| a.0.encoded().cmp(b.0.encoded()));
         certain
+    }
+
+    /// These keys were found missing, which is explained; so many had been lost before the search for them began.
+    pub(crate) fn settle(&mut self, lost: u64, missing: &[RecordKey]) {
+        self.settled = lost;
+        for key in missing {
+            self.keys.entry(key.clone()).or_default().certain = None;
+        }
     }
 
     /// What was acknowledged, shown or ended may be gone, and something older may show: see where this is called for what excuses it.

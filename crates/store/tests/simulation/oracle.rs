@@ -29,7 +29,8 @@ pub(crate) fn sound<'a>(stats: &'a Stats, plan: &Plan) -> &'a Stats {
 /// Everything certain is there or was evicted, what is there can be read, files and ledger agree, and the budget holds.
 pub(crate) async fn check(store: &Store, disk: &Arc<SimDisk>, model: &Arc<Mutex<Model>>, plan: &Plan) {
     let certain = model.lock().certain();
-    let mut missing = 0;
+    let lost_before = lost(store, model);
+    let mut missing = Vec::new();
     for (key, write) in certain {
         match get(store, &key).await {
             Ok(Some(bytes)) => {
@@ -39,17 +40,27 @@ pub(crate) async fn check(store: &Store, disk: &Arc<SimDisk>, model: &Arc<Mutex<
             }
             Ok(None) | Err(Error::Corrupt { .. }) => {
                 tracing::debug!(?key, write, "missing");
-                missing += 1;
+                missing.push(key);
             }
             Err(error) => panic!("a read at rest: {error}"),
         }
     }
     let stats = store.stats();
     sound(&stats, plan);
-    let lost = model.lock().lost + stats.shed_records + stats.damaged;
-    assert!(missing <= lost, "{missing} acknowledged artifacts are missing, and {lost} were evicted or damaged");
+    let lost = lost(store, model) - model.lock().settled;
+    assert!(
+        missing.len() as u64 <= lost,
+        "{missing:?} were acknowledged and are missing, and {lost} were evicted or damaged"
+    );
+    model.lock().settle(lost_before, &missing);
     check_all_keys(store, model, plan).await;
     check_ledger(store, disk, plan);
+}
+
+/// Records that were evicted or found damaged, in all lives.
+fn lost(store: &Store, model: &Arc<Mutex<Model>>) -> u64 {
+    let stats = store.stats();
+    model.lock().lost + stats.shed_records + stats.damaged
 }
 
 /// An entry of the index leads to bytes, and these are not older than what was shown or ended.

@@ -79,7 +79,7 @@ impl Check<'_> {
         self.totals.add(segment, &examined);
         match &examined.state {
             State::Sealed | State::Unsealed => {}
-            State::Orphan => say(&format!("segment {number}: was never committed; the next start removes it")),
+            State::Orphan => say(&format!("segment {number}: holds no record; the next start removes it")),
             State::Foreign(why) => self.warn(&format!("segment {number}: {why}; left alone")),
             State::Unreadable(why) => self.warn(&format!("segment {number}: cannot be read: {why}")),
         }
@@ -96,7 +96,8 @@ impl Check<'_> {
     }
 
     async fn drop_damaged(&mut self, segment: &SegmentFile, examined: &Examined) {
-        if !self.repair {
+        // Of a segment that nothing is left of, there is nothing to keep.
+        if !self.repair || examined.state == State::Orphan {
             self.wrong += examined.damaged;
             return;
         }

@@ -46,7 +46,7 @@ fn line_of_segment(segment: &SegmentFile, examined: &Examined) -> String {
     let state = match &examined.state {
         State::Sealed => "sealed",
         State::Unsealed => "no footer yet",
-        State::Orphan => "never committed",
+        State::Orphan => "no record",
         State::Foreign(why) => why,
         State::Unreadable(why) => why,
     };

@@ -116,6 +116,30 @@ async fn damage_is_named_and_dropped_when_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grown_artifact_whose_footer_does_not_hold_is_damage_and_not_an_upload_that_broke_off() {
+    let directory = stopped().await;
+    let store = open(directory.path()).await;
+    let request =
+        PutRequest { key: key("grown"), attributes: Attributes::default(), encoding: Encoding::Identity, length: None };
+    let mut upload = store.put(request).await.unwrap();
+    upload.write(Bytes::from(vec![0xa3; LARGE])).await.unwrap();
+    upload.commit(Commit::default()).await.unwrap();
+    store.shutdown().await.unwrap();
+    let holds = |path: &PathBuf| fs::read(path).unwrap().windows(64).any(|window| window == [0xa3; 64]);
+    let path = segments(directory.path()).into_iter().find(holds).unwrap();
+    // The footer's table lies in front of its locator, which is 64 bytes long at least.
+    let file = fs::File::options().read(true).write(true).open(&path).unwrap();
+    let (at, mut byte) = (file.metadata().unwrap().len() - 100, [0]);
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    for arguments in [&["check"][..], &["check", "--repair"]] {
+        let (status, said) = kura(arguments, directory.path());
+        assert!(status == Some(1) && said.contains("the footer") && said.contains("holds no record"), "{said}");
+        assert!(path.exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_start_would_warn_about_is_wrong_and_what_it_removes_is_not() {
     let directory = stopped().await;
     fs::write(directory.path().join("segments/tmp-0000000000000001.seg"), b"half").unwrap();

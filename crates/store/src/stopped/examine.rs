@@ -219,15 +219,14 @@ impl Stopped {
             }
         })
         .await?;
-        if tally.examined.artifacts + tally.examined.tombstones == 0 && !may_be_empty(header) {
-            tally.examined.state = State::Orphan;
-            return Ok(());
-        }
         if header.is_none() {
             tally.damaged(Offset(0), LOST_HEADER);
         }
         if let Sort::Unsealed { had_footer: true } = looked.sort {
             tally.damaged(Offset(frame.length - LOCATOR_LEN), Damage("the footer"));
+        }
+        if tally.examined.artifacts + tally.examined.tombstones == 0 && !may_be_empty(header) {
+            tally.examined.state = State::Orphan;
         }
         Ok(())
     }

@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::format::record::Head;
-use crate::key::{Attributes, NamespaceId, RecordKey};
+use crate::key::{NamespaceId, RecordKey};
 use crate::store::Store;
-use crate::types::{Encoding, Fingerprint, Kind, RecordType};
+use crate::types::{Fingerprint, Kind, RecordType};
 use crate::upload::Commit;
 
 /// The key that the tombstone of a namespace carries, since every record has one.
@@ -41,14 +41,7 @@ impl Store {
     }
 
     async fn bury(&self, record_type: RecordType, key: RecordKey, fingerprint: Fingerprint) -> Result<(), Error> {
-        let head = Head {
-            record_type,
-            encoding: Encoding::Identity,
-            key,
-            attributes: Attributes::default(),
-            stored_len: Some(0),
-            fingerprint,
-        };
+        let head = Head::tombstone(record_type, key, fingerprint);
         self.inner.commit_whole(&head, Vec::<Bytes>::new(), Vec::new(), &Commit::default()).await?;
         Ok(())
     }

@@ -57,6 +57,12 @@ pub struct Head {
 }
 
 impl Head {
+    /// Of a record that ends what is stored under `key`, or in its namespace.
+    pub(crate) fn tombstone(record_type: RecordType, key: RecordKey, fingerprint: Fingerprint) -> Head {
+        let (attributes, encoding) = (Attributes::default(), Encoding::Identity);
+        Head { record_type, encoding, key, attributes, stored_len: Some(0), fingerprint }
+    }
+
     /// Bytes of the encoded head: a multiple of 64.
     #[must_use]
     pub fn encoded_len(&self) -> u64 {

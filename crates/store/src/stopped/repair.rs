@@ -18,7 +18,7 @@ use crate::format::SEGMENTS_DIRECTORY;
 use crate::format::footer::{Footer, FooterEntry};
 use crate::format::record::{Head, Seal, Trailer};
 use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentHeader, SegmentKind};
-use crate::key::{Attributes, NamespaceId, RecordKey};
+use crate::key::{NamespaceId, RecordKey};
 use crate::look::{Looked, OpenFile, Sort, kind};
 use crate::records::{Frame, Records, WINDOW};
 use crate::retire::EVERY_KEY;
@@ -151,14 +151,7 @@ impl Replacement<'_> {
         };
         let key = RecordKey::new(Kind(0), namespace.tenant(), namespace.namespace(), EVERY_KEY);
         let key = key.map_err(|_| Error::Invalid("a namespace's name is too long"))?;
-        let head = Head {
-            record_type,
-            encoding: Encoding::Identity,
-            key,
-            attributes: Attributes::default(),
-            stored_len: Some(0),
-            fingerprint: entry.fingerprint,
-        };
+        let head = Head::tombstone(record_type, key, entry.fingerprint);
         let secret = self.frame.secret;
         let (mut bytes, hash) = head.encode(&Seal { secret, birth: self.frame.birth, offset: entry.offset });
         let trailer = Trailer {

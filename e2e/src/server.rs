@@ -97,6 +97,17 @@ impl Kura {
         self.kill();
     }
 
+    /// Does that now, again after a restart, and again after `kill -9`.
+    pub fn in_each_life(&mut self, what: impl Fn(&Kura)) {
+        what(self);
+        assert!(self.stop().success());
+        self.start_again();
+        what(self);
+        self.kill();
+        self.start_again();
+        what(self);
+    }
+
     /// SIGTERM, and its end.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);

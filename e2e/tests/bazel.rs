@@ -16,13 +16,7 @@ fn every_action_of_a_second_build_is_a_remote_cache_hit() {
     let workspace = Workspace::new(&files, &["bazel-bin/one.txt", "bazel-bin/two.txt", "bazel-bin/hello"]);
     let built = workspace.build(&kura.url("/bazel"));
     assert_eq!(built.hits(), 0, "the first build finds nothing: {}", built.summary);
-    all_hits(&workspace, &kura, &built);
-    assert!(kura.stop().success());
-    kura.start_again();
-    all_hits(&workspace, &kura, &built);
-    kura.kill();
-    kura.start_again();
-    all_hits(&workspace, &kura, &built);
+    kura.in_each_life(|kura| all_hits(&workspace, kura, &built));
 }
 
 fn all_hits(workspace: &Workspace, kura: &Kura, built: &Built) {

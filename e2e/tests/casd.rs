@@ -57,13 +57,7 @@ fn what_is_put_into_one_proxy_is_read_through_another() {
         assert_eq!(reader.fetch_blob(name).as_ref(), Some(&blobs[0]));
         assert!(reader.get(&blobs[0]).as_ref() == Some(&small) && reader.get(&blobs[1]).as_ref() == Some(&large));
     };
-    is_read(&kura);
-    assert!(kura.stop().success());
-    kura.start_again();
-    is_read(&kura);
-    kura.kill();
-    kura.start_again();
-    is_read(&kura);
+    kura.in_each_life(is_read);
     // The first proxy goes on where it was, too.
     let late = random(3 << 20);
     let blob = writer.put(&late);

@@ -31,13 +31,7 @@ fn second_builds_hit(layout: &str) {
     let first = project.statistics();
     assert_eq!((first["cache_miss"], hits(&first)), (SOURCES, 0), "{first:?}");
     assert_eq!(first["remote_storage_write"] as u64, kura.metrics().stored("ccache"), "{first:?}");
-    project.all_hits(&kura);
-    assert!(kura.stop().success());
-    kura.start_again();
-    project.all_hits(&kura);
-    kura.kill();
-    kura.start_again();
-    project.all_hits(&kura);
+    kura.in_each_life(|kura| project.all_hits(kura));
 }
 
 fn hits(statistics: &HashMap<String, usize>) -> usize {

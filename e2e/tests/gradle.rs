@@ -11,13 +11,7 @@ fn a_second_build_comes_from_the_cache() {
     let project = Project::new(&kura);
     let (printed, compiled) = project.build();
     assert!(!printed.contains("FROM-CACHE"), "the first build finds nothing: {printed}");
-    project.hits(&kura, &compiled);
-    assert!(kura.stop().success());
-    kura.start_again();
-    project.hits(&kura, &compiled);
-    kura.kill();
-    kura.start_again();
-    project.hits(&kura, &compiled);
+    kura.in_each_life(|kura| project.hits(kura, &compiled));
 }
 
 struct Project {

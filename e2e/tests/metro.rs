@@ -13,20 +13,13 @@ fn second_builds_hit() {
     let bundle = build(&project, &kura);
     let stored = kura.metrics().stored("metro");
     assert!(stored >= 2, "{stored} modules stored");
-    let all_hit = |kura: &Kura| {
+    kura.in_each_life(|kura| {
         let before = kura.metrics();
         assert_eq!(build(&project, kura), bundle);
         let after = kura.metrics();
         assert_eq!(after.hits("metro") - before.hits("metro"), stored);
         assert_eq!(after.misses("metro"), before.misses("metro"));
-    };
-    all_hit(&kura);
-    assert!(kura.stop().success());
-    kura.start_again();
-    all_hit(&kura);
-    kura.kill();
-    kura.start_again();
-    all_hit(&kura);
+    });
 }
 
 fn project() -> TempDir {

@@ -64,6 +64,13 @@ pub(crate) fn pin_client() -> anyhow::Result<()> {
     sched_setaffinity(None, &cores).context("two cores are needed")
 }
 
+/// Lets this thread, which is neither the client nor the server, run wherever there is time.
+pub(crate) fn on_both_cores() -> anyhow::Result<()> {
+    let mut cores = CpuSet::new();
+    [CLIENT_CORE, SERVER_CORE].into_iter().for_each(|core| cores.set(core));
+    sched_setaffinity(None, &cores).context("two cores are needed")
+}
+
 /// A command on the server's core.
 pub(crate) fn on_server_core(program: &Path) -> Command {
     let mut command = Command::new("taskset");

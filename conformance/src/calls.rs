@@ -16,6 +16,9 @@ use tonic::Status;
 use crate::client::Server;
 use crate::digest::{Blob, length};
 
+/// Messages of an upload that its client has ready before the server takes the first.
+pub(crate) const AHEAD: usize = 16;
+
 /// Bytes of one message of an upload that is not about the size of messages.
 const CHUNK: usize = 1 << 20;
 

@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 async fn measure(options: &Options, operation: Operation, window: u32) -> anyhow::Result<()> {
     let side = Side::start(options, Kind::Kura, operation)?;
     let mut prepared = operation.prepare(&Client::connect(&side.address, 1).await?, options.message).await?;
-    let client = Client::connect(&delay::in_front_of(&side.address, ONE_WAY).await?, 1).await?;
+    let client = Client::connect(&delay::in_front_of(&side.address, ONE_WAY)?, 1).await?;
     let mut rates = Vec::new();
     for _ in 0..options.runs {
         let call = prepared.call();

@@ -5,7 +5,7 @@ use bazel_remote_apis::google::bytestream::WriteRequest;
 use futures_channel::mpsc;
 use tonic::Request;
 
-use crate::calls::messages;
+use crate::calls::{AHEAD, messages};
 use crate::check::{BYTE_STREAM, EXECUTION, Suite};
 use crate::client::Server;
 use crate::digest::Blob;
@@ -137,10 +137,10 @@ async fn exists_whole(server: Server) -> Outcome {
 async fn exists_early(server: Server) -> Outcome {
     let blob = server.random(100_000);
     server.put(&blob).await?;
-    let (sender, receiver) = mpsc::unbounded();
+    let (mut sender, receiver) = mpsc::channel(AHEAD);
     let mut first = messages(&server.upload_name(&blob), &blob.data, 1000);
     first.truncate(1);
-    first.into_iter().for_each(|message| drop(sender.unbounded_send(message)));
+    first.into_iter().for_each(|message| drop(sender.try_send(message)));
     // The sender stays: this client has more to say.
     let answer = soon("the answer to the first message", server.byte_stream().write(receiver)).await??;
     drop(sender);
@@ -166,13 +166,13 @@ async fn at_once(server: Server) -> Outcome {
 async fn overtaken(server: Server) -> Outcome {
     let blob = server.random(100_000);
     let all = messages(&server.upload_name(&blob), &blob.data, 10_000);
-    let (sender, receiver) = mpsc::unbounded();
+    let (mut sender, receiver) = mpsc::channel(AHEAD);
     let mut slow = server.byte_stream();
     let slow = tokio::spawn(async move { slow.write(receiver).await });
-    let _ = sender.unbounded_send(all[0].clone());
+    let _ = sender.try_send(all[0].clone());
     server.put(&blob).await?;
     // The server may have answered in the meantime.
-    all[1..].iter().for_each(|message| drop(sender.unbounded_send(message.clone())));
+    all[1..].iter().for_each(|message| drop(sender.try_send(message.clone())));
     drop(sender);
     let Ok(answer) = soon("the answer to the slower upload", slow).await? else { return Ok(()) };
     equal("committed_size", &answer?.into_inner().committed_size, &100_000)

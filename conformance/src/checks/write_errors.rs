@@ -7,7 +7,7 @@ use h2::Reason;
 use tonic::Code;
 
 use super::malformed;
-use crate::calls::messages;
+use crate::calls::{AHEAD, messages};
 use crate::check::{BYTE_STREAM, EXECUTION, Suite};
 use crate::client::Server;
 use crate::digest::{Blob, length};
@@ -217,10 +217,10 @@ async fn read_name(server: Server) -> Outcome {
 
 async fn too_large(server: Server) -> Outcome {
     let digest = server.random(10).with_size(server.offers.cache.max_cas_blob_size_bytes + 1);
-    let (sender, receiver) = mpsc::unbounded();
+    let (mut sender, receiver) = mpsc::channel(AHEAD);
     let mut first = messages(&server.upload_name_of(&digest), &[0; 10], 10);
     first.iter_mut().for_each(|message| message.finish_write = false);
-    first.into_iter().for_each(|message| drop(sender.unbounded_send(message)));
+    first.into_iter().for_each(|message| drop(sender.try_send(message)));
     let answer = soon("the answer to the first message", server.byte_stream().write(receiver)).await?;
     drop(sender);
     refused(answer, &[Code::InvalidArgument])

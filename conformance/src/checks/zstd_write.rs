@@ -6,7 +6,7 @@ use bazel_remote_apis::google::bytestream::WriteRequest;
 use futures_channel::mpsc;
 use tonic::Code;
 
-use crate::calls::messages;
+use crate::calls::{AHEAD, messages};
 use crate::check::{EXECUTION, Suite};
 use crate::client::Server;
 use crate::digest::{Blob, length};
@@ -164,13 +164,13 @@ async fn committed(server: Server) -> Outcome {
 async fn exists_early(server: Server) -> Outcome {
     let blob = server.text(100_000);
     server.put(&blob).await?;
-    let (sender, receiver) = mpsc::unbounded();
+    let (mut sender, receiver) = mpsc::channel(AHEAD);
     let message = WriteRequest {
         resource_name: server.zstd_upload_name_of(&blob.digest),
         data: compressed(&blob.data)[..10].to_vec(),
         ..WriteRequest::default()
     };
-    let _ = sender.unbounded_send(message);
+    let _ = sender.try_send(message);
     let answer = soon("the answer to the first message", server.byte_stream().write(receiver)).await??;
     drop(sender);
     equal("committed_size", &answer.into_inner().committed_size, &-1)

@@ -176,6 +176,7 @@ fn store(text: &mut Exposition, stats: &Stats) {
         "Bytes of live records that this pass has still to check.",
         stats.scrub_left_bytes,
     );
+    text.one("kura_store_unread_segments", "gauge", "Segments that the start could not read.", stats.unread_segments);
     text.one("kura_store_shed_age_seconds", "gauge", "How old the last shed record was.", stats.shed_age.as_secs_f64());
     text.one(
         "kura_store_read_only",

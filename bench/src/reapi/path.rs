@@ -7,7 +7,7 @@ use crate::process::pin_client;
 use crate::reapi::client::{Client, STREAM_WINDOW};
 use crate::reapi::delay;
 use crate::reapi::operation::Operation;
-use crate::reapi::sides::{Kind, Side};
+use crate::reapi::sides::Side;
 use crate::summary::Summary;
 
 const BODY: usize = 256 << 20;
@@ -31,7 +31,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 async fn measure(options: &Options, operation: Operation, window: u32) -> anyhow::Result<()> {
-    let side = Side::start(options, Kind::Kura, operation)?;
+    // The path is measured, not the device at its end.
+    let side = Side::kura(options, "none")?;
     let mut prepared = operation.prepare(&Client::connect(&side.address, 1).await?, options.message).await?;
     let client = Client::connect(&delay::in_front_of(&side.address, ONE_WAY)?, 1).await?;
     let mut rates = Vec::new();

@@ -51,11 +51,7 @@ impl Side {
         match kind {
             // What it is told to store it would keep in memory for good.
             Kind::Plain => Side::started(Server::plain(operation.stores())?, None),
-            Kind::Kura => {
-                let data = tempfile::tempdir_in(&options.directory)?;
-                let server = Server::kura(options, data.path(), &["--capacity", CAPACITY])?;
-                Side::started(server, Some(data))
-            }
+            Kind::Kura => Side::kura(options, "always"),
             Kind::Target => {
                 let target = options.target.as_deref().context("no target is named")?;
                 let address = target.trim_start_matches("grpc://").to_owned();
@@ -64,6 +60,12 @@ impl Side {
                 Ok(Side { address, watched, idle, _started: None })
             }
         }
+    }
+
+    pub(crate) fn kura(options: &Options, durability: &str) -> anyhow::Result<Side> {
+        let data = tempfile::tempdir_in(&options.directory)?;
+        let server = Server::kura(options, data.path(), &["--capacity", CAPACITY, "--durability", durability])?;
+        Side::started(server, Some(data))
     }
 
     fn started(server: Server, data: Option<TempDir>) -> anyhow::Result<Side> {

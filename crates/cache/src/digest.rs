@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use faster_hex::{CheckCase, hex_decode_with_case, hex_encode};
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -93,19 +94,17 @@ impl Digest {
     ///
     /// # Errors
     /// Says what is wrong with it.
+    #[inline]
     pub fn from_hex(function: DigestFunction, hex: &[u8]) -> Result<Digest, &'static str> {
         if hex.len() != 2 * function.hash_len() {
             return Err("it has not the length of this function's hashes");
         }
         let mut key = [0; 1 + MAX_HASH_LEN];
         key[0] = function as u8;
-        let mut all = true;
-        for (to, pair) in key[1..].iter_mut().zip(hex.chunks_exact(2)) {
-            let ((high, first), (low, second)) = (nibble(pair[0]), nibble(pair[1]));
-            *to = high << 4 | low;
-            all &= first & second;
+        match hex_decode_with_case(hex, &mut key[1..], CheckCase::Lower) {
+            Ok(_) => Ok(Digest { key, function, size: None }),
+            Err(_) => Err("it is not lowercase hexadecimal"),
         }
-        if all { Ok(Digest { key, function, size: None }) } else { Err("it is not lowercase hexadecimal") }
     }
 
     /// A digest of unknown size.
@@ -171,15 +170,10 @@ impl Digest {
     }
 }
 
-/// The value of a lowercase hexadecimal digit, and whether it is one. Without a branch, so that many are done at once.
-fn nibble(digit: u8) -> (u8, bool) {
-    let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
-    (if number < 10 { number } else { letter.wrapping_add(10) }, number < 10 || letter < 6)
-}
-
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.hash().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut hex = [0; 2 * MAX_HASH_LEN];
+        f.write_str(hex_encode(self.hash(), &mut hex).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -61,7 +61,7 @@ pub use error::Error;
 pub use fetch::{Compression, Form};
 pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
-pub use presence::{Presence, Probe};
+pub use presence::{Presence, Probe, Question};
 pub use unnamed::Unnamed;
 pub use upload::{Stored, Upload};
 

@@ -74,6 +74,13 @@ pub struct Probe<'a> {
     asked: usize,
 }
 
+/// A question about one blob.
+pub struct Question {
+    asked: kura_store::Asked,
+    /// A digest of another size is another blob's.
+    size: Option<u64>,
+}
+
 impl<'a> Probe<'a> {
     /// Asks about blobs of that scope.
     #[must_use]
@@ -90,25 +97,38 @@ impl<'a> Probe<'a> {
         self.whole_or_empty(digest, found).await
     }
 
-    /// The same of some tens of blobs, in order: memory is asked about all of them at once.
+    /// The question whether the blob is there, which [`Probe::answer`] answers: memory is asked for what the answer takes, for some tens of questions
+    /// side by side.
     ///
     /// # Errors
-    /// As for [`Probe::find`].
-    pub async fn find_all(&mut self, digests: &[Digest]) -> Result<Vec<Option<Presence>>, Error> {
-        self.rest(digests.len()).await;
-        let mut asked = Vec::with_capacity(digests.len());
-        for digest in digests {
-            let group = self.group(digest.function())?;
-            let question = group.ask(digest.as_key());
-            group.announce(&question);
-            asked.push(question);
+    /// `Key` where the scope does not fit a record.
+    pub fn ask(&mut self, digest: &Digest) -> Result<Question, Error> {
+        let group = self.group(digest.function())?;
+        let asked = group.ask(digest.as_key());
+        group.announce(&asked);
+        Ok(Question { asked, size: digest.size() })
+    }
+
+    /// Whether the blob is there, which vouches for it. Nothing, where the index alone does not tell: then [`Probe::find`] does.
+    #[must_use]
+    pub fn answer(&self, question: &Question) -> Option<bool> {
+        let (_, group) = self.group.as_ref()?;
+        match group.answer(&question.asked) {
+            Some(found) if found.encoding == Encoding::Recipe => None,
+            Some(found) => Some(question.size.is_none_or(|size| size == found.logical_len)),
+            // The empty blob always is.
+            None => question.size.is_some_and(|size| size > 0).then_some(false),
         }
-        let mut found = Vec::with_capacity(digests.len());
-        for (digest, question) in digests.iter().zip(&asked) {
-            let presence = self.group(digest.function())?.answer(question).filter(|found| is_of(digest, found));
-            found.push(self.whole_or_empty(digest, presence).await?);
+    }
+
+    /// Lets other tasks run, before so many more questions.
+    pub async fn rest(&mut self, more: usize) {
+        self.asked += more;
+        if self.asked >= PROBES_BETWEEN_YIELDS {
+            self.asked = 0;
+            self.group = None;
+            self.cache.inner.runtime.yield_now().await;
         }
-        Ok(found)
     }
 
     /// What the index has under that digest.
@@ -133,16 +153,6 @@ impl<'a> Probe<'a> {
             return Ok(whole.map(|_| Presence::of(found)));
         }
         Ok(Some(Presence::of(found)))
-    }
-
-    /// Before so many more questions.
-    async fn rest(&mut self, more: usize) {
-        self.asked += more;
-        if self.asked >= PROBES_BETWEEN_YIELDS {
-            self.asked = 0;
-            self.group = None;
-            self.cache.inner.runtime.yield_now().await;
-        }
     }
 
     fn group(&mut self, function: DigestFunction) -> Result<&kura_store::Probe<'a>, Error> {

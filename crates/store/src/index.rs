@@ -152,6 +152,7 @@ impl ShardGuard<'_> {
     }
 
     /// Marks an entry as vouched for now, and as used if `used`; returns it.
+    #[inline]
     pub fn touch(&mut self, fingerprint: &Fingerprint, now: Minutes, used: bool) -> Option<Entry> {
         self.shard.touch(*fingerprint, now, used)
     }

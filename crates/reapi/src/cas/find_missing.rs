@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kura_cache::wire::{Fields, Malformed, Value};
-use kura_cache::{Digest, DigestFunction, Probe, Scope};
+use kura_cache::{Digest, DigestFunction, Probe, Question, Scope};
 use tonic::Status;
 
 use crate::call::Call;
@@ -12,52 +12,75 @@ use crate::{digest, scope, status};
 /// The response's only field, as it stands in front of each digest: number 2, bytes.
 const MISSING: u8 = 2 << 3 | 2;
 
-/// Digests that are asked about at once.
+/// Digests that memory is asked about at once.
 const AT_ONCE: usize = 64;
 
 pub(crate) async fn find_missing(mut call: Call) -> Result<Reply, Status> {
     let request = call.incoming.only().await?;
     let (scope, function) = common(&request)?;
-    let mut probe = Probe::new(&call.cache, &scope);
-    let mut asked = Asked::default();
+    let mut asked = Asked { probe: Probe::new(&call.cache, &scope), function, questions: Vec::with_capacity(AT_ONCE) };
     let mut reply = BytesMut::zeroed(PREFIX);
     let mut fields = Fields::of(&request);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
         if let (2, Value::Bytes(message)) = (number, value) {
-            let (hash, size) = read_digest(message).map_err(malformed)?;
-            asked.digests.push(digest::parse(function, hash, size)?);
-            asked.messages.push(message);
-            if asked.digests.len() == AT_ONCE {
-                asked.answer(&mut probe, &mut reply).await?;
+            asked.ask(message)?;
+            if asked.questions.len() == AT_ONCE {
+                asked.answer(&mut reply).await?;
             }
         }
     }
-    asked.answer(&mut probe, &mut reply).await?;
+    asked.answer(&mut reply).await?;
     let prefix = prefix(reply.len() - PREFIX);
     reply[..PREFIX].copy_from_slice(&prefix);
     Ok(Reply::framed(reply.freeze()))
 }
 
-/// Some digests of a request, and how they stand in it.
-#[derive(Default)]
+/// Some digests of a request, as they stand in it, and the questions about them.
 struct Asked<'a> {
-    digests: Vec<Digest>,
-    messages: Vec<&'a [u8]>,
+    probe: Probe<'a>,
+    function: Option<DigestFunction>,
+    questions: Vec<(Question, &'a [u8])>,
 }
 
-impl Asked<'_> {
-    /// Puts those that are missing into the reply, and makes room for the next.
-    async fn answer(&mut self, probe: &mut Probe<'_>, reply: &mut BytesMut) -> Result<(), Status> {
-        let found = probe.find_all(&self.digests).await.map_err(|error| status::of_read(&error))?;
-        for (message, _) in self.messages.iter().zip(found).filter(|(_, found)| found.is_none()) {
-            reply.put_u8(MISSING);
-            // Growing is all that could fail, and it cannot.
-            let _ = prost::encode_length_delimiter(message.len(), reply);
-            reply.put_slice(message);
-        }
-        self.digests.clear();
-        self.messages.clear();
+impl<'a> Asked<'a> {
+    fn ask(&mut self, message: &'a [u8]) -> Result<(), Status> {
+        let digest = self.digest(message)?;
+        let question = self.probe.ask(&digest).map_err(|error| status::of_read(&error))?;
+        self.questions.push((question, message));
         Ok(())
+    }
+
+    /// Puts those that are missing into the reply, and makes room for the next.
+    async fn answer(&mut self, reply: &mut BytesMut) -> Result<(), Status> {
+        for at in 0..self.questions.len() {
+            let (question, message) = &self.questions[at];
+            let (there, message) = (self.probe.answer(question), *message);
+            let there = match there {
+                Some(there) => there,
+                None => Box::pin(self.find(message)).await?,
+            };
+            if !there {
+                reply.put_u8(MISSING);
+                // Growing is all that could fail, and it cannot.
+                let _ = prost::encode_length_delimiter(message.len(), reply);
+                reply.put_slice(message);
+            }
+        }
+        self.probe.rest(self.questions.len()).await;
+        self.questions.clear();
+        Ok(())
+    }
+
+    /// Few blobs are recipes, or empty: they do not make all others' futures larger.
+    async fn find(&mut self, message: &[u8]) -> Result<bool, Status> {
+        let digest = self.digest(message)?;
+        let found = self.probe.find(&digest).await.map_err(|error| status::of_read(&error))?;
+        Ok(found.is_some())
+    }
+
+    fn digest(&self, message: &[u8]) -> Result<Digest, Status> {
+        let (hash, size) = read_digest(message).map_err(malformed)?;
+        digest::parse(self.function, hash, size)
     }
 }
 

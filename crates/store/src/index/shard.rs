@@ -41,6 +41,8 @@ impl Shard {
         self.find(fingerprint).ok().map(|at| self.slots[at].unpack())
     }
 
+    /// Inlined, so that a question about presence does not unpack what it does not look at.
+    #[inline]
     pub(super) fn touch(&mut self, fingerprint: Fingerprint, now: Minutes, used: bool) -> Option<Entry> {
         let at = self.find(fingerprint).ok()?;
         self.slots[at].touch(now, used);

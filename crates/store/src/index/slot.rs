@@ -86,6 +86,7 @@ impl Slot {
         }
     }
 
+    #[inline]
     pub(super) fn unpack(&self) -> Entry {
         let record_type = match self.flags & (KEY_TOMBSTONE | NAMESPACE_TOMBSTONE) {
             0 => RecordType::Artifact,

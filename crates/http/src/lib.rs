@@ -2,7 +2,7 @@
 //!
 //! A request goes `serve` (the listener) → `link` (its connection) → `service` → its surface by path (`surface`) → `exchange`, which does the
 //! same for all of them. What is no surface's goes to the pages (`page`), by an ordinary router. HTTP/1.1 and HTTP/2 with prior knowledge
-//! (`http2`, `stream`) are told apart by their first bytes; gRPC goes to a guest (`guest`), which lies above.
+//! (`http2`, `stream`) are told apart by their first bytes, under TLS too (`tls`); gRPC goes to a guest (`guest`), which lies above.
 //!
 //! | path | surface |
 //! |---|---|
@@ -43,6 +43,7 @@ mod settings;
 mod site;
 mod stream;
 mod surface;
+mod tls;
 
 pub use body::Pace;
 pub use guest::{Answering, Guest, GuestBody};
@@ -51,3 +52,4 @@ pub use metrics::Exposition;
 pub use serve::{Drained, Handle, Server};
 pub use settings::ServerSettings;
 pub use stream::Deadline;
+pub use tls::{Tls, TlsError};

@@ -17,11 +17,11 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, Sleep};
 
 use crate::settings::ServerSettings;
 use crate::site::Site;
+use crate::tls::Stream;
 
 /// A client that still sends what was refused gets this long to read why, before the connection is reset under it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -128,7 +128,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection's bytes.
 pub(crate) struct Link {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Stream>,
     shared: Arc<Shared>,
     protocol: Protocol,
     /// Read to tell the protocol, and not given on yet.
@@ -147,7 +147,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>, settings: &ServerSettings) -> Link {
+    pub(crate) fn new(stream: Stream, shared: Arc<Shared>, settings: &ServerSettings) -> Link {
         Link {
             stream: TokioIo::new(stream),
             shared,

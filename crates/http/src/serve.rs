@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::either::Either;
 
 use crate::guest::Guest;
 use crate::http2;
@@ -31,6 +32,7 @@ use crate::service;
 use crate::settings::ServerSettings;
 use crate::site::Site;
 use crate::stream::sending;
+use crate::tls::{Stream, Tls};
 
 /// Where the process is out of files, the next connection is tried for after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -42,6 +44,7 @@ pub(crate) const MAX_HEAD: usize = 64 * 1024;
 pub struct Server {
     listener: TcpListener,
     site: Arc<Site>,
+    tls: watch::Sender<Option<Tls>>,
     drain: watch::Sender<Option<Duration>>,
     drained: watch::Sender<Option<Drained>>,
 }
@@ -50,6 +53,7 @@ pub struct Server {
 #[derive(Clone)]
 pub struct Handle {
     site: Arc<Site>,
+    tls: watch::Sender<Option<Tls>>,
     drain: watch::Sender<Option<Duration>>,
     drained: watch::Receiver<Option<Drained>>,
 }
@@ -75,6 +79,7 @@ impl Server {
         Ok(Server {
             listener: TcpListener::bind(address).await?,
             site: Site::new(settings, runtime, progress),
+            tls: watch::Sender::new(None),
             drain: watch::Sender::new(None),
             drained: watch::Sender::new(None),
         })
@@ -102,13 +107,18 @@ impl Server {
     /// What steers it.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle { site: Arc::clone(&self.site), drain: self.drain.clone(), drained: self.drained.subscribe() }
+        Handle {
+            site: Arc::clone(&self.site),
+            tls: self.tls.clone(),
+            drain: self.drain.clone(),
+            drained: self.drained.subscribe(),
+        }
     }
 
     /// Serves until [`Handle::drain`] has ended.
     pub async fn run(self) {
-        let Server { listener, site, drain, drained } = self;
-        let mut connections = Connections::new(site);
+        let Server { listener, site, tls, drain, drained } = self;
+        let mut connections = Connections::new(site, tls.subscribe());
         let permits = Arc::clone(&connections.permits);
         let within = {
             let mut asked = drain.subscribe();
@@ -134,6 +144,11 @@ impl Handle {
     /// Recovery is done: the surfaces serve from `cache` from here on. Only the first call counts.
     pub fn open(&self, cache: Cache) {
         self.site.open(cache);
+    }
+
+    /// Connections that come from here on speak TLS, and are shown this.
+    pub fn secure(&self, tls: Tls) {
+        self.tls.send_replace(Some(tls));
     }
 
     /// Stops accepting, answers `/ready` with 503, closes idle connections, lets requests in flight end within `timeout`, and cuts off the rest.
@@ -174,6 +189,7 @@ fn is_the_clients(error: &io::Error) -> bool {
 struct Connections {
     site: Arc<Site>,
     pages: Router,
+    tls: watch::Receiver<Option<Tls>>,
     permits: Arc<Semaphore>,
     tasks: JoinSet<()>,
     /// What wakes each for a drain, by a number of its own.
@@ -182,10 +198,11 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(site: Arc<Site>) -> Connections {
+    fn new(site: Arc<Site>, tls: watch::Receiver<Option<Tls>>) -> Connections {
         let permits = Arc::new(Semaphore::new(site.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
         Connections {
             pages: page::routes(Arc::clone(&site)),
+            tls,
             permits,
             tasks: JoinSet::new(),
             open: Arc::default(),
@@ -210,10 +227,13 @@ impl Connections {
         self.open.lock().insert(number, Arc::clone(&shared));
         self.site.metrics.connections.fetch_add(1, Ordering::Relaxed);
         let entry = Entry { number, open: Arc::clone(&self.open), site: Arc::clone(&self.site), _permit: permit };
-        let pages = self.pages.clone();
+        let (pages, tls) = (self.pages.clone(), self.tls.borrow().clone());
         self.tasks.spawn(async move {
             let _entry = entry;
-            converse(stream, shared, pages).await;
+            match secured(stream, &shared, tls).await {
+                Ok(stream) => converse(stream, shared, pages).await,
+                Err(error) => tracing::debug!(%error, "a connection ended before it was secure"),
+            }
         });
     }
 
@@ -243,8 +263,17 @@ impl Drop for Entry {
     }
 }
 
+/// The connection, once what is said on it is secret if it is to be.
+async fn secured(stream: TcpStream, shared: &Shared, tls: Option<Tls>) -> io::Result<Stream> {
+    let Some(tls) = tls else { return Ok(Either::Left(stream)) };
+    tokio::select! {
+        stream = tls.accept(stream, shared.site.settings.header_timeout) => stream,
+        () = shared.retired() => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
 /// One connection from its first request to its last.
-async fn converse(stream: TcpStream, shared: Arc<Shared>, pages: Router) {
+async fn converse(stream: Stream, shared: Arc<Shared>, pages: Router) {
     let mut link = Link::new(stream, Arc::clone(&shared), &shared.site.settings);
     let protocol = tokio::select! {
         protocol = link.protocol() => protocol,

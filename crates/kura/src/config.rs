@@ -10,6 +10,7 @@ use kura_store::Durability;
 
 use crate::layers::{ConfigError, Layers};
 use crate::settings::Setting;
+use crate::tls::TlsFiles;
 use crate::value::{self, Share};
 
 /// How to log.
@@ -24,6 +25,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) data_dir: PathBuf,
     pub(crate) capacity: Share,
     pub(crate) min_free: Share,
@@ -52,6 +54,7 @@ impl Config {
         let interval = parse(layers, Setting::SyncInterval, waitable)?;
         Ok(Config {
             listen: parse(layers, Setting::Listen, address)?,
+            tls: tls(layers)?,
             data_dir: parse(layers, Setting::DataDir, directory)?,
             capacity: parse(layers, Setting::Capacity, value::share)?,
             min_free: parse(layers, Setting::MinFree, share_or_none)?,
@@ -82,6 +85,22 @@ impl Config {
             log_format: parse(layers, Setting::LogFormat, log_format)?,
             log_level: parse(layers, Setting::LogLevel, log_level)?,
         })
+    }
+}
+
+/// A certificate and its key come together.
+fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
+    let file = |setting| parse(layers, setting, |text| Ok(Some(PathBuf::from(text)).filter(|_| !text.is_empty())));
+    let clients = file(Setting::TlsClients)?;
+    match (file(Setting::TlsCertificate)?, file(Setting::TlsKey)?) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key, clients })),
+        (None, None) if clients.is_none() => Ok(None),
+        (None, _) => {
+            parse(layers, Setting::TlsCertificate, |_| Err("expected a file, since another of TLS is named".to_owned()))
+        }
+        (_, None) => {
+            parse(layers, Setting::TlsKey, |_| Err("expected a file, since a certificate is named".to_owned()))
+        }
     }
 }
 
@@ -209,6 +228,9 @@ mod tests {
         );
         for flags in [
             ["--listen", "8380"],
+            ["--tls-certificate", "/certificate.pem"],
+            ["--tls-key", "/key.pem"],
+            ["--tls-clients", "/clients.pem"],
             ["--durability", "sometimes"],
             ["--idle-timeout", "0s"],
             ["--compress", "zstd"],

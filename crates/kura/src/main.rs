@@ -14,6 +14,7 @@ mod serve;
 mod settings;
 mod signals;
 mod telemetry;
+mod tls;
 mod value;
 
 use std::path::{Path, PathBuf};

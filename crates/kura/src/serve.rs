@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::memory;
 use crate::signals::Signals;
 use crate::telemetry;
+use crate::tls::TlsFilesError;
 
 /// Why it could not be served, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,8 @@ pub(crate) enum ServeError {
     NotWritable { path: String, source: io::Error },
     #[error("{path}: {source}")]
     Store { path: String, source: kura_store::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsFilesError),
     #[error("the system refused a runtime: {0}")]
     Runtime(io::Error),
     #[error("stopped, but the last sync failed: {0}")]
@@ -63,6 +66,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
     let progress = Arc::new(Progress::default());
     let server = bind(&config, &runtime, &progress).await?;
+    secure(&config, &server.handle())?;
     let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?);
     server.welcome(Reapi::new(reapi_settings(&config), server.memory(), Arc::clone(&runtime)));
     let handle = server.handle();
@@ -96,6 +100,14 @@ async fn bind(config: &Config, runtime: &Arc<dyn Runtime>, progress: &Arc<Progre
         io::ErrorKind::AddrInUse => ServeError::PortTaken { address },
         _ => ServeError::Listen { address, source },
     })
+}
+
+/// Before the first connection is taken.
+fn secure(config: &Config, handle: &Handle) -> Result<(), ServeError> {
+    let Some(files) = config.tls.clone() else { return Ok(()) };
+    let (tls, watch) = files.load()?;
+    handle.secure(tls);
+    watch.keep(handle.clone()).map_err(ServeError::Runtime)
 }
 
 /// gRPC's clients are given as much time as HTTP's.

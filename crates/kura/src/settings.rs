@@ -11,6 +11,9 @@ const ENVIRONMENT_PREFIX: &str = "KURA_";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
     Listen,
+    TlsCertificate,
+    TlsKey,
+    TlsClients,
     DataDir,
     Capacity,
     MinFree,
@@ -62,8 +65,11 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 31] = [
+    pub(crate) const ALL: [Setting; 34] = [
         Setting::Listen,
+        Setting::TlsCertificate,
+        Setting::TlsKey,
+        Setting::TlsClients,
         Setting::DataDir,
         Setting::Capacity,
         Setting::MinFree,
@@ -99,6 +105,19 @@ impl Setting {
     pub(crate) fn spec(self) -> Spec {
         let (name, value, default, help) = match self {
             Setting::Listen => ("listen", "ADDRESS:PORT", "127.0.0.1:8380", "Where to serve; port 0 takes a free one"),
+            Setting::TlsCertificate => (
+                "tls-certificate",
+                "FILE",
+                "",
+                "Serve under TLS, and show the certificate in this PEM file, with those that vouch for it; read again when it changes",
+            ),
+            Setting::TlsKey => ("tls-key", "FILE", "", "The PEM file with the certificate's key"),
+            Setting::TlsClients => (
+                "tls-clients",
+                "FILE",
+                "",
+                "A PEM file with the certificates of authorities: only clients that one of them vouches for may connect; none: any",
+            ),
             Setting::DataDir => (
                 "data-dir",
                 "DIR",

@@ -4,6 +4,7 @@
 //! - `bazel`: a workspace, built against a server.
 //! - `casd`: buildbox-casd, as a server or a proxy.
 //! - `reapi`: a gRPC client.
+//! - `group`: a control group that bounds memory.
 //! - `http`: one request and its answer.
 //! - `metrics`: the server's counters.
 //! - `tool`: a client's command, with its output when it fails.
@@ -18,6 +19,7 @@
 
 mod bazel;
 mod casd;
+mod group;
 mod http;
 mod metrics;
 mod mount;
@@ -29,6 +31,7 @@ mod wait;
 
 pub use bazel::{Built, Workspace, files, summary};
 pub use casd::Casd;
+pub use group::Group;
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use mount::Mount;

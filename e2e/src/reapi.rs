@@ -71,6 +71,14 @@ impl Client {
     /// Stores a blob.
     #[must_use]
     pub fn put(&self, data: &[u8]) -> Digest {
+        self.try_put(data).unwrap()
+    }
+
+    /// The same, where it may be refused.
+    ///
+    /// # Errors
+    /// As the server says.
+    pub fn try_put(&self, data: &[u8]) -> Result<Digest, Status> {
         let digest = digest(data);
         let upload = format!("uploads/f5c1c1d2-5b0a-4a0f-9a56-0d8f1d6f2f10/{}", name(&digest));
         let mut messages: Vec<WriteRequest> = Vec::new();
@@ -84,8 +92,8 @@ impl Client {
         }
         let mut client = ByteStreamClient::new(self.channel.clone());
         let answer = self.runtime.block_on(client.write(futures_util::stream::iter(messages)));
-        assert_eq!(answer.unwrap().into_inner().committed_size, digest.size_bytes);
-        digest
+        assert_eq!(answer?.into_inner().committed_size, digest.size_bytes);
+        Ok(digest)
     }
 
     /// A blob; nothing, if it is not there.

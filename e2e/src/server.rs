@@ -37,8 +37,8 @@ const PRLIMIT: &str = "/usr/bin/prlimit";
 /// A server whose environment is a home directory of its own. It ends with this; its log is looked through for panics at each of its ends.
 pub struct Kura {
     process: Process,
-    /// What `prlimit` is told, if it is to be asked.
-    limit: Option<String>,
+    /// The command that becomes the server, if there is one before it.
+    through: Vec<String>,
     flags: Vec<OsString>,
     data: PathBuf,
     address: String,
@@ -52,15 +52,21 @@ impl Kura {
     pub fn start(flags: &[&str]) -> Kura {
         let home = tempfile::tempdir().unwrap();
         let data = home.path().join(DEFAULT_DATA);
-        Kura::launch(home, data, flags.iter().map(OsString::from).collect(), None)
+        Kura::launch(home, data, flags.iter().map(OsString::from).collect(), Vec::new())
     }
 
     /// The same under a limit of the system, as `prlimit` takes it.
     #[must_use]
     pub fn start_limited(limit: &str, flags: &[&str]) -> Kura {
+        Kura::start_through(vec![PRLIMIT.to_owned(), limit.to_owned()], flags)
+    }
+
+    /// The same, started by a command that becomes the one that follows it.
+    #[must_use]
+    pub fn start_through(command: Vec<String>, flags: &[&str]) -> Kura {
         let home = tempfile::tempdir().unwrap();
         let data = home.path().join(DEFAULT_DATA);
-        Kura::launch(home, data, flags.iter().map(OsString::from).collect(), Some(limit.to_owned()))
+        Kura::launch(home, data, flags.iter().map(OsString::from).collect(), command)
     }
 
     /// The same with its data in `data`.
@@ -68,13 +74,13 @@ impl Kura {
     pub fn start_in(data: &Path, flags: &[&str]) -> Kura {
         let place = ["--data-dir".into(), data.as_os_str().to_owned()];
         let flags = place.into_iter().chain(flags.iter().map(OsString::from)).collect();
-        Kura::launch(tempfile::tempdir().unwrap(), data.to_owned(), flags, None)
+        Kura::launch(tempfile::tempdir().unwrap(), data.to_owned(), flags, Vec::new())
     }
 
-    fn launch(home: TempDir, data: PathBuf, flags: Vec<OsString>, limit: Option<String>) -> Kura {
-        let mut process = Process::spawn(home.path(), ANY_PORT, &flags, limit.as_deref());
+    fn launch(home: TempDir, data: PathBuf, flags: Vec<OsString>, through: Vec<String>) -> Kura {
+        let mut process = Process::spawn(home.path(), ANY_PORT, &flags, &through);
         let address = process.wait_for_address();
-        let kura = Kura { process, limit, flags, data, address, agent: agent(), home };
+        let kura = Kura { process, through, flags, data, address, agent: agent(), home };
         kura.wait_until_ready();
         kura
     }
@@ -85,14 +91,14 @@ impl Kura {
 
     /// Starts again on the same port, after [`Kura::stop`] or [`Kura::kill`].
     pub fn start_again(&mut self) {
-        self.process = Process::spawn(self.home.path(), &self.address, &self.flags, self.limit.as_deref());
+        self.process = Process::spawn(self.home.path(), &self.address, &self.flags, &self.through);
         self.process.wait_for_address();
         self.wait_until_ready();
     }
 
     /// Starts again, and kills it once it has taken its port, wherever its start stands then.
     pub fn start_and_kill(&mut self) {
-        self.process = Process::spawn(self.home.path(), &self.address, &self.flags, self.limit.as_deref());
+        self.process = Process::spawn(self.home.path(), &self.address, &self.flags, &self.through);
         self.process.wait_for_address();
         self.kill();
     }
@@ -210,13 +216,17 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(home: &Path, listen: &str, flags: &[OsString], limit: Option<&str>) -> Process {
+    fn spawn(home: &Path, listen: &str, flags: &[OsString], through: &[String]) -> Process {
         let log = home.join("log");
         let stderr = File::options().create(true).append(true).open(&log).unwrap();
-        let mut command = Command::new(if limit.is_some() { PRLIMIT.into() } else { kura_binary() });
-        if let Some(limit) = limit {
-            command.arg(limit).arg(kura_binary());
-        }
+        let mut command = match through {
+            [] => Command::new(kura_binary()),
+            [first, others @ ..] => {
+                let mut command = Command::new(first);
+                command.args(others).arg(kura_binary());
+                command
+            }
+        };
         command.env_clear().env("HOME", home).args(["serve", "--listen", listen]).args(flags);
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let printed = Arc::new(Mutex::new(String::new()));

@@ -1,7 +1,7 @@
 //! Connections that send nothing keep nobody out: not a thousand of them, and not as many as the server takes.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use kura_e2e::{Kura, until};
@@ -16,6 +16,36 @@ fn a_thousand_silent_connections_keep_nobody_out() {
     a_request_is_answered(&kura);
     drop(silent);
     until("all to be let go", || open() == 1);
+}
+
+/// Bytes of memory of a process now.
+fn resident(kura: &Kura) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", kura.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+#[test]
+fn ten_thousand_idle_connections_cost_less_than_they_are_accounted_for_with() {
+    const IDLE: usize = 9_500;
+    let kura = Kura::start(&["--capacity", "256MiB", "--max-connections", "10000"]);
+    a_request_is_answered(&kura);
+    let before = resident(&kura);
+    let mut idle = connect(&kura, IDLE);
+    for stream in &mut idle {
+        stream.write_all(b"GET /http/e2e/key HTTP/1.1\r\nHost: e2e\r\n\r\n").unwrap();
+    }
+    for stream in &mut idle {
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+    }
+    let each = (resident(&kura) - before) / IDLE as u64;
+    println!("{each} bytes of memory for an idle connection");
+    assert!(each <= 32 << 10, "{each} bytes each");
+    let accounted = kura.metrics().of("kura_memory_bytes{part=\"connections\"}");
+    assert!(accounted >= IDLE as u64 * each, "{accounted} bytes are accounted for");
+    a_request_is_answered(&kura);
 }
 
 #[test]

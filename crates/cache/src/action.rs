@@ -26,8 +26,8 @@ pub(crate) type ReadAs = (RecordKey, Message);
 const ACTION_SIZE: AttributeName = AttributeName(3);
 
 impl Weigh for Names {
-    fn weight(&self) -> usize {
-        self.memory()
+    fn weight(&self) -> u64 {
+        self.memory() as u64
     }
 }
 

@@ -231,6 +231,12 @@ pub(crate) enum Meaning {
 }
 
 impl ArtifactKey {
+    /// Where it is.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// A content-addressed blob.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use kura_store::types::Encoding;
 use crate::artifact::{ArtifactKey, Meaning};
 use crate::body::{Body, Content, Plain};
 use crate::error::Error;
-use crate::limits::{DECODERS, ENCODERS, WHOLE};
+use crate::limits::WHOLE;
 use crate::pool::Pool;
 use crate::presence::Probe;
 use crate::spliced::Spliced;
@@ -48,11 +48,8 @@ pub(crate) struct Codecs {
 }
 
 impl Codecs {
-    pub(crate) fn new(runtime: &Arc<dyn Runtime>) -> Codecs {
-        Codecs {
-            decoders: Pool::new(DECODERS, Arc::clone(runtime)),
-            encoders: Pool::new(ENCODERS, Arc::clone(runtime)),
-        }
+    pub(crate) fn new(limit: u64, runtime: &Arc<dyn Runtime>) -> Codecs {
+        Codecs { decoders: Pool::new(limit, Arc::clone(runtime)), encoders: Pool::new(limit, Arc::clone(runtime)) }
     }
 
     fn decode(&self, stored: kura_store::Body, length: u64) -> Plain {

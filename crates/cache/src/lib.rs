@@ -43,6 +43,7 @@ mod turns;
 mod unnamed;
 mod upload;
 pub mod wire;
+mod workspace;
 mod zstd;
 
 use std::sync::Arc;
@@ -64,6 +65,7 @@ pub use kura_store::types::Version;
 pub use presence::{Presence, Probe, Question};
 pub use unnamed::Unnamed;
 pub use upload::{Stored, Upload};
+pub use workspace::Workspace;
 
 use action::ReadAs;
 use counters::Counters;
@@ -85,6 +87,8 @@ pub struct Cache {
 pub struct Settings {
     /// Whether to store blobs as zstd that come as they are, where they are short and it makes them smaller.
     pub compress: bool,
+    /// What may be in memory at a time.
+    pub workspace: Workspace,
 }
 
 struct Inner {
@@ -139,10 +143,10 @@ impl Cache {
     pub fn with_settings(store: Store, runtime: Arc<dyn Runtime>, settings: Settings) -> Cache {
         let inner = Inner {
             counters: Counters::default(),
-            trees: Gate::new(limits::TREES_IN_MEMORY),
-            named: Memory::new(limits::TREES_REMEMBERED),
-            recipes: Memory::new(limits::RECIPES_REMEMBERED),
-            codecs: Codecs::new(&runtime),
+            trees: Gate::new(settings.workspace.trees),
+            named: Memory::new(settings.workspace.trees_remembered),
+            recipes: Memory::new(settings.workspace.recipes_remembered),
+            codecs: Codecs::new(settings.workspace.codecs, &runtime),
             turns: Turns::default(),
             chunkers: Gate::new(limits::CHUNKERS),
             store,
@@ -172,6 +176,12 @@ impl Cache {
     #[must_use]
     pub fn max_artifact_size(&self) -> u64 {
         self.inner.store.max_artifact_size()
+    }
+
+    /// Bytes of memory that grow with what is stored.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.inner.store.memory()
     }
 
     /// The store's figures.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::recipe;
+use crate::chunker::MAX_CHUNK_SIZE;
 
 /// The longest action result that is taken, in bytes. It is gathered in memory to be checked.
 pub const MAX_ACTION_RESULT: u64 = 8 << 20;
@@ -12,12 +12,6 @@ pub(crate) const MAX_TREE: u64 = 16 << 20;
 
 /// All trees and directories of one action result together, in bytes.
 pub(crate) const MAX_TREES: u64 = 64 << 20;
-
-/// Bytes of trees in memory at a time, over all checks that run; further ones wait.
-pub(crate) const TREES_IN_MEMORY: u64 = 64 << 20;
-
-/// Bytes of what trees and directories named that are remembered. A file takes 41 of them.
-pub(crate) const TREES_REMEMBERED: usize = 32 << 20;
 
 /// How many directory messages one action result may reach by digest.
 pub(crate) const MAX_DIRECTORIES: usize = 100_000;
@@ -29,25 +23,28 @@ pub(crate) const PROBES_BETWEEN_YIELDS: usize = 4096;
 /// blob of 32 GiB.
 pub const MAX_PARTS: usize = 65_536;
 
-/// Bytes of recipes that are remembered. A part takes 40 of them, with SHA-256.
-pub(crate) const RECIPES_REMEMBERED: usize = 16 << 20;
-
 /// How many blobs are cut into chunks at a time; further ones wait. Each holds twice the longest chunk, and the chunks in flight.
 pub(crate) const CHUNKERS: u64 = 4;
 
 /// How many chunks of a blob wait for their commit at a time.
 pub(crate) const CHUNKS_IN_FLIGHT: usize = 4;
 
+/// What a blob that is cut takes of memory.
+pub(crate) const CHUNKER_MEMORY: u64 = (2 + CHUNKS_IN_FLIGHT as u64) * MAX_CHUNK_SIZE;
+
 /// The largest window that a zstd frame may ask for, as a power of two: 8 MiB, what RFC 8878 wants every decoder to have. A decoder holds
 /// little more than its window.
 pub(crate) const MAX_WINDOW_LOG: u32 = 23;
 
-/// How many bodies are decoded at a time; further ones wait. Those that hold up to [`WHOLE`] bytes take their turn only while they are
-/// decoded, longer ones as long as their client reads or sends.
-pub(crate) const DECODERS: u64 = 32;
+/// The most bodies that are decoded at a time, and that are encoded; further ones wait. Those that hold up to [`WHOLE`] bytes take their turn only
+/// while they are decoded, longer ones as long as their client reads or sends.
+pub(crate) const MAX_CODECS: u64 = 32;
 
-/// How many bodies are encoded at a time. An encoder holds 1.3 MiB.
-pub(crate) const ENCODERS: u64 = 32;
+/// What a decoder takes of memory at most.
+pub(crate) const DECODER_MEMORY: u64 = (1 << MAX_WINDOW_LOG) + (256 << 10);
+
+/// What an encoder takes.
+pub(crate) const ENCODER_MEMORY: u64 = 1400 << 10;
 
 /// A codec that holds more than this many bytes is not kept for its next use.
 pub(crate) const IDLE_CODEC: usize = 2 << 20;
@@ -71,7 +68,4 @@ pub(crate) const WHOLE: u64 = 1 << 20;
 /// blocks, and none for hiding something in frames that hold nothing.
 pub(crate) const COMPRESSED_SLACK: u64 = 64 << 10;
 
-const _: () = assert!(MAX_TREE <= TREES_IN_MEMORY, "the largest tree must be able to get its turn");
 const _: () = assert!(MAX_TREE <= MAX_TREES);
-const _: () =
-    assert!(recipe::encoded_len(MAX_PARTS) <= RECIPES_REMEMBERED as u64, "the largest recipe can be remembered");

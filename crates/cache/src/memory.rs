@@ -8,27 +8,27 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 /// Bytes that an entry takes beside its value, about: its key, and its places in the map and in the order of use.
-const ENTRY: usize = 256;
+const ENTRY: u64 = 256;
 
 /// A value whose size is known.
 pub(crate) trait Weigh {
     /// Bytes of memory.
-    fn weight(&self) -> usize;
+    fn weight(&self) -> u64;
 }
 
 pub(crate) struct Memory<K: Hash + Eq, V> {
     state: Mutex<State<K, V>>,
-    limit: usize,
+    limit: u64,
 }
 
 struct State<K: Hash + Eq, V> {
     entries: LruCache<K, Arc<V>>,
     /// Invariant: the weight of all entries, and at most the limit.
-    bytes: usize,
+    bytes: u64,
 }
 
 impl<K: Hash + Eq, V: Weigh> Memory<K, V> {
-    pub(crate) fn new(limit: usize) -> Memory<K, V> {
+    pub(crate) fn new(limit: u64) -> Memory<K, V> {
         Memory { state: Mutex::new(State { entries: LruCache::unbounded(), bytes: 0 }), limit }
     }
 
@@ -61,8 +61,8 @@ mod tests {
     use super::*;
 
     impl Weigh for Vec<u8> {
-        fn weight(&self) -> usize {
-            self.len()
+        fn weight(&self) -> u64 {
+            self.len() as u64
         }
     }
 
@@ -76,7 +76,7 @@ mod tests {
         memory.put(4, Arc::new(vec![4; 100]));
         let known = [1, 2, 3, 4].map(|key| memory.get(&key).is_some());
         assert_eq!(known, [true, false, true, true]);
-        memory.put(5, Arc::new(vec![5; 3 * (ENTRY + 100)]));
+        memory.put(5, Arc::new(vec![5; 3 * (ENTRY as usize + 100)]));
         assert!(memory.get(&5).is_none() && memory.get(&4).is_some(), "what is too large forgets nothing");
     }
 
@@ -92,7 +92,7 @@ mod tests {
                 }
                 memory.put(key, Arc::new(vec![key; length]));
                 let state = memory.state.lock();
-                let sum: usize = state.entries.iter().map(|(_, value)| ENTRY + value.weight()).sum();
+                let sum: u64 = state.entries.iter().map(|(_, value)| ENTRY + value.weight()).sum();
                 prop_assert!(state.bytes == sum && sum <= memory.limit);
             }
         }

@@ -135,8 +135,8 @@ pub(crate) const fn encoded_len(parts: usize) -> u64 {
 }
 
 impl Weigh for Recipe {
-    fn weight(&self) -> usize {
-        self.encoded.len()
+    fn weight(&self) -> u64 {
+        self.encoded.len() as u64
     }
 }
 

@@ -44,7 +44,7 @@ fn of_two_uploads_of_one_blob_the_second_finds_it_there() {
 #[test]
 fn of_many_that_end_at_once_one_is_stored() {
     for compress in [false, true] {
-        live_with(Settings { compress }, async |life| {
+        live_with(Settings { compress, ..Settings::default() }, async |life| {
             let body = compressible(2, 30_000);
             let digest = Digest::of(SHA256, &body);
             let mut uploads = Vec::new();

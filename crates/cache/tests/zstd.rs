@@ -194,7 +194,7 @@ fn a_tree_that_is_stored_as_zstd_is_read_for_the_action_result_that_names_it() {
 fn what_comes_as_it_is_is_compressed_if_the_operator_says_so_and_it_is_worth_it() {
     let noise: Vec<u8> = (0..30_u32).flat_map(|at| *blake3::hash(&at.to_le_bytes()).as_bytes()).collect();
     for compress in [false, true] {
-        live_with(Settings { compress }, async |life| {
+        live_with(Settings { compress, ..Settings::default() }, async |life| {
             for (body, shrinks) in [
                 (compressible(7, 50_000), true),
                 (compressible(7, MIB), true),

@@ -17,10 +17,12 @@ use crate::attribute;
 use crate::body::Arriving;
 use crate::conditional::{self, ETag, Verdict};
 use crate::error::Refusal;
+use crate::memory::{Class, Held};
 use crate::metrics::SurfaceCounters;
 use crate::range::{self, Asked};
 use crate::site::Site;
 use crate::surface::{Manner, Surface};
+use crate::window::{Announced, Window};
 
 /// The most that an upload has in memory before it is written: what the store gathers, and what the connection has read ahead.
 const UPLOAD_MEMORY: u64 = (1 << 20) + (512 << 10);
@@ -33,6 +35,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) key: ArtifactKey,
     pub(crate) manner: &'static Manner,
     pub(crate) counters: &'a Arc<SurfaceCounters>,
+    /// Of an HTTP/2 connection.
+    pub(crate) window: Option<&'a Arc<Window>>,
 }
 
 /// What a surface answers to a request. `body` is left where it stands when it is not wanted.
@@ -44,6 +48,7 @@ pub(crate) async fn answer(
     surface: Surface,
     parts: &Parts,
     body: &mut Arriving<'_>,
+    window: Option<&Arc<Window>>,
 ) -> Result<Response<Answer>, Refusal> {
     if let Some(answer) = surface.aside(site, parts, body).await? {
         return Ok(answer);
@@ -52,7 +57,7 @@ pub(crate) async fn answer(
     let scope = surface.scope(parts.uri.query())?;
     let key = surface.key(parts.uri.path(), scope, &site.settings)?;
     let (manner, counters) = (surface.manner(), site.metrics.of(surface));
-    let exchange = Exchange { site, cache, parts, key, manner, counters };
+    let exchange = Exchange { site, cache, parts, key, manner, counters, window };
     match parts.method {
         Method::GET => exchange.get().await,
         Method::HEAD => exchange.head().await,
@@ -107,12 +112,12 @@ impl Exchange<'_> {
         let overload = || Refusal::overload("too many answers are under way");
         match body {
             Body::Whole(bytes) => {
-                let held = self.site.memory.hold(bytes.len() as u64).ok_or_else(overload)?;
+                let held = self.hold(Class::Answer, bytes.len() as u64).ok_or_else(overload)?;
                 self.counters.sent(bytes.len() as u64);
                 Ok(Answer::held(bytes, held))
             }
             Body::Pieces(body) => {
-                let held = self.site.memory.hold(body.remaining().min(STREAM_MEMORY)).ok_or_else(overload)?;
+                let held = self.hold(Class::Answer, body.remaining().min(STREAM_MEMORY)).ok_or_else(overload)?;
                 Ok(Answer::stream(body, held, Arc::clone(self.counters)))
             }
         }
@@ -171,9 +176,17 @@ impl Exchange<'_> {
         Ok(self.stored(upload.commit().await?.version))
     }
 
-    fn hold_for_upload(&self, length: Option<u64>) -> Result<crate::memory::Held, Refusal> {
-        let bytes = length.unwrap_or(u64::MAX).min(UPLOAD_MEMORY);
-        self.site.memory.hold(bytes).ok_or_else(|| Refusal::overload("too many uploads are under way"))
+    /// What it takes on its way to the disk, and what the connection may have received ahead.
+    fn hold_for_upload(&self, length: Option<u64>) -> Result<(Held, Option<Announced>), Refusal> {
+        let overload = || Refusal::overload("too many uploads are under way");
+        let length = length.unwrap_or(u64::MAX);
+        let held = self.hold(Class::Upload, length.min(UPLOAD_MEMORY)).ok_or_else(overload)?;
+        let announced = self.window.map(|window| window.announce(length).ok_or_else(overload)).transpose()?;
+        Ok((held, announced))
+    }
+
+    fn hold(&self, class: Class, bytes: u64) -> Option<Held> {
+        self.site.memory.hold_for(&self.key.scope().tenant, class, bytes)
     }
 
     fn stored(&self, version: Version) -> Response<Answer> {

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use kura_cache::Cache;
 
+use crate::answer::Answer;
 use crate::metrics::Exposition;
 
 /// The body of a guest's response.
@@ -33,6 +34,16 @@ pub trait Guest: Send + Sync + 'static {
 
     /// Adds its part of `/metrics`.
     fn expose(&self, to: &mut Exposition);
+}
+
+/// What a client is told for whose request there is no memory (`RESOURCE_EXHAUSTED`).
+pub(crate) fn refused() -> Response<Answer> {
+    let mut response = Response::new(Answer::Empty);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", HeaderValue::from_static("8"));
+    headers.insert("grpc-message", HeaderValue::from_static("too many calls are under way: come back later"));
+    response
 }
 
 /// Whether a request is gRPC.

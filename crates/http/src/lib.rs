@@ -44,12 +44,14 @@ mod site;
 mod stream;
 mod surface;
 mod tls;
+mod window;
 
 pub use body::Pace;
 pub use guest::{Answering, Guest, GuestBody};
-pub use memory::{Held, Memory};
+pub use memory::{Class, Held, Memory};
 pub use metrics::Exposition;
 pub use serve::{Drained, Handle, Server};
 pub use settings::ServerSettings;
 pub use stream::Deadline;
 pub use tls::{Tls, TlsError};
+pub use window::{Announced, Window};

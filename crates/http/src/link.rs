@@ -19,9 +19,11 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Duration, Instant, Sleep};
 
+use crate::memory::{Held, REQUEST};
 use crate::settings::ServerSettings;
 use crate::site::Site;
 use crate::tls::Stream;
+use crate::window::Window;
 
 /// A client that still sends what was refused gets this long to read why, before the connection is reset under it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -45,12 +47,16 @@ pub(crate) struct Shared {
     lingers: AtomicBool,
     /// Wakes the connection's task.
     pub(crate) task: AtomicWaker,
+    /// What uploads over HTTP/2 may have received ahead.
+    pub(crate) window: Arc<Window>,
 }
 
 impl Shared {
     pub(crate) fn new(site: Arc<Site>) -> Arc<Shared> {
+        let window = Window::new(Arc::clone(&site.memory), u64::from(site.settings.connection_window));
         Arc::new(Shared {
             site,
+            window,
             running: AtomicU64::new(0),
             turns: AtomicU64::new(0),
             retired: AtomicBool::new(false),
@@ -63,7 +69,7 @@ impl Shared {
     pub(crate) fn begin(self: &Arc<Self>) -> Turn {
         self.running.fetch_add(1, Ordering::Relaxed);
         self.turns.fetch_add(1, Ordering::Relaxed);
-        Turn(Arc::clone(self))
+        Turn { shared: Arc::clone(self), held: self.site.memory.enter(REQUEST) }
     }
 
     /// The connection is to end once what runs has ended.
@@ -107,12 +113,22 @@ impl Shared {
 }
 
 /// A request that is carried out.
-pub(crate) struct Turn(pub(crate) Arc<Shared>);
+pub(crate) struct Turn {
+    pub(crate) shared: Arc<Shared>,
+    held: Option<Held>,
+}
+
+impl Turn {
+    /// Whether there is memory for it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.held.is_some()
+    }
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-        self.0.turns.fetch_add(1, Ordering::Relaxed);
+        self.shared.running.fetch_sub(1, Ordering::Relaxed);
+        self.shared.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{Method, StatusCode};
 use kura_store::{LATENCY_BUCKETS_MICROS, Stats};
 
+use crate::memory::Memory;
 use crate::site::Site;
 use crate::surface::Surface;
 
@@ -69,7 +70,7 @@ pub(crate) fn render(site: &Site) -> String {
     let mut text = Exposition(String::with_capacity(16 * 1024));
     requests(&mut text, &site.metrics);
     text.one("kura_http_connections", "gauge", "Open connections.", site.metrics.connections.load(Ordering::Relaxed));
-    text.one("kura_http_memory_in_flight_bytes", "gauge", "Bytes of bodies in memory.", site.memory.held());
+    memory(&mut text, &site.memory);
     let ready = u8::from(site.cache().is_some());
     text.one("kura_recovered", "gauge", "Whether recovery is done.", ready);
     if let Some(guest) = site.guest() {
@@ -80,6 +81,16 @@ pub(crate) fn render(site: &Site) -> String {
         store(&mut text, &cache.store_stats());
     }
     text.0
+}
+
+fn memory(text: &mut Exposition, memory: &Memory) {
+    let (held, overhead) = (memory.held(), memory.overhead());
+    text.head("kura_memory_bytes", "gauge", "Memory that is accounted for, by what takes it.");
+    text.labelled("kura_memory_bytes", "part=\"bodies\"", held.saturating_sub(overhead));
+    text.labelled("kura_memory_bytes", "part=\"connections\"", overhead);
+    text.labelled("kura_memory_bytes", "part=\"records\"", memory.beside());
+    text.one("kura_memory_limit_bytes", "gauge", "The most that these may take together.", memory.limit());
+    text.one("kura_memory_refused_total", "counter", "Refused for want of memory.", memory.refused());
 }
 
 fn requests(text: &mut Exposition, metrics: &Metrics) {

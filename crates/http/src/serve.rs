@@ -26,7 +26,7 @@ use tokio_util::either::Either;
 use crate::guest::Guest;
 use crate::http2;
 use crate::link::{Link, Protocol, Shared};
-use crate::memory::Memory;
+use crate::memory::{CONNECTION, Held, Memory};
 use crate::page;
 use crate::service;
 use crate::settings::ServerSettings;
@@ -221,12 +221,17 @@ impl Connections {
     fn add(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         // Small answers leave at once. It is a hint: a socket that refuses it works all the same.
         let _ = stream.set_nodelay(true);
+        let Some(held) = self.site.memory.enter(CONNECTION) else {
+            tracing::warn!("a connection is closed: there is no memory for it");
+            return;
+        };
         let shared = Shared::new(Arc::clone(&self.site));
         let number = self.next;
         self.next += 1;
         self.open.lock().insert(number, Arc::clone(&shared));
         self.site.metrics.connections.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry { number, open: Arc::clone(&self.open), site: Arc::clone(&self.site), _permit: permit };
+        let entry =
+            Entry { number, open: Arc::clone(&self.open), site: Arc::clone(&self.site), _held: held, _permit: permit };
         let (pages, tls) = (self.pages.clone(), self.tls.borrow().clone());
         self.tasks.spawn(async move {
             let _entry = entry;
@@ -253,6 +258,7 @@ struct Entry {
     number: u64,
     open: Arc<Mutex<HashMap<u64, Arc<Shared>>>>,
     site: Arc<Site>,
+    _held: Held,
     _permit: OwnedSemaphorePermit,
 }
 

@@ -11,15 +11,20 @@ use tower_service::Service as _;
 
 use crate::answer::Answer;
 use crate::body::Arriving;
+use crate::error::Refusal;
 use crate::exchange;
-use crate::guest::is_grpc;
+use crate::guest::{self, is_grpc};
 use crate::link::Turn;
 use crate::surface::Surface;
 
 /// Answers one request of a connection.
-pub(crate) async fn serve(turn: &Turn, pages: Router, request: Request<Incoming>) -> Response<Answer> {
-    let site = &turn.0.site;
+pub(crate) async fn serve(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> Response<Answer> {
+    let site = &turn.shared.site;
     if let Some(guest) = site.guest().filter(|_| is_grpc(&request)) {
+        if !turn.has_room() {
+            return guest::refused();
+        }
+        request.extensions_mut().insert(Arc::clone(&turn.shared.window));
         return Arc::clone(guest).answer(request).await.map(Answer::Page);
     }
     let speaks_http2 = request.version() == Version::HTTP_2;
@@ -29,10 +34,14 @@ pub(crate) async fn serve(turn: &Turn, pages: Router, request: Request<Incoming>
         Surface::Page => page(pages, &parts).await,
         surface => {
             let mut body = Arriving::new(body, &parts, &site.settings);
-            let response = exchange::answer(site, surface, &parts, &mut body).await;
+            let window = speaks_http2.then_some(&turn.shared.window);
+            let response = match turn.has_room() {
+                true => exchange::answer(site, surface, &parts, &mut body, window).await,
+                false => Err(Refusal::overload("too many requests are under way")),
+            };
             let mut response = response.unwrap_or_else(|refusal| refusal.into_response(site.runtime.random()));
             if !speaks_http2 && !body.is_over() && !Box::pin(body.discard()).await {
-                turn.0.linger();
+                turn.shared.linger();
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response

@@ -15,8 +15,8 @@ pub struct ServerSettings {
     pub upload_pace: u64,
     /// Over how long the pace is averaged.
     pub pace_window: Duration,
-    /// The most bytes of bodies in memory, received or to be sent, over all connections; requests beyond are told to come back.
-    pub memory_in_flight: u64,
+    /// The most memory that connections, requests and what the cache keeps take together; requests beyond are told to come back.
+    pub memory: u64,
     /// The most bytes that a client may have under way on one HTTP/2 stream: with the round trip it bounds one transfer's rate.
     pub stream_window: u32,
     /// The same over all streams of a connection.
@@ -35,7 +35,7 @@ impl Default for ServerSettings {
             idle_timeout: Duration::from_secs(60),
             upload_pace: 64 * 1024,
             pace_window: Duration::from_secs(60),
-            memory_in_flight: 512 << 20,
+            memory: 512 << 20,
             stream_window: 8 << 20,
             connection_window: 16 << 20,
             connection_age: Some(Duration::from_secs(3600)),

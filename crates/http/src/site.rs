@@ -30,7 +30,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) fn new(settings: ServerSettings, runtime: Arc<dyn Runtime>, progress: Arc<Progress>) -> Arc<Site> {
         Arc::new(Site {
-            memory: Memory::new(settings.memory_in_flight),
+            memory: Memory::new(settings.memory),
             settings,
             runtime,
             progress,
@@ -54,9 +54,13 @@ impl Site {
     }
 
     pub(crate) fn open(&self, cache: Cache) {
+        let below = cache.clone();
         if self.cache.set(cache.clone()).is_err() {
             tracing::warn!("the server was given a second cache: it keeps the first");
-        } else if let Some(guest) = self.guest() {
+            return;
+        }
+        self.memory.share_with(move || below.memory());
+        if let Some(guest) = self.guest() {
             guest.open(cache);
         }
     }

@@ -39,7 +39,7 @@ async fn a_body_shorter_than_declared_is_refused_and_leaves_nothing() {
         client.response().await.refused(400);
         assert_eq!(site.get(&path).await.status, 404);
     }
-    comes_to(&site, "kura_http_memory_in_flight_bytes", 0).await;
+    comes_to(&site, "kura_memory_bytes{part=\"bodies\"}", 0).await;
     comes_to(&site, "kura_store_segments{sort=\"solo\"}", 0).await;
 }
 
@@ -67,7 +67,7 @@ async fn a_client_that_vanishes_mid_body_leaves_nothing() {
     assert!(site.metric("kura_store_used_bytes{category=\"solo\"}").await > LARGE as u64, "its space is reserved");
     drop(client);
     comes_to(&site, "kura_store_used_bytes{category=\"solo\"}", 0).await;
-    comes_to(&site, "kura_http_memory_in_flight_bytes", 0).await;
+    comes_to(&site, "kura_memory_bytes{part=\"bodies\"}", 0).await;
     assert_eq!(site.get("/http/gone/a").await.status, 404);
 }
 
@@ -235,7 +235,7 @@ async fn a_client_that_stalls_mid_body_is_dropped_and_its_reservation_comes_back
     client.response().await.refused(408);
     client.closed().await;
     comes_to(&site, "kura_store_used_bytes{category=\"solo\"}", 0).await;
-    comes_to(&site, "kura_http_memory_in_flight_bytes", 0).await;
+    comes_to(&site, "kura_memory_bytes{part=\"bodies\"}", 0).await;
     assert_eq!(site.get("/http/stalls/a").await.status, 404);
 }
 
@@ -271,7 +271,7 @@ async fn a_client_that_does_not_take_its_answer_is_dropped() {
     client.send("GET /http/slow/a HTTP/1.1\r\nHost: test\r\n\r\n").await;
     // The one connection that is left asks.
     comes_to(&site, "kura_http_connections", 1).await;
-    comes_to(&site, "kura_http_memory_in_flight_bytes", 0).await;
+    comes_to(&site, "kura_memory_bytes{part=\"bodies\"}", 0).await;
     let got = client.response().await;
     assert!(got.body.len() < LARGE, "it was broken off");
 }
@@ -341,12 +341,66 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
 }
 
 #[tokio::test]
-async fn bodies_beyond_the_memory_in_flight_are_told_to_come_back() {
-    let settings = ServerSettings { memory_in_flight: 100_000, ..ServerSettings::default() };
+async fn bodies_beyond_the_memory_are_told_to_come_back() {
+    let settings = ServerSettings { memory: 400_000, ..ServerSettings::default() };
     let (site, _store) = Site::serving(settings).await;
-    let refused = site.put("/http/busy/a", &noise(200_000, 1)).await;
+    let refused = site.put("/http/busy/a", &noise(310_000, 1)).await;
     refused.refused(429);
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
-    assert_eq!(site.put("/http/busy/a", &noise(90_000, 1)).await.status, 200);
+    assert_eq!(site.metric("kura_memory_refused_total").await, 1);
+    assert_eq!(site.put("/http/busy/a", &noise(150_000, 1)).await.status, 200);
     assert_eq!(site.get("/http/busy/a").await.status, 200);
+}
+
+/// Uploads of this tenant that stand still, until memory for one more is refused.
+async fn fill(site: &Site, tenant: &str) -> Vec<support::Client> {
+    let mut standing = Vec::new();
+    loop {
+        let mut client = site.connect().await;
+        let path = format!("/http/n/{}?tenant_id={tenant}", standing.len());
+        client
+            .send(format!(
+                "PUT {path} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n"
+            ))
+            .await;
+        let told = client.response().await;
+        match told.status {
+            100 => standing.push(client),
+            429 => return standing,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_that_takes_all_memory_leaves_some_for_others_and_uploads_leave_some_for_answers() {
+    let settings = ServerSettings { memory: 32 << 20, ..ServerSettings::default() };
+    let (site, _store) = Site::serving(settings).await;
+    let body = noise(1_000_000, 1);
+    assert_eq!(site.put("/http/n/stored?tenant_id=quiet", &body).await.status, 200);
+    let flood = fill(&site, "flood").await;
+    assert!(flood.len() > 10, "{}", flood.len());
+    assert_eq!(site.put("/http/n/other?tenant_id=quiet", &body).await.status, 200);
+    let quiet = fill(&site, "quiet").await;
+    assert!(quiet.len() >= flood.len() / 4, "{} beside {}", quiet.len(), flood.len());
+    site.put("/http/n/third?tenant_id=third", &body).await.refused(429);
+    assert_eq!(site.get("/http/n/stored?tenant_id=quiet").await.body, body);
+}
+
+#[tokio::test]
+async fn requests_beyond_the_memory_are_told_to_come_back_and_pages_are_not() {
+    let settings = ServerSettings { memory: 128 << 10, ..ServerSettings::default() };
+    let (site, _store) = Site::serving(settings).await;
+    let mut open = Vec::new();
+    // Idle connections, as many as there is memory for beside one that asks.
+    for _ in 0..2 {
+        let mut client = site.connect().await;
+        assert_eq!(client.request("GET", "/up", "", b"").await.status, 200);
+        open.push(client);
+    }
+    let mut client = site.connect().await;
+    assert_eq!(client.request("GET", "/up", "", b"").await.status, 200);
+    client.request("GET", "/http/n/k", "", b"").await.refused(404);
+    assert_eq!(site.connect().await.closed().await, b"", "there is no memory for one more connection");
+    drop(open);
 }

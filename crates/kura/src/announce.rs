@@ -3,19 +3,23 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::memory::Plan;
+
 /// The first line, once the port is taken.
 pub(crate) fn listening(address: &str) -> String {
     format!("Kura {} listens on http://{address}", env!("CARGO_PKG_VERSION"))
 }
 
 /// The rest, once it serves.
-pub(crate) fn serving(address: &str, data_dir: &Path, capacity: u64) -> String {
+pub(crate) fn serving(address: &str, data_dir: &Path, capacity: u64, plan: &Plan) -> String {
+    let memory = memory(capacity, plan);
     let capacity = bytesize::ByteSize(capacity).display().iec();
     format!(
         "
   dashboard   http://{address}/
   health      http://{address}/up  http://{address}/ready  http://{address}/metrics
   data        {} (at most {capacity})
+  memory      {memory}
 
 Paste into your client:
 
@@ -57,6 +61,19 @@ Paste into your client:
 Stop it with Ctrl-C; what is stored stays.
 ",
         data_dir.display()
+    )
+}
+
+/// What may be taken, and how small artifacts may be before it is memory that bounds how many there are.
+fn memory(capacity: u64, plan: &Plan) -> String {
+    let size = |bytes| bytesize::ByteSize(bytes).display().iec();
+    let artifacts = plan.artifacts();
+    format!(
+        "at most {}; {} of it for the index of up to {} million artifacts, which fill the capacity at {} each",
+        size(plan.total),
+        size(plan.index),
+        artifacts / 1_000_000,
+        size(capacity / artifacts.max(1)),
     )
 }
 

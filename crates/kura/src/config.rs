@@ -36,7 +36,7 @@ pub(crate) struct Config {
     pub(crate) scrub_rate: u64,
     pub(crate) drain_timeout: Duration,
     pub(crate) room_wait: Duration,
-    pub(crate) index_memory: Share,
+    pub(crate) memory: Share,
     pub(crate) open_files: usize,
     pub(crate) fingerprint_seed: Option<[u8; 16]>,
     pub(crate) resumable_uploads: usize,
@@ -60,12 +60,15 @@ impl Config {
             min_free: parse(layers, Setting::MinFree, share_or_none)?,
             durability: parse(layers, Setting::Durability, |text| durability(text, interval))?,
             max_artifact_size: parse(layers, Setting::MaxArtifactSize, value::size)?,
-            cache: kura_cache::Settings { compress: parse(layers, Setting::Compress, value::switch)? },
+            cache: kura_cache::Settings {
+                compress: parse(layers, Setting::Compress, value::switch)?,
+                ..kura_cache::Settings::default()
+            },
             lease: parse(layers, Setting::Lease, lease)?,
             scrub_rate: parse(layers, Setting::ScrubRate, value::size)?,
             drain_timeout: parse(layers, Setting::DrainTimeout, value::duration)?,
             room_wait: parse(layers, Setting::RoomWait, value::duration)?,
-            index_memory: parse(layers, Setting::IndexMemory, value::share)?,
+            memory: parse(layers, Setting::Memory, memory)?,
             open_files: parse(layers, Setting::OpenFiles, value::count)?,
             fingerprint_seed: parse(layers, Setting::FingerprintSeed, value::seed)?,
             resumable_uploads: parse(layers, Setting::ResumableUploads, value::count)?,
@@ -75,7 +78,6 @@ impl Config {
                 header_timeout: parse(layers, Setting::HeaderTimeout, waitable)?,
                 idle_timeout: parse(layers, Setting::IdleTimeout, waitable)?,
                 upload_pace: parse(layers, Setting::UploadPace, value::size)?,
-                memory_in_flight: parse(layers, Setting::MemoryInFlight, value::size)?,
                 stream_window: parse(layers, Setting::StreamWindow, value::window)?,
                 connection_window: parse(layers, Setting::ConnectionWindow, value::window)?,
                 connection_age: parse(layers, Setting::ConnectionAge, age)?,
@@ -143,6 +145,14 @@ fn share_or_none(text: &str) -> Result<Share, String> {
     if text.trim() == "0%" { Ok(Share::Bytes(0)) } else { value::share(text) }
 }
 
+/// Memory, of which there has to be a least.
+fn memory(text: &str) -> Result<Share, String> {
+    match value::share(text)? {
+        Share::Bytes(bytes) if bytes < crate::memory::LEAST => Err("expected at least 256MiB".to_owned()),
+        share => Ok(share),
+    }
+}
+
 /// A duration that something can be waited for.
 fn waitable(text: &str) -> Result<Duration, String> {
     let duration = value::duration(text)?;
@@ -208,7 +218,7 @@ mod tests {
         assert_eq!(config.server.connection_window, ServerSettings::default().connection_window);
         assert_eq!(config.server.connection_age, ServerSettings::default().connection_age);
         assert_eq!(check(&["--http2-connection-age", "0s"]).unwrap().server.connection_age, None);
-        assert_eq!(config.server.memory_in_flight, ServerSettings::default().memory_in_flight);
+        assert_eq!(config.memory, Share::Percent(50));
     }
 
     #[test]
@@ -239,6 +249,7 @@ mod tests {
             ["--http2-connection-window", "2GiB"],
             ["--log-level", "info=info=info"],
             ["--lease", "-1h"],
+            ["--memory", "255MiB"],
             ["--lease", "10d 1s"],
             ["--data-dir", ""],
             ["--fetch", "yes"],

@@ -1,7 +1,50 @@
-//! How much memory this process may use: the machine's, or what its control group allows where that is less, as in a container.
+//! How much memory this process may use, the machine's, or what its control group allows where that is less, as in a container; and what of `--memory`
+//! is for what.
 
 use std::fs::read_to_string;
 use std::path::Path;
+
+use kura_cache::Workspace;
+
+/// The least that everything works with, in bytes.
+pub(crate) const LEAST: u64 = 256 << 20;
+
+/// The program itself, and buffers that are kept for reuse, in bytes.
+const PROGRAM: u64 = 48 << 20;
+
+/// One part in so many is left to the allocator, which cannot use every gap.
+const SLACK: u64 = 8;
+
+/// Memory of one artifact in the index where it is fullest, in bytes.
+const ENTRY: u64 = 55;
+
+/// What is for what. Sizes are bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) total: u64,
+    /// The most that the index may grow to: beyond, the oldest is evicted.
+    pub(crate) index: u64,
+    /// What the cache works with.
+    pub(crate) workspace: Workspace,
+    /// What connections and requests share with what the index has grown to.
+    pub(crate) shared: u64,
+}
+
+impl Plan {
+    /// Of `total` bytes, or the least where that is more.
+    pub(crate) fn of(total: u64) -> Plan {
+        let total = total.max(LEAST);
+        let usable = total - total / SLACK - PROGRAM;
+        let workspace = Workspace::within(usable / 3);
+        let shared = usable - workspace.bytes();
+        Plan { total, index: shared / 2, workspace, shared }
+    }
+
+    /// Artifacts that the index has room for.
+    pub(crate) fn artifacts(&self) -> u64 {
+        self.index / ENTRY
+    }
+}
 
 /// Where control groups are mounted.
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
@@ -40,6 +83,18 @@ fn allowed(mount: &Path, membership: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_are_no_more_than_the_whole() {
+        for total in [0, LEAST, 300 << 20, 1 << 30, 3 << 30, 64 << 30, 1 << 50] {
+            let plan = Plan::of(total);
+            assert!(plan.total == total.max(LEAST) && plan.index < plan.shared, "{plan:?}");
+            let parts = plan.shared + plan.workspace.bytes() + PROGRAM;
+            assert!(parts <= plan.total - plan.total / SLACK, "{plan:?}");
+            assert!(plan.shared >= 64 << 20, "{plan:?}");
+        }
+        assert_eq!(Plan::of(8 << 30).workspace, Workspace::default());
+    }
 
     fn mount(files: &[(&str, &str)]) -> tempfile::TempDir {
         let mount = tempfile::tempdir().unwrap();

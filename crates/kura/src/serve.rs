@@ -15,10 +15,11 @@ use kura_store::{Progress, Store};
 
 use crate::announce;
 use crate::config::Config;
-use crate::memory;
+use crate::memory::{self, Plan};
 use crate::signals::Signals;
 use crate::telemetry;
 use crate::tls::TlsFilesError;
+use crate::value::Share;
 
 /// Why it could not be served, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +62,10 @@ pub(crate) fn serve(mut config: Config, remarks: &[String]) -> Result<(), ServeE
     served
 }
 
-async fn run(config: Config) -> Result<(), ServeError> {
+async fn run(mut config: Config) -> Result<(), ServeError> {
+    let plan = planned(config.memory);
+    config.server.memory = plan.shared;
+    config.cache.workspace = plan.workspace;
     let mut signals = Signals::install().map_err(ServeError::Runtime)?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
     let progress = Arc::new(Progress::default());
@@ -74,7 +78,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
     say(&announce::listening(&address));
 
     let store = tokio::select! {
-        opened = open(&config, &runtime, progress) => opened?,
+        opened = open(&config, &plan, &runtime, progress) => opened?,
         // Recovery can be cut off at any point: the next start goes on.
         signal = signals.next() => {
             tracing::info!(signal, "stopped during recovery");
@@ -82,7 +86,7 @@ async fn run(config: Config) -> Result<(), ServeError> {
         }
     };
     handle.open(Cache::with_settings(store.clone(), runtime, config.cache));
-    say(&announce::serving(&address, &config.data_dir, store.stats().budget));
+    say(&announce::serving(&address, &config.data_dir, store.stats().budget, &plan));
 
     let signal = signals.next().await;
     tracing::info!(signal, within = ?config.drain_timeout, "draining: one more signal stops at once");
@@ -91,6 +95,16 @@ async fn run(config: Config) -> Result<(), ServeError> {
     // An error says that it panicked, which has been reported.
     let _ = serving.await;
     Ok(())
+}
+
+/// What of the memory is for what. It is said where it is less than was asked for.
+fn planned(wanted: Share) -> Plan {
+    let available = memory::available();
+    let plan = Plan::of(wanted.of(available));
+    if plan.total > available {
+        tracing::warn!(plan.total, available, "this process may use less memory than the least that it is made for");
+    }
+    plan
 }
 
 async fn bind(config: &Config, runtime: &Arc<dyn Runtime>, progress: &Arc<Progress>) -> Result<Server, ServeError> {
@@ -122,13 +136,18 @@ fn reapi_settings(config: &Config) -> ReapiSettings {
     }
 }
 
-async fn open(config: &Config, runtime: &Arc<dyn Runtime>, progress: Arc<Progress>) -> Result<Store, ServeError> {
+async fn open(
+    config: &Config,
+    plan: &Plan,
+    runtime: &Arc<dyn Runtime>,
+    progress: Arc<Progress>,
+) -> Result<Store, ServeError> {
     let path = config.data_dir.display().to_string();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&config.data_dir));
     let refused = |source: io::Error| ServeError::NotWritable { path: path.clone(), source };
     disk.create_directory("").await.map_err(refused)?;
     let filesystem = disk.space().await.map_err(refused)?;
-    let settings = store_settings(config, filesystem.total);
+    let settings = store_settings(config, plan, filesystem.total);
     Store::open(disk, Arc::clone(runtime), settings, progress).await.map_err(|source| match source {
         kura_store::Error::Io { source, .. } if is_refusal(&source) => refused(source),
         source => ServeError::Store { path: path.clone(), source },
@@ -139,7 +158,7 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-fn store_settings(config: &Config, filesystem: u64) -> kura_store::Settings {
+fn store_settings(config: &Config, plan: &Plan, filesystem: u64) -> kura_store::Settings {
     let (wanted, most) = (config.capacity.of(filesystem), most_of_filesystem(filesystem));
     if wanted > most {
         tracing::warn!(wanted, most, "the capacity is more than 80 % of the filesystem: that is what is used");
@@ -151,7 +170,7 @@ fn store_settings(config: &Config, filesystem: u64) -> kura_store::Settings {
         min_free: config.min_free.of(filesystem),
         max_artifact_size: config.max_artifact_size,
         room_wait: config.room_wait,
-        index_limit: config.index_memory.of(memory::available()),
+        index_limit: plan.index,
         open_files: config.open_files,
         fingerprint_seed: config.fingerprint_seed,
         ..kura_store::Settings::new(Geometry::standard(wanted.min(most)))

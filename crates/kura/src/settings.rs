@@ -37,8 +37,7 @@ pub(crate) enum Setting {
     FetchTimeout,
     FetchKeep,
     MaxConnections,
-    MemoryInFlight,
-    IndexMemory,
+    Memory,
     OpenFiles,
     OpaquePrefixes,
     FingerprintSeed,
@@ -65,7 +64,7 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 34] = [
+    pub(crate) const ALL: [Setting; 33] = [
         Setting::Listen,
         Setting::TlsCertificate,
         Setting::TlsKey,
@@ -93,8 +92,7 @@ impl Setting {
         Setting::FetchTimeout,
         Setting::FetchKeep,
         Setting::MaxConnections,
-        Setting::MemoryInFlight,
-        Setting::IndexMemory,
+        Setting::Memory,
         Setting::OpenFiles,
         Setting::OpaquePrefixes,
         Setting::FingerprintSeed,
@@ -237,17 +235,11 @@ impl Setting {
             Setting::MaxConnections => {
                 ("max-connections", "NUMBER", "8192", "The most connections at a time; more wait")
             }
-            Setting::MemoryInFlight => (
-                "memory-in-flight",
-                "SIZE",
-                "512MiB",
-                "The most bytes of bodies in memory; requests beyond are told to come back",
-            ),
-            Setting::IndexMemory => (
-                "index-memory",
+            Setting::Memory => (
+                "memory",
                 "SIZE|PERCENT",
-                "25%",
-                "The most memory that the index may take, as a size or a share of what this process may use; beyond, the oldest is evicted",
+                "50%",
+                "The most memory that this process takes, as a size or a share of what it may use; 256MiB at least. Beyond, requests are told to come back, and the oldest is evicted where the index is too large",
             ),
             Setting::OpenFiles => ("open-files", "NUMBER", "256", "The most segment files kept open for reading"),
             Setting::OpaquePrefixes => (

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use kura_cache::Cache;
 use kura_disk::Runtime;
-use kura_http::{GuestBody, Memory};
+use kura_http::{GuestBody, Memory, Window};
 use prost::Message;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) unfinished: Arc<Unfinished>,
     pub(crate) flights: Option<Flights>,
     pub(crate) incoming: Incoming,
+    /// Of the connection, where it is accounted for.
+    pub(crate) window: Option<Arc<Window>>,
 }
 
 impl Call {
@@ -57,21 +59,27 @@ async fn within_deadline(
     metadata::log(method.names().1, &parts.headers);
     let Reapi { settings, counters, memory, .. } = &**reapi;
     let incoming = Incoming::new(body, Arc::clone(settings), Arc::clone(counters), Arc::clone(memory));
+    let window = parts.extensions.get::<Arc<Window>>().cloned();
     let Some(patience) = grpc::deadline(&parts.headers)? else {
-        return dispatch(reapi, method, incoming).await;
+        return dispatch(reapi, method, incoming, window).await;
     };
     let deadline = Instant::now() + patience;
-    let answered = timeout_at(deadline, dispatch(reapi, method, incoming)).await;
+    let answered = timeout_at(deadline, dispatch(reapi, method, incoming, window)).await;
     answered.map_or_else(|_| Err(grpc::deadline_exceeded()), |answered| Ok(answered?.until(deadline)))
 }
 
 /// What is said of the server itself is said before there is a cache too.
-async fn dispatch(reapi: &Reapi, method: Method, incoming: Incoming) -> Result<Reply, Status> {
+async fn dispatch(
+    reapi: &Reapi,
+    method: Method,
+    incoming: Incoming,
+    window: Option<Arc<Window>>,
+) -> Result<Reply, Status> {
     match method {
         Method::HealthCheck => health::check(incoming, reapi.stage()).await,
         Method::HealthWatch => health::watch(incoming, reapi.stages()).await,
         Method::Reflect | Method::ReflectAlpha => Ok(reflection::reflect(incoming)),
-        _ => to_cache(reapi.call(incoming)?, method).await?.held_in(&reapi.memory),
+        _ => to_cache(reapi.call(incoming, window)?, method).await?.held_in(&reapi.memory),
     }
 }
 

@@ -46,7 +46,7 @@ use http::Request;
 use hyper::body::Incoming;
 use kura_cache::Cache;
 use kura_disk::Runtime;
-use kura_http::{Answering, Exposition, Guest, Memory};
+use kura_http::{Answering, Exposition, Guest, Memory, Window};
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -100,7 +100,7 @@ impl Reapi {
     ///
     /// # Errors
     /// `UNAVAILABLE` while recovery runs.
-    fn call(&self, incoming: grpc::Incoming) -> Result<Call, Status> {
+    fn call(&self, incoming: grpc::Incoming, window: Option<Arc<Window>>) -> Result<Call, Status> {
         let cache = self.cache.get().ok_or_else(|| status::unavailable("recovery is under way: see /ready"))?;
         Ok(Call {
             cache: cache.clone(),
@@ -109,6 +109,7 @@ impl Reapi {
             unfinished: Arc::clone(&self.unfinished),
             flights: self.flights.clone(),
             incoming,
+            window,
         })
     }
 }

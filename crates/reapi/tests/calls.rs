@@ -148,12 +148,12 @@ async fn calls_are_counted_by_method_and_code_whatever_becomes_of_them() {
     assert_eq!(site.metric(&count("Read", "INVALID_ARGUMENT")).await, 1);
     assert!(site.metric("kura_grpc_received_bytes_total").await > 3 << 20);
     assert!(site.metric("kura_grpc_sent_bytes_total").await > 3 << 20);
-    assert_eq!(site.metric("kura_http_memory_in_flight_bytes").await, 0, "all of it was given back");
+    assert_eq!(site.metric("kura_memory_bytes{part=\"bodies\"}").await, 0, "all of it was given back");
 }
 
 #[tokio::test]
 async fn memory_in_flight_is_bounded() {
-    let settings = ServerSettings { memory_in_flight: 1 << 20, ..ServerSettings::default() };
+    let settings = ServerSettings { memory: 1 << 20, ..ServerSettings::default() };
     let (site, _store) = Site::with(settings, ReapiSettings::default()).await;
     let mut client = site.byte_stream().await;
     let data = noise(100_000, 1);

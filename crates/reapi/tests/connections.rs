@@ -131,7 +131,7 @@ async fn a_thousand_calls_called_off_at_once_leave_the_connection_as_it_was() {
         sent += 5;
     }
     while site.metric("kura_grpc_calls_total{method=\"Write\",code=\"CANCELLED\"}").await < 3000 {}
-    assert_eq!(site.metric("kura_http_memory_in_flight_bytes").await, 0);
+    assert_eq!(site.metric("kura_memory_bytes{part=\"bodies\"}").await, 0);
 }
 
 #[tokio::test]

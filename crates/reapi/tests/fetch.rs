@@ -95,7 +95,7 @@ async fn a_blob_is_fetched_from_its_origin_once_and_read_like_any_other() {
         assert!(read(&mut client, &blob(&digest(&data))).await.unwrap() == data);
         assert!(fetching.site.missing(&[digest(&data)]).await.is_empty());
     }
-    assert_eq!(fetching.site.metric("kura_http_memory_in_flight_bytes").await, 0, "all of it was given back");
+    assert_eq!(fetching.site.metric("kura_memory_bytes{part=\"bodies\"}").await, 0, "all of it was given back");
     assert_eq!(fetching.site.metric("kura_grpc_fetched_total").await, 4);
     assert_eq!(fetching.site.metric("kura_grpc_fetched_bytes_total").await, 5 + 100_000 + (9 << 20));
 }

@@ -39,7 +39,7 @@ fn call(path: &str, message: &impl Message) -> Request<Said> {
 /// Waits until nothing is held for bodies any more, while calls go on.
 async fn given_back(site: &Site, connection: &Connection) {
     let given_back = async {
-        while site.metric("kura_http_memory_in_flight_bytes").await > 0 {
+        while site.metric("kura_memory_bytes{part=\"bodies\"}").await > 0 {
             assert_eq!(connection.capabilities().await.unwrap(), Code::Ok);
         }
     };
@@ -55,7 +55,7 @@ async fn a_download_of_which_nothing_is_taken_is_broken_off_and_its_connection_g
     for request in [call(READ, &request), get.body(full(b"")).unwrap()] {
         let connection = Connection::new(&site).await;
         let download = connection.client.clone().send_request(request).await.unwrap();
-        assert!(site.metric("kura_http_memory_in_flight_bytes").await > 0, "it is under way");
+        assert!(site.metric("kura_memory_bytes{part=\"bodies\"}").await > 0, "it is under way");
         given_back(&site, &connection).await;
         assert!(download.into_body().collect().await.is_err(), "it is short, and its client is told");
         assert_eq!(connection.capabilities().await.unwrap(), Code::Ok);
@@ -147,7 +147,7 @@ async fn an_upload_that_its_client_calls_off_without_an_error_is_not_stored() {
     timeout(PATIENCE, async { while site.metric(came).await == 0 {} }).await.unwrap();
     upload.send_reset(h2::Reason::NO_ERROR);
     assert!(answer.await.is_err());
-    timeout(PATIENCE, async { while site.metric("kura_http_memory_in_flight_bytes").await > 0 {} }).await.unwrap();
+    timeout(PATIENCE, async { while site.metric("kura_memory_bytes{part=\"bodies\"}").await > 0 {} }).await.unwrap();
     let connection = Connection::new(&site).await;
     let get = Request::get("http://test/http/a/b").body(full(b"")).unwrap();
     assert_eq!(connection.client.clone().send_request(get).await.unwrap().status(), 404);

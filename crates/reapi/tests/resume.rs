@@ -55,7 +55,7 @@ async fn an_upload_whose_connection_broke_goes_on_where_it_stopped() {
         assert_eq!(status(&site, &name).await, (length as i64, true));
         assert!(read(&mut site.byte_stream().await, &blob(&digest(&data))).await.unwrap() == data);
     }
-    assert_eq!(site.metric("kura_http_memory_in_flight_bytes").await, 0, "all of it was given back");
+    assert_eq!(site.metric("kura_memory_bytes{part=\"bodies\"}").await, 0, "all of it was given back");
 }
 
 /// Goes on for a while, and ends in the middle of a message.
@@ -128,7 +128,7 @@ async fn an_upload_may_begin_anew() {
     let name = upload(&digest(&data));
     break_off(&site, &name, &data, 100_000).await;
     assert_eq!(sent(&mut site.byte_stream().await, rest(&name, &data, 0)).await.unwrap(), 300_000);
-    assert_eq!(site.metric("kura_http_memory_in_flight_bytes").await, 0, "the old one was forgotten");
+    assert_eq!(site.metric("kura_memory_bytes{part=\"bodies\"}").await, 0, "the old one was forgotten");
 }
 
 #[tokio::test]
@@ -171,5 +171,5 @@ async fn only_so_many_are_kept_and_only_for_so_long() {
     assert_eq!(status(&site, &names[0]).await, (0, false), "the oldest had to go");
     assert_eq!(status(&site, &names[2]).await, (100_000, false));
     while status(&site, &names[2]).await != (0, false) {}
-    assert_eq!(site.metric("kura_http_memory_in_flight_bytes").await, 0);
+    assert_eq!(site.metric("kura_memory_bytes{part=\"bodies\"}").await, 0);
 }

@@ -73,6 +73,8 @@ pub(crate) struct Counters {
     pub(crate) scrub_damaged: Counter,
     /// Live bytes that this pass of the scrubber has not come to.
     pub(crate) scrub_left: AtomicU64,
+    /// Memory of the lists of records that no footer has yet, as of the keeper's last look.
+    pub(crate) lists_bytes: AtomicU64,
     pub(crate) commit_latency: Latency,
     shed_records: Counter,
     shed_bytes: Counter,
@@ -108,6 +110,8 @@ pub struct Stats {
     pub artifacts: u64,
     /// What the index occupies in memory.
     pub index_bytes: u64,
+    /// What the lists of records do that no footer has yet.
+    pub lists_bytes: u64,
     /// Segments in the ring, and of those the solo ones.
     pub segments: u64,
     /// Segments of one artifact each.
@@ -163,6 +167,12 @@ pub struct Stats {
 }
 
 impl Store {
+    /// Bytes of memory that grow with what is stored: the index, and the lists of records that no footer has yet.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.inner.index.bytes() + self.inner.counters.lists_bytes.load(Ordering::Relaxed)
+    }
+
     /// The figures of this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -173,6 +183,7 @@ impl Store {
             index_entries: inner.index.len() as u64,
             artifacts: (inner.index.len() as u64).saturating_sub(inner.index.tombstones()),
             index_bytes: inner.index.bytes(),
+            lists_bytes: counters.lists_bytes.load(Ordering::Relaxed),
             segments: segments.len() as u64,
             solo_segments: segments.iter().filter(|segment| segment.is_solo()).count() as u64,
             unread_segments: segments.iter().filter(|segment| segment.is_unread()).count() as u64,

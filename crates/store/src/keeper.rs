@@ -4,6 +4,7 @@
 //! Not here: how one segment is emptied (`reclaim`).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::select;
@@ -95,6 +96,7 @@ impl Inner {
     }
 
     async fn round(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
+        self.weigh_lists();
         self.graveyard.clear().await;
         self.remove_strays().await;
         // What could not be unlinked is tried again before anything else is reclaimed.
@@ -111,6 +113,12 @@ impl Inner {
             self.reclaim_oldest(Manner::Force).await?;
         }
         Ok(())
+    }
+
+    /// Looks at what the lists of records take that no footer has yet.
+    fn weigh_lists(&self) {
+        let weight = |segment: &Arc<Segment>| segment.with_writing(|writing| writing.memory()).unwrap_or(0);
+        self.counters.lists_bytes.store(self.ring.in_order().iter().map(weight).sum(), Ordering::Relaxed);
     }
 
     /// Unlinked segments must not be held for ever by readers that trickle.

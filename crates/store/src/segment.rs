@@ -104,6 +104,11 @@ impl Writing {
         }
     }
 
+    /// Bytes of its list, with what it takes to make a footer of it: a copy, and its encoding.
+    pub(crate) fn memory(&self) -> u64 {
+        3 * (self.entries.capacity() * size_of::<FooterEntry>()) as u64
+    }
+
     /// Gives a place of `total` bytes, if the segment is open and has room for it and for the footer that will list it.
     fn allot(&mut self, total: u64, namespace: &NamespaceId, length: u64) -> Option<Allotted> {
         if self.mode != Mode::Open {

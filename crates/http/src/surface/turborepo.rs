@@ -13,6 +13,7 @@ use super::Manner;
 use crate::answer::Answer;
 use crate::body::Arriving;
 use crate::error::Refusal;
+use crate::memory::Class;
 use crate::site::Site;
 use crate::{attribute, key, scope};
 
@@ -70,7 +71,7 @@ pub(super) async fn aside(
         // What was used and how: nothing is made of it.
         (&Method::POST, Some("/events")) => Ok(Some(Response::new(Answer::Empty))),
         (&Method::POST, Some("" | "/")) => {
-            let held = site.memory.hold(QUERY_MEMORY);
+            let held = site.memory.hold(Class::Request, QUERY_MEMORY);
             let _held = held.ok_or_else(|| Refusal::overload("too many queries are under way"))?;
             let asked = read(body).await?;
             Ok(Some(query(site, parts, &asked).await?))

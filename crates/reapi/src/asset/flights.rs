@@ -10,7 +10,7 @@ use std::time::Duration;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bytes::Bytes;
 use kura_cache::{Cache, DigestFunction, Error};
-use kura_http::Memory;
+use kura_http::{Class, Memory};
 use kura_origin::Origins;
 use parking_lot::Mutex;
 use prost::Message;
@@ -160,7 +160,7 @@ impl Carrying {
     async fn run(&self, inner: &Inner) -> Outcome {
         let overload = || Failure::Ours(status::overload("too many fetches are under way"));
         let _turn = inner.turns.acquire().await.map_err(|_| overload())?;
-        let _held = self.memory.hold(FETCH_MEMORY).ok_or_else(overload)?;
+        let _held = self.memory.hold(Class::Background, FETCH_MEMORY).ok_or_else(overload)?;
         let found = self.transfer(inner).await?;
         // What has a checksum is the same whenever it is fetched.
         let until = self.since_millis.saturating_add(u64::try_from(inner.keep.as_millis()).unwrap_or(u64::MAX));

@@ -3,7 +3,8 @@
 use bazel_remote_apis::google::bytestream::ReadRequest;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{TryStreamExt, stream};
-use kura_cache::{ArtifactKey, Body, Compression, Error, Form};
+use kura_cache::{ArtifactKey, Body, Compression, Error, Form, Tenant};
+use kura_http::Class;
 use tonic::Status;
 
 use crate::call::Call;
@@ -35,15 +36,19 @@ pub(crate) async fn read(mut call: Call) -> Result<Reply, Status> {
         return Err(Status::out_of_range(format!("the blob has {} bytes", found.length)));
     }
     if resource.compression == Compression::Zstd {
-        return send(&call, found.body);
+        return send(&call, &resource.scope.tenant, found.body);
     }
     let end = if limit == 0 { found.length } else { found.length.min(offset.saturating_add(limit)) };
-    send(&call, found.body.select(offset..end))
+    send(&call, &resource.scope.tenant, found.body.select(offset..end))
 }
 
 /// A body as messages, accounted for in memory.
-fn send(call: &Call, body: Body) -> Result<Reply, Status> {
-    let hold = |bytes| call.memory.hold(bytes).ok_or_else(|| status::overload("too many answers are under way"));
+fn send(call: &Call, tenant: &Tenant, body: Body) -> Result<Reply, Status> {
+    let hold = |bytes| {
+        call.memory
+            .hold_for(tenant, Class::Answer, bytes)
+            .ok_or_else(|| status::overload("too many answers are under way"))
+    };
     match body {
         Body::Whole(bytes) if bytes.is_empty() => Ok(Reply::empty()),
         Body::Whole(bytes) => {

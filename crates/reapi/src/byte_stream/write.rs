@@ -7,7 +7,7 @@ use std::future::Future;
 use bazel_remote_apis::google::bytestream as proto;
 use bytes::Bytes;
 use kura_cache::{ArtifactKey, Attributes, Cache, Compression, Error, Upload};
-use kura_http::Held;
+use kura_http::{Class, Held};
 use tonic::Status;
 
 use super::unfinished::Carrying;
@@ -38,6 +38,9 @@ pub(crate) async fn write(mut call: Call) -> Result<Reply, Status> {
             }
         }
     };
+    let size = resource.digest.size().unwrap_or_default();
+    let announced = call.window.as_ref().map(|window| window.announce(size).ok_or_else(too_many));
+    let _announced = announced.transpose()?;
     let wanted = sink.wanted();
     tokio::select! {
         biased;
@@ -46,10 +49,14 @@ pub(crate) async fn write(mut call: Call) -> Result<Reply, Status> {
     }
 }
 
+fn too_many() -> Status {
+    status::overload("too many uploads are under way")
+}
+
 async fn begin(call: &Call, resource: &Resource) -> Result<(Box<Upload>, Held), Status> {
     let size = resource.digest.size().unwrap_or_default();
-    let held = call.memory.hold(size.min(UPLOAD_MEMORY));
-    let held = held.ok_or_else(|| status::overload("too many uploads are under way"))?;
+    let held = call.memory.hold_for(&resource.scope.tenant, Class::Upload, size.min(UPLOAD_MEMORY));
+    let held = held.ok_or_else(too_many)?;
     let upload = put(&call.cache, resource, size).await.map_err(|error| status::of(&error))?;
     Ok((Box::new(upload), held))
 }

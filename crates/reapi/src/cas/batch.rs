@@ -4,6 +4,7 @@ use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryFutureExt, stream};
 use kura_cache::{Cache, Compression, Digest, DigestFunction, Form, Scope};
+use kura_http::Class;
 use prost::Message;
 use proto::batch_update_blobs_response;
 use proto::compressor::Value as Compressor;
@@ -59,7 +60,10 @@ pub(crate) async fn batch_read(mut call: Call) -> Result<Reply, Status> {
     let total = within_batch(request.digests.iter().map(|digest| digest.size_bytes.max(0).cast_unsigned()))?;
     let scope = scope::of_instance(&request.instance_name)?;
     let function = digest::function(request.digest_function)?;
-    let held = call.memory.hold(2 * total).ok_or_else(|| status::overload("too many answers are under way"))?;
+    let held = call
+        .memory
+        .hold_for(&scope.tenant, Class::Answer, 2 * total)
+        .ok_or_else(|| status::overload("too many answers are under way"))?;
     // As they are stored, where the client takes that: nothing is computed then.
     let takes_zstd = request.acceptable_compressors.contains(&(Compressor::Zstd as i32));
     let form = if takes_zstd { Form::Stored } else { Form::Identity };

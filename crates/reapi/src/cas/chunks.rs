@@ -5,7 +5,7 @@ use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use futures_util::stream;
 use kura_cache::limits::MAX_PARTS;
 use kura_cache::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, Cache, Chunking, Digest, DigestFunction, Scope};
-use kura_http::Held;
+use kura_http::{Class, Held};
 use tonic::Status;
 
 use crate::call::Call;
@@ -22,7 +22,7 @@ pub(crate) async fn split_blob(mut call: Call) -> Result<Reply, Status> {
     let scope = scope::of_instance(&request.instance_name)?;
     let function = digest::function(request.digest_function)?;
     let blob = digest::required(function, request.blob_digest.as_ref(), "the blob's digest")?;
-    let held = hold(&call)?;
+    let held = hold(&call, &scope)?;
     let (chunk_digests, chunking) = chunks(&call.cache, &scope, &blob).await?;
     Ok(Reply::message(&proto::SplitBlobResponse { chunk_digests, chunking_function: chunking as i32 }).holding(held))
 }
@@ -32,7 +32,7 @@ pub(crate) async fn get_chunk_mapping(mut call: Call) -> Result<Reply, Status> {
     let scope = scope::of_instance(&request.instance_name)?;
     let function = said(request.digest_function)?;
     let blob = digest::required(Some(function), request.blob_digest.as_ref(), "the blob's digest")?;
-    let held = hold(&call)?;
+    let held = hold(&call, &scope)?;
     let (chunks, chunking) = chunks(&call.cache, &scope, &blob).await?;
     let mut chunking_function = chunking as i32;
     let responses = chunks.chunks(MAPPING).map(|chunks| {
@@ -46,8 +46,10 @@ pub(crate) async fn get_chunk_mapping(mut call: Call) -> Result<Reply, Status> {
 }
 
 /// Memory for the longest mapping.
-fn hold(call: &Call) -> Result<Held, Status> {
-    call.memory.hold(MAPPING_MEMORY).ok_or_else(|| status::overload("too many chunk mappings are read"))
+fn hold(call: &Call, scope: &Scope) -> Result<Held, Status> {
+    call.memory
+        .hold_for(&scope.tenant, Class::Request, MAPPING_MEMORY)
+        .ok_or_else(|| status::overload("too many chunk mappings are read"))
 }
 
 /// The chunks of a blob that is there, and how it was cut into them.
@@ -66,7 +68,7 @@ pub(crate) async fn splice_blob(mut call: Call) -> Result<Reply, Status> {
     let scope = scope::of_instance(&request.instance_name)?;
     let function = digest::function(request.digest_function)?;
     let blob = digest::required(function, request.blob_digest.as_ref(), "the blob's digest")?;
-    let _held = hold(&call)?;
+    let _held = hold(&call, &scope)?;
     let mut mapping = Mapping { blob, chunks: Vec::new(), chunking: chunking(request.chunking_function) };
     mapping.extend(&request.chunk_digests)?;
     let blob_digest = Some(mapping.register(&call.cache, &scope).await?);
@@ -74,17 +76,16 @@ pub(crate) async fn splice_blob(mut call: Call) -> Result<Reply, Status> {
 }
 
 pub(crate) async fn register_chunk_mapping(mut call: Call) -> Result<Reply, Status> {
-    let _held = hold(&call)?;
-    let incoming = &mut call.incoming;
-    let first: proto::RegisterChunkMappingRequest =
-        incoming.next_message().await?.ok_or_else(|| Status::invalid_argument("nothing was said of the blob"))?;
+    let first: Option<proto::RegisterChunkMappingRequest> = call.incoming.next_message().await?;
+    let first = first.ok_or_else(|| Status::invalid_argument("nothing was said of the blob"))?;
     let scope = scope::of_instance(&first.instance_name)?;
+    let _held = hold(&call, &scope)?;
     let function = said(first.digest_function)?;
     let blob = digest::required(Some(function), first.blob_digest.as_ref(), "the blob's digest")?;
     let mut mapping = Mapping { blob, chunks: Vec::new(), chunking: chunking(first.chunking_function) };
     mapping.extend(&first.chunk_digests)?;
     // What later messages say of anything but chunks is not looked at.
-    while let Some(next) = incoming.next_message::<proto::RegisterChunkMappingRequest>().await? {
+    while let Some(next) = call.incoming.next_message::<proto::RegisterChunkMappingRequest>().await? {
         mapping.extend(&next.chunk_digests)?;
     }
     let blob_digest = Some(mapping.register(&call.cache, &scope).await?);

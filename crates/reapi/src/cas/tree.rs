@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use futures_util::stream;
 use kura_cache::wire::{Fields, Value};
 use kura_cache::{Cache, Digest, Error, Form, Scope};
+use kura_http::Class;
 use prost::Message;
 use tonic::Status;
 
@@ -32,7 +33,10 @@ pub(crate) async fn get_tree(mut call: Call) -> Result<Reply, Status> {
     let root = digest::required(function, request.root_digest.as_ref(), "the root's digest")?;
     let page = usize::try_from(request.page_size).map_err(|_| Status::invalid_argument("the page size is negative"))?;
     let skipped = token(&request.page_token)?;
-    let held = call.memory.hold(TREE_MEMORY).ok_or_else(|| status::overload("too many trees are read"))?;
+    let held = call
+        .memory
+        .hold_for(&scope.tenant, Class::Request, TREE_MEMORY)
+        .ok_or_else(|| status::overload("too many trees are read"))?;
     let mut walk = Walk {
         cache: call.cache,
         scope,

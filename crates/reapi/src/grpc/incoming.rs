@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use kura_cache::wire::Fields;
-use kura_http::{Held, Memory, Pace};
+use kura_http::{Class, Held, Memory, Pace};
 use prost::{DecodeError, Message};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
@@ -88,7 +88,8 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
     /// `RESOURCE_EXHAUSTED`.
     pub(crate) fn hold(&mut self, bytes: u64) -> Result<(), Status> {
         self.held = Held::default();
-        self.held = self.memory.hold(bytes).ok_or_else(|| status::overload("too many calls are under way"))?;
+        self.held =
+            self.memory.hold(Class::Request, bytes).ok_or_else(|| status::overload("too many calls are under way"))?;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use futures_util::Stream;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
-use kura_http::{Deadline, GuestBody, Held, Memory};
+use kura_http::{Class, Deadline, GuestBody, Held, Memory};
 use prost::Message;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
@@ -79,7 +79,8 @@ impl Reply {
     pub(crate) fn held_in(mut self, memory: &Arc<Memory>) -> Result<Reply, Status> {
         if self.held.is_nothing() {
             let bytes = self.ready.iter().map(|piece| piece.len() as u64).sum();
-            self.held = memory.hold(bytes).ok_or_else(|| status::overload("too many answers are under way"))?;
+            self.held =
+                memory.hold(Class::Answer, bytes).ok_or_else(|| status::overload("too many answers are under way"))?;
         }
         Ok(self)
     }

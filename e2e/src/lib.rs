@@ -9,6 +9,7 @@
 //! - `tool`: a client's command, with its output when it fails.
 //! - `node`: clients that come from npm.
 //! - `mount`: a filesystem of its own, whose bytes can be counted.
+//! - `neighbour`: somebody else on it.
 //! - `wait`: for a condition, never for a time.
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +22,7 @@ mod casd;
 mod http;
 mod metrics;
 mod mount;
+mod neighbour;
 mod node;
 mod reapi;
 mod server;
@@ -32,6 +34,7 @@ pub use casd::Casd;
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use mount::Mount;
+pub use neighbour::Neighbour;
 pub use node::{node_command, node_modules};
 pub use reapi::{Client, digest};
 pub use server::{Kura, kura_binary};

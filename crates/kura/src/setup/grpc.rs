@@ -119,7 +119,10 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     async fn connect(target: &Target, manner: &'a Manner) -> Result<Session<'a>, Failure> {
-        let unreachable = |_| target.unreachable(&ureq::Error::ConnectionFailed);
+        // Whether somebody listens there is found out by asking over HTTP.
+        let unreachable = |error: tonic::transport::Error| {
+            explain::status(target, "connect", &Status::unavailable(error.to_string()))
+        };
         let endpoint = Endpoint::from_shared(target.origin.clone()).map_err(unreachable)?;
         let mut endpoint = endpoint.connect_timeout(CONNECT_WITHIN).timeout(PATIENCE);
         if target.origin.starts_with("https://") {

@@ -4,6 +4,7 @@
 //! - `bazel`: a workspace, built against a server.
 //! - `casd`: buildbox-casd, as a server or a proxy.
 //! - `reapi`: a gRPC client.
+//! - `faults`: a proxy that answers in a server's place.
 //! - `http`: one request and its answer.
 //! - `metrics`: the server's counters.
 //! - `tool`: a client's command, with its output when it fails.
@@ -19,6 +20,7 @@
 
 mod bazel;
 mod casd;
+mod faults;
 mod http;
 mod metrics;
 mod mount;
@@ -31,6 +33,7 @@ mod wait;
 
 pub use bazel::{Built, Workspace, files, summary};
 pub use casd::Casd;
+pub use faults::{Fault, FaultProxy, On};
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use mount::Mount;
@@ -38,5 +41,5 @@ pub use neighbour::Neighbour;
 pub use node::{node_command, node_modules};
 pub use reapi::{Client, digest};
 pub use server::{Kura, kura_binary};
-pub use tool::{run, run_for_status};
+pub use tool::{run, run_for_status, run_within};
 pub use wait::until;

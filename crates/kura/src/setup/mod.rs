@@ -53,3 +53,25 @@ fn check(name: &str, target: &Target) -> Result<(), Failure> {
 fn artifact() -> Vec<u8> {
     format!("kura setup --check {:032x}\n", fastrand::u128(..)).into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use kura_http::clients::Address;
+
+    use super::*;
+
+    #[test]
+    fn each_client_has_a_page_with_its_lines() {
+        let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/clients");
+        for client in CLIENTS.iter().filter(|client| client.name != "http") {
+            let page = std::fs::read_to_string(pages.join(format!("{}.md", client.name))).unwrap();
+            let lines = client.lines(&Address::plain("HOST:8380"));
+            for line in lines.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+                assert!(page.contains(line), "{}.md has no line\n{line}", client.name);
+            }
+            assert!(page.contains(&format!("kura setup --check {}", client.name)), "{}.md", client.name);
+        }
+    }
+}

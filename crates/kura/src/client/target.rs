@@ -101,7 +101,10 @@ impl Target {
             ureq::Error::ConnectionFailed => format!("nothing listens at {at}: is Kura started there?"),
             ureq::Error::HostNotFound => format!("there is no host of the name in {at}"),
             ureq::Error::Timeout(_) => format!("{at} did not answer in time"),
-            ureq::Error::Rustls(error) => format!("{at} is no server of https that this machine trusts: {error}"),
+            // What TLS makes of what it cannot take.
+            ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+                format!("{at} is no server of https that this machine trusts: {error}")
+            }
             other => format!("the connection to {at} broke off: {other}"),
         })
     }

@@ -5,11 +5,13 @@
 //! - `casd`: buildbox-casd, as a server or a proxy.
 //! - `reapi`: a gRPC client.
 //! - `group`: a control group that bounds memory.
+//! - `faults`: a proxy that answers in a server's place.
 //! - `http`: one request and its answer.
 //! - `metrics`: the server's counters.
 //! - `tool`: a client's command, with its output when it fails.
 //! - `node`: clients that come from npm.
 //! - `mount`: a filesystem of its own, whose bytes can be counted.
+//! - `neighbour`: somebody else on it.
 //! - `wait`: for a condition, never for a time.
 #![allow(
     clippy::unwrap_used,
@@ -20,9 +22,11 @@
 mod bazel;
 mod casd;
 mod group;
+mod faults;
 mod http;
 mod metrics;
 mod mount;
+mod neighbour;
 mod node;
 mod reapi;
 mod server;
@@ -32,11 +36,13 @@ mod wait;
 pub use bazel::{Built, Workspace, files, summary};
 pub use casd::Casd;
 pub use group::Group;
+pub use faults::{Fault, FaultProxy, On};
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use mount::Mount;
+pub use neighbour::Neighbour;
 pub use node::{node_command, node_modules};
 pub use reapi::{Client, digest};
 pub use server::{Kura, kura_binary};
-pub use tool::{run, run_for_status};
+pub use tool::{run, run_for_status, run_within};
 pub use wait::until;

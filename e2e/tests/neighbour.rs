@@ -1,13 +1,9 @@
 //! A filesystem filled by somebody else while writes run: clean refusals, nothing leaked, what is there is served, and writes go on once there is room.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::fs::File;
-use std::io::Write;
 use std::ops::Range;
-use std::path::PathBuf;
 
-use kura_e2e::{Kura, Mount, until};
-use rustix::fs::FallocateFlags;
+use kura_e2e::{Kura, Mount, Neighbour, until};
 
 const FILESYSTEM_MEBIBYTES: u64 = 512;
 const CAPACITY: u64 = 256 << 20;
@@ -127,34 +123,4 @@ fn nothing_is_left_behind(kura: &mut Kura) {
     let files = std::fs::read_dir(kura.data().join("segments")).unwrap();
     let strays = files.filter(|file| !file.as_ref().unwrap().file_name().to_string_lossy().ends_with(".seg"));
     assert_eq!(strays.count(), 0, "nothing is left behind");
-}
-
-/// Somebody else's file on the same filesystem.
-struct Neighbour {
-    path: PathBuf,
-    file: File,
-}
-
-impl Neighbour {
-    fn new(mount: &Mount) -> Neighbour {
-        let path = mount.path().join("neighbour");
-        let file = File::create(&path).unwrap();
-        Neighbour { path, file }
-    }
-
-    /// Takes so many bytes at once.
-    fn take(&self, bytes: u64) {
-        rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, bytes).unwrap();
-    }
-
-    /// Takes what is free: returns once the filesystem has refused.
-    fn take_all(&mut self) {
-        let chunk = vec![1; 64 << 10];
-        while self.file.write_all(&chunk).is_ok() {}
-    }
-
-    /// Gives all of it back.
-    fn leave(self) {
-        std::fs::remove_file(&self.path).unwrap();
-    }
 }

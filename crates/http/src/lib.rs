@@ -21,6 +21,7 @@
 mod answer;
 mod attribute;
 mod body;
+pub mod clients;
 mod conditional;
 mod error;
 mod exchange;

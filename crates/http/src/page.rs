@@ -11,6 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
 use http::{HeaderMap, StatusCode};
 use kura_cache::Kind;
 
+use crate::clients::{Address, CLIENTS, Client};
 use crate::error::json_message;
 use crate::health::readiness;
 use crate::metrics;
@@ -21,6 +22,9 @@ const DOCUMENT: &str = include_str!("page.html");
 
 /// What stands in [`DOCUMENT`] for the server's own address.
 const ADDRESS: &str = "{{address}}";
+
+/// What stands there for the lines of all clients.
+const SECTIONS: &str = "{{clients}}";
 
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
@@ -39,12 +43,29 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
         .with_state(site)
 }
 
-async fn document(headers: HeaderMap) -> Response {
+async fn document(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let address = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_address(host));
-    let document = DOCUMENT.replace(ADDRESS, address.unwrap_or("localhost:8380"));
+    let address = address.unwrap_or("localhost:8380");
+    let document = DOCUMENT.replace(ADDRESS, address).replace(SECTIONS, &sections(&Address::of(address, site.is_secure())));
     let headers =
         [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-store")];
     (headers, document).into_response()
+}
+
+fn sections(address: &Address) -> String {
+    let section = |client: &Client| {
+        let (title, place, lines) = (client.title, escaped(client.place), escaped(&client.lines(address)));
+        format!(
+            "<section class=\"client\"><h3>{title} <span>{place}</span><button type=\"button\">Copy</button></h3>\n\
+             <pre>{lines}</pre></section>\n"
+        )
+    };
+    CLIENTS.iter().map(section).collect()
+}
+
+/// Text as HTML and XML spell it.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Whether this is a host and a port, and nothing that means more in a document.
@@ -121,12 +142,19 @@ mod tests {
 
     #[test]
     fn only_a_host_and_a_port_find_their_way_into_the_document() {
-        assert!(DOCUMENT.contains(ADDRESS));
+        assert!(DOCUMENT.contains(ADDRESS) && DOCUMENT.contains(SECTIONS));
         for fine in ["localhost:8380", "[::1]:8380", "cache.example.com", "10.0.0.1"] {
             assert!(is_address(fine), "{fine}");
         }
         for bad in ["", "a<script>", "a\"b", "a b", "a/b", "a'", &"x".repeat(256)] {
             assert!(!is_address(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn each_client_has_its_lines_and_a_button() {
+        let sections = sections(&Address::of("cache:8380", false));
+        assert_eq!(sections.matches("Copy</button>").count(), CLIENTS.len());
+        assert!(sections.contains("=&gt; [new HttpStore({ endpoint: 'http://cache:8380/metro' })]"), "{sections}");
     }
 }

@@ -148,6 +148,7 @@ impl Handle {
 
     /// Connections that come from here on speak TLS, and are shown this.
     pub fn secure(&self, tls: Tls) {
+        self.site.secure();
         self.tls.send_replace(Some(tls));
     }
 

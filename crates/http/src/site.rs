@@ -25,6 +25,7 @@ pub(crate) struct Site {
     guest: OnceLock<Arc<dyn Guest>>,
     cache: OnceLock<Cache>,
     draining: AtomicBool,
+    secure: AtomicBool,
 }
 
 impl Site {
@@ -39,6 +40,7 @@ impl Site {
             guest: OnceLock::new(),
             cache: OnceLock::new(),
             draining: AtomicBool::new(false),
+            secure: AtomicBool::new(false),
         })
     }
 
@@ -74,6 +76,15 @@ impl Site {
         if self.guest.set(guest).is_err() {
             tracing::warn!("the server was given a second guest: it keeps the first");
         }
+    }
+
+    /// Whether clients have to speak TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn secure(&self) {
+        self.secure.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -3,62 +3,31 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use kura_http::clients::{Address, CLIENTS, Client};
+
 use crate::memory::Plan;
 
 /// The first line, once the port is taken.
-pub(crate) fn listening(address: &str) -> String {
-    format!("Kura {} listens on http://{address}", env!("CARGO_PKG_VERSION"))
+pub(crate) fn listening(address: &Address) -> String {
+    format!("Kura {} listens on {}", env!("CARGO_PKG_VERSION"), address.url)
 }
 
 /// The rest, once it serves.
-pub(crate) fn serving(address: &str, data_dir: &Path, capacity: u64, plan: &Plan) -> String {
+pub(crate) fn serving(address: &Address, data_dir: &Path, capacity: u64, plan: &Plan) -> String {
     let memory = memory(capacity, plan);
     let capacity = bytesize::ByteSize(capacity).display().iec();
+    let clients: String = CLIENTS.iter().map(|client| section(client, address)).collect();
+    let url = &address.url;
     format!(
         "
-  dashboard   http://{address}/
-  health      http://{address}/up  http://{address}/ready  http://{address}/metrics
+  dashboard   {url}/
+  health      {url}/up  {url}/ready  {url}/metrics
   data        {} (at most {capacity})
   memory      {memory}
 
-Paste into your client:
+Paste into your client, then try it: kura setup --check NAME --server {url}
 
-  Bazel, .bazelrc
-    build --remote_cache=grpc://{address}
-    or, over HTTP: build --remote_cache=http://{address}/bazel
-
-  Buck2, Pants, moon, BuildStream, and whatever else speaks the Remote Execution API
-    grpc://{address}
-
-  Gradle, settings.gradle (and build with --build-cache)
-    buildCache {{
-        remote(HttpBuildCache) {{
-            url = 'http://{address}/cache/'
-            allowInsecureProtocol = true // Gradle 6 and newer; leave out before
-            push = true
-        }}
-    }}
-
-  ccache, ccache.conf (4.7 or newer)
-    remote_storage = http://{address}/ccache
-
-  sccache
-    export SCCACHE_WEBDAV_ENDPOINT=http://{address}/webdav
-
-  Turborepo
-    export TURBO_API=http://{address} TURBO_TOKEN=any TURBO_TEAM=my-team
-
-  Nx
-    export NX_SELF_HOSTED_REMOTE_CACHE_SERVER=http://{address} NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN=any
-
-  Metro, metro.config.js
-    cacheStores: ({{ HttpStore }}) => [new HttpStore({{ endpoint: 'http://{address}/metro' }})]
-
-  anything that speaks HTTP
-    curl --fail --upload-file FILE http://{address}/http/my-namespace/path/to/key
-    curl --fail --output FILE http://{address}/http/my-namespace/path/to/key
-
-Stop it with Ctrl-C; what is stored stays.
+{clients}Stop it with Ctrl-C; what is stored stays.
 ",
         data_dir.display()
     )
@@ -77,12 +46,17 @@ fn memory(capacity: u64, plan: &Plan) -> String {
     )
 }
 
+fn section(client: &Client, address: &Address) -> String {
+    let lines: String = client.lines(address).lines().map(|line| format!("    {line}\n")).collect();
+    format!("  {}, {}\n{lines}\n", client.title, client.place)
+}
+
 /// How clients reach it: a listener on all addresses is named by its host.
-pub(crate) fn reachable(address: SocketAddr) -> String {
+pub(crate) fn reachable(address: SocketAddr, tls: bool) -> Address {
     if !address.ip().is_unspecified() {
-        return address.to_string();
+        return Address::of(&address.to_string(), tls);
     }
     let name = rustix::system::uname();
     let host = name.nodename().to_str().ok().filter(|host| !host.is_empty()).unwrap_or("localhost").to_owned();
-    format!("{host}:{}", address.port())
+    Address::of(&format!("{host}:{}", address.port()), tls)
 }

@@ -1,9 +1,10 @@
 //! The binary: command line and configuration (`settings` → `layers` → `config`), wiring and life cycle (`serve`), what people read (`announce`, `page`),
-//! and a stopped directory (`offline`: `check`, `inspect`).
+//! a stopped directory (`offline`: `check`, `inspect`), and what talks to a running server (`client`, `setup`).
 //! Absent on purpose: everything that a cache does.
 
 mod announce;
 mod check;
+mod client;
 mod config;
 mod inspect;
 mod layers;
@@ -12,6 +13,7 @@ mod offline;
 mod page;
 mod serve;
 mod settings;
+mod setup;
 mod signals;
 mod telemetry;
 mod tls;
@@ -49,6 +51,8 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             let is_sound = check::check(directory(matches), matches.get_flag(REPAIR))?;
             return Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        "setup" => return Ok(client::ended(setup::run(matches))),
+        "get" | "put" | "head" | "rm" => return Ok(client::ended(client::run(name, matches))),
         "inspect" => inspect::inspect(directory(matches), matches.get_one(SEGMENT).copied())?,
         _ => {
             let layers = Layers::gather(matches, std::env::vars_os())?;
@@ -88,6 +92,8 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(with_settings(Command::new("serve").about("Serve the cache until SIGTERM or SIGINT")))
         .subcommand(with_settings(Command::new("config").about("Print the settings in force and where each came from")))
+        .subcommand(setup::command())
+        .subcommands(client::commands())
         .subcommand(Command::new("check").about(check).arg(directory()).arg(repair))
         .subcommand(Command::new("inspect").about(inspect).arg(directory()).arg(segment))
 }

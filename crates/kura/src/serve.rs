@@ -71,7 +71,7 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
     let progress = Arc::new(Progress::default());
     let server = bind(&config, &runtime, &progress).await?;
     secure(&config, &server.handle())?;
-    let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?);
+    let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?, config.tls.is_some());
     server.welcome(Reapi::new(reapi_settings(&config), server.memory(), Arc::clone(&runtime)));
     let handle = server.handle();
     let serving = tokio::spawn(server.run());

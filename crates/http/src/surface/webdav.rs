@@ -12,6 +12,7 @@ use kura_cache::{ArtifactKey, InvalidKey, Kind, Presence, Scope};
 use super::Manner;
 use crate::answer::Answer;
 use crate::error::Refusal;
+use crate::page::escaped;
 use crate::site::Site;
 use crate::{key, scope};
 
@@ -103,8 +104,4 @@ fn found(path: &str, file: Option<Presence>) -> Response<Answer> {
     *response.status_mut() = StatusCode::MULTI_STATUS;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
     response
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

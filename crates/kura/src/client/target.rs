@@ -1,0 +1,183 @@
+//! A server as a client reaches it: its address, checked once, and requests with bounded waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kura_http::clients::Address;
+use ureq::http::{Request, Response, StatusCode, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, AsSendBody, Body};
+
+use super::Failure;
+
+/// Longest wait for a connection, or for the name of its host.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Longest wait for the next byte of an answer, and for room to send the next of a request: a commit waits for a disk.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The most that is read of an answer which is to be read by people.
+const MAX_TEXT: u64 = 64 << 10;
+
+/// A server, and where below its root it was said to be.
+pub(crate) struct Target {
+    /// Scheme, host and port.
+    pub(crate) origin: String,
+    /// What follows: empty, or a path without a slash at its end.
+    pub(crate) path: String,
+    pub(crate) token: Option<String>,
+    agent: Agent,
+}
+
+impl Target {
+    /// Checks an address. One of gRPC names the same port; one without a scheme is plain HTTP.
+    ///
+    /// # Errors
+    /// Says what was expected.
+    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Target, String> {
+        let bad = || format!("`{url}` is no address of a server: expected http://HOST:PORT");
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let scheme = match scheme {
+            "http" | "grpc" => "http",
+            "https" | "grpcs" => "https",
+            _ => return Err(bad()),
+        };
+        let parsed: Uri = format!("{scheme}://{rest}").parse().map_err(|_| bad())?;
+        let authority = parsed.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(bad)?;
+        if parsed.query().is_some() {
+            return Err(bad());
+        }
+        if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err("a token is of visible characters without spaces".to_owned());
+        }
+        let origin = format!("{scheme}://{authority}");
+        let agent = agent(scheme == "https");
+        Ok(Target { origin, path: parsed.path().trim_end_matches('/').to_owned(), token, agent })
+    }
+
+    /// The server, as its clients are told of it.
+    pub(crate) fn address(&self) -> Address {
+        Address { url: self.url(""), token: self.token.clone() }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{}{path}", self.origin, self.path)
+    }
+
+    /// Host and port.
+    pub(crate) fn authority(&self) -> &str {
+        self.origin.split_once("://").map_or(self.origin.as_str(), |(_, authority)| authority)
+    }
+
+    /// Sends one request. Every status is an answer.
+    ///
+    /// # Errors
+    /// If there was no answer.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl AsSendBody,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let mut request = Request::builder().method(method).uri(url);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.agent.run(request.body(body)?)
+    }
+
+    /// What came of no answer at all.
+    pub(crate) fn unreachable(&self, error: &ureq::Error) -> Failure {
+        use std::io::ErrorKind;
+        let at = self.authority();
+        Failure::Later(match error {
+            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                format!("nothing listens at {at}: is Kura started there?")
+            }
+            ureq::Error::ConnectionFailed => format!("nothing listens at {at}: is Kura started there?"),
+            ureq::Error::HostNotFound => format!("there is no host of the name in {at}"),
+            ureq::Error::Timeout(_) => format!("{at} did not answer in time"),
+            // What TLS makes of what it cannot take.
+            ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+                format!("{at} is no server of https that this machine trusts: {error}")
+            }
+            other => format!("the connection to {at} broke off: {other}"),
+        })
+    }
+
+    /// What came of an answer that is none of those that were hoped for.
+    pub(crate) fn refused(&self, method: &str, url: &str, response: Response<Body>) -> Failure {
+        let status = response.status();
+        let text = message_in(&text_of(response));
+        let text = if text.is_empty() { String::new() } else { format!(": {text}") };
+        let said = format!("{method} {url} was answered with {status}{text}");
+        match status {
+            StatusCode::NOT_FOUND => Failure::Miss(said),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Failure::Later(said),
+            _ => Failure::Refused(said),
+        }
+    }
+}
+
+/// The beginning of an answer's body.
+pub(crate) fn text_of(response: Response<Body>) -> String {
+    let mut body = response.into_body();
+    let mut text = Vec::new();
+    let mut reader = std::io::Read::take(body.as_reader(), MAX_TEXT);
+    // What did not come is not shown.
+    let _ = std::io::Read::read_to_end(&mut reader, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// What Kura says of a refusal; nothing, if it is not Kura that says it.
+pub(crate) fn message_in(body: &str) -> String {
+    let parsed: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    parsed.and_then(|value| value["message"].as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn agent(has_tls: bool) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        // Where a cache was moved to, its clients have to be told: not all of them follow.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("kura/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(CONNECT_WITHIN))
+        .timeout_connect(Some(CONNECT_WITHIN))
+        .timeout_per_read(Some(PATIENCE))
+        .timeout_per_write(Some(PATIENCE));
+    if !has_tls {
+        return config.build().into();
+    }
+    let roots: Vec<_> =
+        kura_origin::system_roots().iter().map(|root| Certificate::from_der(root.as_ref()).to_owned()).collect();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build();
+    config.tls_config(tls).build().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_as_people_write_them() {
+        let read = |url: &str| Target::new(url, None).map(|target| (target.origin, target.path));
+        let plain = ("http://cache:8380".to_owned(), String::new());
+        for same in ["http://cache:8380", "http://cache:8380/", "cache:8380", "grpc://cache:8380"] {
+            assert_eq!(read(same).unwrap(), plain, "{same}");
+        }
+        assert_eq!(read("grpcs://cache/a/b/").unwrap(), ("https://cache".to_owned(), "/a/b".to_owned()));
+        for bad in ["", "ftp://cache", "http://", "http://cache/?a=b", "http://a b"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(Target::new("cache", Some("a\nb".to_owned())).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! `kura setup --check`: for each client the sentence that it prints is right, whatever is wrong, and its status says that something is.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod support;
+
+use std::sync::Arc;
+
+use kura_disk::{Runtime, TokioRuntime};
+use kura_http::{Server, ServerSettings};
+use kura_reapi::{Reapi, ReapiSettings};
+use kura_store::Progress;
+use support::{Ended, Served, answering, nobody, run};
+
+const CLIENTS: [&str; 12] =
+    ["bazel", "gradle", "ccache", "sccache", "turbo", "nx", "metro", "buildstream", "buck2", "pants", "moon", "http"];
+
+/// Clients that name the server by host and port, and no path.
+const OVER_GRPC: [&str; 5] = ["bazel", "buildstream", "buck2", "pants", "moon"];
+
+fn check(server: &str, client: &str) -> Ended {
+    run(server, &["setup", "--check", client])
+}
+
+/// Each client says this, and exits with that status.
+fn each_says(server: &str, clients: &[&str], status: i32, sentence: &str) {
+    for client in clients {
+        let ended = check(server, client);
+        assert_eq!(ended.status, status, "{client}: {ended:?}");
+        assert!(ended.said.contains(sentence), "{client}: {ended:?}");
+        assert_eq!(ended.said.lines().count(), 1, "{client}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_healthy_server_is_called_one_again_and_again() {
+    let kura = Served::start();
+    for client in [CLIENTS, CLIENTS].concat() {
+        let ended = check(&kura.address, client);
+        assert_eq!(ended.status, 0, "{client}: {ended:?}");
+        let printed = String::from_utf8(ended.printed).unwrap();
+        assert!(printed.ends_with(&format!("can store and fetch at http://{}\n", kura.address)), "{printed}");
+    }
+}
+
+#[test]
+fn where_nothing_listens_that_is_said() {
+    let nobody = nobody();
+    each_says(&nobody, &CLIENTS, 4, &format!("nothing listens at {nobody}: is Kura started there?"));
+}
+
+#[test]
+fn a_wrong_path_is_named() {
+    let kura = Served::start();
+    let address = format!("http://{}/wrong/", kura.address);
+    let sentence = format!("nothing is served under /wrong: the server's address is http://{}", kura.address);
+    each_says(&address, &CLIENTS, 3, &sentence);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_ready_says_why() {
+    let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
+    let (settings, progress) = (ServerSettings::default(), Arc::new(Progress::default()));
+    let address = "127.0.0.1:0".parse().unwrap();
+    let server = Server::bind(address, settings, Arc::clone(&runtime), progress).await.unwrap();
+    server.welcome(Reapi::new(ReapiSettings::default(), server.memory(), runtime));
+    let address = server.local_addr().unwrap().to_string();
+    let serving = tokio::spawn(server.run());
+    tokio::task::spawn_blocking(move || {
+        each_says(
+            &address,
+            &CLIENTS,
+            4,
+            &format!("Kura at {address} is not ready: the data directory is being opened"),
+        );
+    })
+    .await
+    .unwrap();
+    serving.abort();
+}
+
+#[test]
+fn a_server_of_another_kind_is_called_by_its_name() {
+    let nginx = answering(|head| {
+        let status =
+            if head.starts_with("GET") || head.starts_with("HEAD") { "404 Not Found" } else { "405 Not Allowed" };
+        let status = if head.starts_with("PRI") { "400 Bad Request" } else { status };
+        format!("HTTP/1.1 {status}\r\nserver: nginx/1.22.1\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>")
+            .into()
+    });
+    each_says(&nginx, &CLIENTS, 3, &format!("what listens at {nginx} is not Kura: it calls itself nginx/1.22.1"));
+}
+
+#[test]
+fn a_server_that_answers_everything_with_the_same_is_not_believed() {
+    let page = answering(|_| b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello".into());
+    each_says(&page, &CLIENTS, 3, &format!("what listens at {page} is not Kura"));
+}
+
+#[test]
+fn a_full_disk_and_a_missing_token_are_told_apart_from_all_else() {
+    let refusing = |status: &'static str| {
+        answering(move |head| {
+            let told = "{\"message\":\"no space\",\"ready\":true}";
+            // Kura otherwise, that has nothing yet.
+            let status = match head.split(' ').next().unwrap() {
+                "GET" if head.contains("/ready") || head.contains("/status") => "200 OK",
+                "GET" => "404 Not Found",
+                "PROPFIND" => "207 Multi-Status",
+                "MKCOL" => "201 Created",
+                _ => status,
+            };
+            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{told}", told.len()).into()
+        })
+    };
+    let http: Vec<&str> = CLIENTS.into_iter().filter(|client| !OVER_GRPC.contains(client)).collect();
+    let full = refusing("507 Insufficient Storage");
+    each_says(&full, &http, 3, &format!("the disk of {full} is full, and no room could be made on it: no space"));
+    let asking = refusing("401 Unauthorized");
+    each_says(&asking, &http, 3, &format!("{asking} asks for a token: pass it with --token"));
+    let forbidding = refusing("403 Forbidden");
+    each_says(&forbidding, &http, 3, &format!("{forbidding} does not allow this"));
+    let busy = refusing("429 Too Many Requests");
+    each_says(&busy, &http, 4, &format!("{busy} has too much to do and says to come back"));
+    let http1 = refusing("400 Bad Request");
+    each_says(&http1, &OVER_GRPC, 3, &format!("Kura answers at {http1} over HTTP, but gRPC does not get through"));
+}
+
+#[test]
+fn the_lines_are_those_for_the_server_that_was_named() {
+    let told = |arguments: &[&str]| String::from_utf8(run("https://cache.example", arguments).printed).unwrap();
+    for client in CLIENTS {
+        assert!(told(&["setup", client]).contains("cache.example"), "{client}");
+    }
+    assert!(told(&["setup", "bazel", "--token", "secret"]).contains("Authorization=\"Bearer secret\""));
+    for later in ["xcode", "s3"] {
+        let ended = run("cache.example", &["setup", later]);
+        assert_eq!((ended.status, ended.said), (3, format!("kura: {later} is not served yet\n")));
+    }
+}

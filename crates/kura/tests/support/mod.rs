@@ -1,0 +1,114 @@
+//! What the tests of client commands share: the binary as a server, a server that answers as it is told, and what a command came to.
+#![allow(clippy::disallowed_methods, reason = "the threads of a test are in no simulation")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+fn kura() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kura"));
+    command.env_clear();
+    command
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: i32,
+    pub(crate) printed: Vec<u8>,
+    pub(crate) said: String,
+}
+
+/// Runs a command against a server, in a directory, with that on standard input.
+pub(crate) fn run_in(directory: &Path, server: &str, arguments: &[&str], input: &[u8]) -> Ended {
+    let mut command = kura();
+    command.current_dir(directory).args(arguments).env("KURA_SERVER", server);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that does not read it may have ended.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("panicked"), "{said}");
+    Ended { status: output.status.code().unwrap(), printed: output.stdout, said }
+}
+
+/// The same where neither matters.
+pub(crate) fn run(server: &str, arguments: &[&str]) -> Ended {
+    run_in(Path::new("/"), server, arguments, &[])
+}
+
+/// The binary, serving.
+pub(crate) struct Served {
+    process: Child,
+    pub(crate) address: String,
+    _data: TempDir,
+}
+
+impl Served {
+    pub(crate) fn start() -> Served {
+        let data = tempfile::tempdir().unwrap();
+        let mut command = kura();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--capacity", "136MiB", "--data-dir"]).arg(data.path());
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let address = first.split_once("http://").unwrap().1.to_owned();
+        // What comes next is printed once it serves.
+        lines.next().unwrap().unwrap();
+        std::thread::spawn(move || lines.for_each(drop));
+        Served { process, address, _data: data }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Answers each connection's first request, told by its head, and closes it. Ends with the test's process.
+pub(crate) fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Whoever goes away before the answer does not want it.
+            let _ = answer_one(stream.unwrap(), &answer);
+        }
+    });
+    address
+}
+
+fn answer_one(stream: TcpStream, answer: &impl Fn(&str) -> Vec<u8>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some(told) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = told.trim().parse().unwrap();
+        }
+        head.push_str(&line);
+    }
+    if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        let mut line = String::new();
+        while line != "0\r\n" {
+            line.clear();
+            reader.read_line(&mut line)?;
+        }
+    }
+    reader.take(length).read_to_end(&mut Vec::new())?;
+    let mut stream = stream;
+    stream.write_all(&answer(&head))
+}
+
+/// An address at which nothing listens.
+pub(crate) fn nobody() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}

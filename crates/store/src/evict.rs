@@ -8,6 +8,7 @@ use std::sync::Arc;
 use kura_disk::SyncReason;
 
 use crate::error::{During, Error};
+use crate::files::Handle;
 use crate::format::SEGMENTS_DIRECTORY;
 use crate::segment::{Mode, Segment};
 use crate::store::Inner;
@@ -39,8 +40,7 @@ impl Inner {
         };
         let bytes = space.lock().bytes();
         if let Some(handle) = segment.open_handle() {
-            self.unlinked.add(&handle);
-            self.files.let_go(&handle);
+            self.let_go_of_unlinked(&handle);
         }
         // What was kept to write it holds its file open.
         segment.set_sealed();
@@ -49,6 +49,12 @@ impl Inner {
         self.counters.evictions.add(1);
         self.room.notify(usize::MAX);
         Ok(bytes)
+    }
+
+    /// Only its readers keep the file of an unlinked segment open from here on.
+    pub(crate) fn let_go_of_unlinked(&self, handle: &Arc<Handle>) {
+        self.unlinked.add(handle);
+        self.files.let_go(handle);
     }
 
     /// Evicts what was condemned. What cannot be unlinked now stays condemned, and nothing is reclaimed until it is gone: a start would find what it
@@ -95,16 +101,5 @@ impl Inner {
             }
         }
         synced
-    }
-
-    /// Tries again to unlink files that did not become segments.
-    pub(crate) async fn remove_strays(&self) {
-        let strays = std::mem::take(&mut *self.strays.lock());
-        for (name, space) in strays {
-            match self.disk.unlink(&name).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => self.strays.lock().push((name, space)),
-                _ => drop(space),
-            }
-        }
     }
 }

@@ -146,7 +146,12 @@ impl Unlinked {
     /// The segment of `handle` was unlinked. Its bytes count as unlinked from here on.
     pub(crate) fn add(&self, handle: &Arc<Handle>) {
         handle.with_space(|space| space.move_to(Category::Unlinked));
-        self.held.lock().push_back(Arc::downgrade(handle));
+        let mut held = self.held.lock();
+        let handle = Arc::downgrade(handle);
+        // Whoever evicts a segment and whoever opens it meanwhile may both say so.
+        if !held.iter().any(|known| known.ptr_eq(&handle)) {
+            held.push_back(handle);
+        }
     }
 
     /// Breaks off the slowest answers (those of the segments unlinked first) until at most `limit` bytes are held. Returns how many.

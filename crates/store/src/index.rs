@@ -151,10 +151,16 @@ impl ShardGuard<'_> {
         self.shard.update(*fingerprint, change);
     }
 
-    /// Marks an entry as vouched for now, and as used if `used`; returns it.
+    /// Marks an entry as vouched for now, and as used if `used`, where it is what was asked for; returns it then.
     #[inline]
-    pub fn touch(&mut self, fingerprint: &Fingerprint, now: Minutes, used: bool) -> Option<Entry> {
-        self.shard.touch(*fingerprint, now, used)
+    pub fn touch(
+        &mut self,
+        fingerprint: &Fingerprint,
+        now: Minutes,
+        used: bool,
+        is_there: impl FnOnce(&Entry) -> bool,
+    ) -> Option<Entry> {
+        self.shard.touch(*fingerprint, now, used, is_there)
     }
 
     fn count_tombstones(&self, come: Option<&Entry>, gone: Option<&Entry>) {

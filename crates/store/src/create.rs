@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
+use crate::sync::Mutex;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use kura_disk::File;
-use parking_lot::Mutex;
 
 use crate::budget::Reservation;
 use crate::error::{During, Error};

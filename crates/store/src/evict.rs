@@ -8,7 +8,6 @@ use std::sync::Arc;
 use kura_disk::SyncReason;
 
 use crate::error::{During, Error};
-use crate::files::Handle;
 use crate::format::SEGMENTS_DIRECTORY;
 use crate::segment::{Mode, Segment};
 use crate::store::Inner;
@@ -35,13 +34,10 @@ impl Inner {
         // Its slot is free for another segment from then on.
         self.doubtful.forget(segment.slot);
         self.ring.remove(segment);
-        let Some(space) = segment.take_space() else {
+        let Some(space) = self.files.evict(&self.unlinked, segment) else {
             return Ok(0);
         };
         let bytes = space.lock().bytes();
-        if let Some(handle) = segment.open_handle() {
-            self.let_go_of_unlinked(&handle);
-        }
         // What was kept to write it holds its file open.
         segment.set_sealed();
         drop(space);
@@ -49,12 +45,6 @@ impl Inner {
         self.counters.evictions.add(1);
         self.room.notify(usize::MAX);
         Ok(bytes)
-    }
-
-    /// Only its readers keep the file of an unlinked segment open from here on.
-    pub(crate) fn let_go_of_unlinked(&self, handle: &Arc<Handle>) {
-        self.unlinked.add(handle);
-        self.files.let_go(handle);
     }
 
     /// Evicts what was condemned. What cannot be unlinked now stays condemned, and nothing is reclaimed until it is gone: a start would find what it

@@ -7,8 +7,7 @@ mod slot;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
-
+use crate::sync::{Mutex, MutexGuard};
 use crate::types::{Encoding, Fingerprint, LogicalLen, Offset, Ordinal, RecordType, StoredLen, Version};
 
 pub use crate::types::Minutes;

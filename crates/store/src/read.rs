@@ -105,13 +105,8 @@ impl Inner {
             }
             opened => opened.during("opening a segment")?,
         };
-        let handle = segment.remember_handle(Handle::new(file, space, Arc::clone(&self.graveyard)));
-        self.files.keep(&handle);
-        if segment.space().is_none() {
-            // Evicted while it was opened: who did so may not have seen this file.
-            self.let_go_of_unlinked(&handle);
-        }
-        Ok(handle)
+        let handle = Handle::new(file, space, Arc::clone(&self.graveyard));
+        Ok(self.files.adopt(&self.unlinked, segment, handle))
     }
 
     async fn read(self: &Arc<Self>, found: &Found, key: &RecordKey) -> Result<Option<Artifact>, Error> {

@@ -21,8 +21,8 @@
 
 mod bazel;
 mod casd;
-mod group;
 mod faults;
+mod group;
 mod http;
 mod metrics;
 mod mount;
@@ -35,8 +35,8 @@ mod wait;
 
 pub use bazel::{Built, Workspace, files, summary};
 pub use casd::Casd;
-pub use group::Group;
 pub use faults::{Fault, FaultProxy, On};
+pub use group::Group;
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use mount::Mount;

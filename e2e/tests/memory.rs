@@ -52,7 +52,7 @@ fn standing_downloads(kura: &Kura, count: u64) -> Vec<TcpStream> {
 #[test]
 fn under_more_than_its_memory_carries_it_refuses_and_is_not_killed() {
     let group = Group::with_memory((MEMORY + BESIDE) / MIB);
-    let flags = ["--capacity", "2GiB", "--memory", "256MiB"];
+    let flags = ["--capacity", "6GiB", "--memory", "256MiB"];
     let mut kura = Kura::start_through(group.enter(), &flags);
     let large = body(1, 64 << 20);
     assert_eq!(kura.put("/http/load/large", &large).status, 200);

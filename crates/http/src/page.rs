@@ -46,7 +46,8 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
 async fn document(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
     let address = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_address(host));
     let address = address.unwrap_or("localhost:8380");
-    let document = DOCUMENT.replace(ADDRESS, address).replace(SECTIONS, &sections(&Address::of(address, site.is_secure())));
+    let document =
+        DOCUMENT.replace(ADDRESS, address).replace(SECTIONS, &sections(&Address::of(address, site.is_secure())));
     let headers =
         [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-store")];
     (headers, document).into_response()

@@ -101,7 +101,7 @@ impl Check<'_> {
             self.wrong += examined.damaged;
             return;
         }
-        match self.stopped.repair(segment).await {
+        match self.stopped.repair(segment, examined).await {
             Ok(_) => {
                 self.repaired += examined.damaged;
                 say(&format!("segment {}: repaired", segment.number));

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use event_listener::Event;
-use parking_lot::Mutex;
+
+use crate::sync::Mutex;
 
 /// Capacity is never above this share of the filesystem.
 const MOST_OF_FILESYSTEM_PERCENT: u64 = 80;

@@ -1,13 +1,13 @@
 //! New segments: their space is allocated, their header durable and their name durable before anything uses them.
 //! Each is made in a task of its own, so that a caller who goes away leaves no file that nobody knows.
-//! On any failure the file is unlinked, at once or by the keeper; its bytes stay on the ledger until it is.
+//! On any failure the file is unlinked, at once or by the keeper; its bytes stay on the ledger until it is, durably.
 
 use std::sync::Arc;
 
+use crate::sync::Mutex;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use kura_disk::File;
-use parking_lot::Mutex;
 
 use crate::budget::Reservation;
 use crate::error::{During, Error};
@@ -65,7 +65,7 @@ impl Inner {
         if let Err(why) = self.prepare(&file, &temporary, number, kind, length).await {
             // A failed close has closed all the same.
             let _ = file.close().await;
-            let removed = self.remove_stray([temporary, segment_path(number)], &space).await;
+            let removed = self.remove_stray(Stray::new(number, &space)).await;
             return Err(NotMade { why, reservation: removed.then(|| space.lock().take()) });
         }
         let handle = Handle::new(file, Arc::clone(&space), Arc::clone(&self.graveyard));
@@ -76,7 +76,7 @@ impl Inner {
         match segment {
             Some(segment) => Ok(Created { inner: Arc::clone(self), segment: Some(segment) }),
             None => {
-                self.remove_stray([temporary, segment_path(number)], &space).await;
+                self.remove_stray(Stray::new(number, &space)).await;
                 Err(NotMade { why: self.no_room(), reservation: None })
             }
         }
@@ -126,19 +126,43 @@ impl Inner {
     }
 
     /// Unlinks a file that did not become a segment. What fails is left to the keeper, on the ledger: then it returns false.
-    async fn remove_stray(&self, names: [String; 2], space: &Space) -> bool {
-        let mut removed = true;
-        for name in names {
-            match self.disk.unlink(&name).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(_) => {
-                    removed = false;
-                    self.strays.lock().push((name, Arc::clone(space)));
-                }
-            }
+    async fn remove_stray(&self, stray: Stray) -> bool {
+        let removed = self.unlink_stray(&stray).await;
+        if !removed {
+            self.strays.lock().push(stray);
         }
         removed
+    }
+
+    /// Tries again to unlink files that did not become segments.
+    pub(crate) async fn remove_strays(&self) {
+        let strays = std::mem::take(&mut *self.strays.lock());
+        for stray in strays {
+            self.remove_stray(stray).await;
+        }
+    }
+
+    /// Whether neither of its names is there, nor comes back by a power cut, which would bring its bytes back too.
+    async fn unlink_stray(&self, stray: &Stray) -> bool {
+        for name in [temporary_path(stray.number), segment_path(stray.number)] {
+            match self.disk.unlink(&name).await {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return false,
+                _ => {}
+            }
+        }
+        self.disk.sync_directory(SEGMENTS_DIRECTORY, "unlink of what is no segment").await.is_ok()
+    }
+}
+
+/// A file that did not become a segment, and its bytes on the ledger.
+pub(crate) struct Stray {
+    number: SegmentNumber,
+    _space: Space,
+}
+
+impl Stray {
+    fn new(number: SegmentNumber, space: &Space) -> Stray {
+        Stray { number, _space: Arc::clone(space) }
     }
 }
 

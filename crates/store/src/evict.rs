@@ -34,14 +34,10 @@ impl Inner {
         // Its slot is free for another segment from then on.
         self.doubtful.forget(segment.slot);
         self.ring.remove(segment);
-        let Some(space) = segment.take_space() else {
+        let Some(space) = self.files.evict(&self.unlinked, segment) else {
             return Ok(0);
         };
         let bytes = space.lock().bytes();
-        if let Some(handle) = segment.open_handle() {
-            self.unlinked.add(&handle);
-            self.files.let_go(&handle);
-        }
         // What was kept to write it holds its file open.
         segment.set_sealed();
         drop(space);
@@ -95,16 +91,5 @@ impl Inner {
             }
         }
         synced
-    }
-
-    /// Tries again to unlink files that did not become segments.
-    pub(crate) async fn remove_strays(&self) {
-        let strays = std::mem::take(&mut *self.strays.lock());
-        for (name, space) in strays {
-            match self.disk.unlink(&name).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => self.strays.lock().push((name, space)),
-                _ => drop(space),
-            }
-        }
     }
 }

@@ -9,10 +9,11 @@ use std::sync::{Arc, Weak};
 
 use event_listener::Event;
 use kura_disk::File;
-use parking_lot::Mutex;
 
 use crate::budget::{Category, Reservation};
 use crate::error::Error;
+use crate::segment::Segment;
+use crate::sync::Mutex;
 
 /// A segment's bytes on the ledger, shared by the segment and its open files.
 pub(crate) type Space = Arc<Mutex<Reservation>>;
@@ -126,7 +127,37 @@ impl OpenFiles {
         drop(dropped);
     }
 
-    pub(crate) fn let_go(&self, handle: &Arc<Handle>) {
+    /// Keeps a file that was opened for `segment`, or the one that another has opened meanwhile.
+    pub(crate) fn adopt(&self, unlinked: &Unlinked, segment: &Segment, opened: Arc<Handle>) -> Arc<Handle> {
+        let handle = segment.remember_handle(opened);
+        self.keep(&handle);
+        if segment.space().is_none() {
+            // Evicted while it was opened: who did so may not have seen this file.
+            self.let_go_of_unlinked(unlinked, &handle);
+        }
+        handle
+    }
+
+    /// The name of `segment` is gone: returns its share of its bytes, unless it was taken before. Only its readers keep its file open from here on.
+    pub(crate) fn evict(&self, unlinked: &Unlinked, segment: &Segment) -> Option<Space> {
+        let space = segment.take_space()?;
+        if let Some(handle) = segment.open_handle() {
+            self.let_go_of_unlinked(unlinked, &handle);
+        }
+        Some(space)
+    }
+
+    fn let_go_of_unlinked(&self, unlinked: &Unlinked, handle: &Arc<Handle>) {
+        unlinked.add(handle);
+        self.let_go(handle);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    fn let_go(&self, handle: &Arc<Handle>) {
         self.open.lock().retain(|kept| !Arc::ptr_eq(kept, handle));
     }
 
@@ -146,7 +177,12 @@ impl Unlinked {
     /// The segment of `handle` was unlinked. Its bytes count as unlinked from here on.
     pub(crate) fn add(&self, handle: &Arc<Handle>) {
         handle.with_space(|space| space.move_to(Category::Unlinked));
-        self.held.lock().push_back(Arc::downgrade(handle));
+        let mut held = self.held.lock();
+        let handle = Arc::downgrade(handle);
+        // Whoever evicts a segment and whoever opens it meanwhile may both say so.
+        if !held.iter().any(|known| known.ptr_eq(&handle)) {
+            held.push_back(handle);
+        }
     }
 
     /// Breaks off the slowest answers (those of the segments unlinked first) until at most `limit` bytes are held. Returns how many.

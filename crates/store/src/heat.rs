@@ -3,7 +3,7 @@
 //! present counts as vouched for at the next start, since leases of the last minutes are not in it.
 //! Not here: the bytes (`format::heat`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -109,7 +109,8 @@ impl Inner {
     }
 
     fn gather_heat(&self, clean: bool) -> HeatFile {
-        let mut by_slot: HashMap<u32, (Arc<Segment>, Vec<HeatEntry>)> = HashMap::new();
+        // In an order of its own: a simulation repeats from its seed.
+        let mut by_slot: BTreeMap<u32, (Arc<Segment>, Vec<HeatEntry>)> = BTreeMap::new();
         for segment in self.ring.in_order() {
             by_slot.insert(segment.slot.0, (segment, Vec::new()));
         }

@@ -7,8 +7,7 @@ mod slot;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
-
+use crate::sync::{Mutex, MutexGuard};
 use crate::types::{Encoding, Fingerprint, LogicalLen, Offset, Ordinal, RecordType, StoredLen, Version};
 
 pub use crate::types::Minutes;
@@ -151,10 +150,16 @@ impl ShardGuard<'_> {
         self.shard.update(*fingerprint, change);
     }
 
-    /// Marks an entry as vouched for now, and as used if `used`; returns it.
+    /// Marks an entry as vouched for now, and as used if `used`, where it is what was asked for; returns it then.
     #[inline]
-    pub fn touch(&mut self, fingerprint: &Fingerprint, now: Minutes, used: bool) -> Option<Entry> {
-        self.shard.touch(*fingerprint, now, used)
+    pub fn touch(
+        &mut self,
+        fingerprint: &Fingerprint,
+        now: Minutes,
+        used: bool,
+        is_there: impl FnOnce(&Entry) -> bool,
+    ) -> Option<Entry> {
+        self.shard.touch(*fingerprint, now, used, is_there)
     }
 
     fn count_tombstones(&self, come: Option<&Entry>, gone: Option<&Entry>) {

@@ -34,6 +34,8 @@ mod lease;
 mod load;
 mod log;
 mod look;
+#[cfg(test)]
+mod models;
 mod pressure;
 mod probe;
 mod progress;
@@ -56,6 +58,7 @@ mod solo;
 pub mod stopped;
 mod store;
 mod sweep;
+mod sync;
 mod tombstone;
 pub mod types;
 mod under_way;

@@ -31,6 +31,8 @@ pub(crate) struct Looked {
     pub(crate) file: Arc<dyn File>,
     pub(crate) length: u64,
     pub(crate) header: Option<SegmentHeader>,
+    /// Whether the header is as it was written; one flipped bit in it is seen through.
+    pub(crate) header_is_whole: bool,
     pub(crate) sort: Sort,
 }
 
@@ -49,15 +51,16 @@ impl Looker<'_> {
     /// `Io` when it cannot be read, `NewerFormat`.
     pub(crate) async fn look(&self, path: &str, length: u64) -> Result<Looked, Error> {
         let file = self.disk.open(path).await.during("opening a segment")?;
-        let header = match read_header(&file, length).await? {
-            Ok(header) => Some(header),
+        let page = read_first_page(&file, length).await?;
+        let (header, header_is_whole) = match SegmentHeader::decode(&page) {
+            Ok(header) => (Some(header), true),
             Err(FormatError::NewerVersion { found, known }) => {
                 return Err(Error::NewerFormat { path: path.to_owned(), found, known });
             }
-            Err(_) => None,
+            Err(FormatError::Damaged(_)) => (SegmentHeader::mend(&page), false),
         };
         let sort = self.sort(&file, length, header.as_ref()).await?;
-        Ok(Looked { file, length, header, sort })
+        Ok(Looked { file, length, header, header_is_whole, sort })
     }
 
     async fn sort(&self, file: &Arc<dyn File>, length: u64, header: Option<&SegmentHeader>) -> Result<Sort, Error> {
@@ -121,10 +124,9 @@ pub(crate) fn may_be_empty(header: Option<&SegmentHeader>) -> bool {
     header.is_some_and(|header| header.kind == SegmentKind::Shared)
 }
 
-async fn read_header(file: &Arc<dyn File>, length: u64) -> Result<Result<SegmentHeader, FormatError>, Error> {
+async fn read_first_page(file: &Arc<dyn File>, length: u64) -> Result<Buffer, Error> {
     let bytes = Buffer::unpooled(index(length.min(SEGMENT_HEADER_LEN)));
-    let bytes = file.read_at(0, bytes).await.during("reading a segment header")?;
-    Ok(SegmentHeader::decode(&bytes))
+    file.read_at(0, bytes).await.during("reading a segment header")
 }
 
 /// The last bytes, where a locator is if there is one; none of a file that is too short for it.

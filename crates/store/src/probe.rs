@@ -68,10 +68,15 @@ impl Inner {
         now: Minutes,
         namespace: impl Fn() -> Fingerprint,
     ) -> Option<Presence> {
-        let Entry { record_type, version, logical_len, encoding, .. } =
-            self.index.lock(fingerprint).touch(fingerprint, now, false)?;
-        let there = record_type == RecordType::Artifact && !self.is_cleaned(version, namespace);
-        there.then_some(Presence { logical_len: logical_len.0, version, encoding })
+        let is_there = |entry: &Entry| self.is_there(entry, namespace);
+        let Entry { version, logical_len, encoding, .. } =
+            self.index.lock(fingerprint).touch(fingerprint, now, false, is_there)?;
+        Some(Presence { logical_len: logical_len.0, version, encoding })
+    }
+
+    /// Whether the entry is an artifact that nothing has ended: only for these is anybody vouched to.
+    pub(crate) fn is_there(&self, entry: &Entry, namespace: impl Fn() -> Fingerprint) -> bool {
+        entry.record_type == RecordType::Artifact && !self.is_cleaned(entry.version, namespace)
     }
 
     /// Whether a clean of its namespace has ended that version.

@@ -18,7 +18,7 @@ use crate::key::{Attributes, RecordKey};
 use crate::publish::Spot;
 use crate::segment::Segment;
 use crate::store::{Inner, Store};
-use crate::types::{Encoding, Fingerprint, Place, RecordType, Version};
+use crate::types::{Encoding, Fingerprint, Place, Version};
 
 /// How often a reader whose segment was evicted under it probes again.
 const PROBES: usize = 8;
@@ -79,12 +79,8 @@ impl Inner {
         let fingerprint = self.identity.seed.of(key);
         let now = self.now();
         let mut shard = self.index.lock(&fingerprint);
-        let entry = shard.touch(&fingerprint, now, true)?;
-        if entry.record_type != RecordType::Artifact
-            || self.is_cleaned(entry.version, || self.namespace_fingerprint(key))
-        {
-            return None;
-        }
+        let is_there = |entry: &Entry| self.is_there(entry, || self.namespace_fingerprint(key));
+        let entry = shard.touch(&fingerprint, now, true, is_there)?;
         let segment = self.ring.get(entry.slot)?;
         Some(Found { entry, segment })
     }
@@ -109,9 +105,8 @@ impl Inner {
             }
             opened => opened.during("opening a segment")?,
         };
-        let handle = segment.remember_handle(Handle::new(file, space, Arc::clone(&self.graveyard)));
-        self.files.keep(&handle);
-        Ok(handle)
+        let handle = Handle::new(file, space, Arc::clone(&self.graveyard));
+        Ok(self.files.adopt(&self.unlinked, segment, handle))
     }
 
     async fn read(self: &Arc<Self>, found: &Found, key: &RecordKey) -> Result<Option<Artifact>, Error> {

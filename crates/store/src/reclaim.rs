@@ -67,7 +67,17 @@ impl Inner {
             victim.pardon();
         }
         result?;
-        self.evict_segment(victim).await.inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
+        self.evict_emptied(victim).await
+    }
+
+    /// Unlinks a victim that nothing leads to any more. What was condemned while it was emptied goes first: an upload that failed may have left a record
+    /// there that is older than one that was dropped here.
+    async fn evict_emptied(&self, victim: &Arc<Segment>) -> Result<u64, Error> {
+        let evicted = match self.evict_condemned().await {
+            Ok(()) => self.evict_segment(victim).await,
+            Err(error) => Err(error),
+        };
+        evicted.inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
     }
 
     /// Waits until no commit runs in a condemned segment: none starts any more.
@@ -231,7 +241,7 @@ impl Inner {
             // Overwritten in this moment: it is in the keeper's hands already.
             return Ok(0);
         }
-        self.evict_segment(victim).await.inspect_err(|_| self.condemned.lock().push(Arc::clone(victim)))
+        self.evict_emptied(victim).await
     }
 
     /// What cannot be promoted, for a tombstone that failed may have ended it, nor dropped, gives way to a tombstone of its own.

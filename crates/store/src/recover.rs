@@ -7,9 +7,9 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::sync::Mutex;
 use futures_channel::oneshot;
 use kura_disk::{DirEntry, Disk, Lock, Runtime};
-use parking_lot::Mutex;
 
 use crate::budget::Category;
 use crate::create::{NotMade, segment_path};

@@ -7,8 +7,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use crate::commit::Pending;
 use crate::create::segment_path;
 use crate::error::Error;
@@ -17,6 +15,7 @@ use crate::format::footer::{Footer, FooterEntry, NamespaceTable};
 use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentKind};
 use crate::index::SegmentSlot;
 use crate::key::NamespaceId;
+use crate::sync::Mutex;
 use crate::types::{Offset, Place, SegmentNumber};
 
 pub(crate) struct Segment {

@@ -206,9 +206,10 @@ impl Inner {
     ) {
         let segment = solo.created.take();
         self.files.keep(handle);
-        segment.with_writing(|writing| writing.outstanding = 0);
         let entry = record.footer_entry(offset, 0, version).index_entry(segment.slot, ORDINAL);
         self.publish(entry, &segment, record.namespace);
+        // Not before: a finished segment that the index does not lead to is evicted.
+        segment.with_writing(|writing| writing.outstanding = 0);
         if segment.live() == 0 {
             // Lost against a later version at once.
             self.condemn(Arc::clone(&segment));

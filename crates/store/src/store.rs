@@ -11,9 +11,10 @@ use parking_lot::Mutex;
 
 use crate::budget::{Budget, Reservation};
 use crate::counters::Counters;
+use crate::create::Stray;
 use crate::doubtful::Doubtful;
 use crate::error::Error;
-use crate::files::{Graveyard, OpenFiles, Space, Unlinked};
+use crate::files::{Graveyard, OpenFiles, Unlinked};
 use crate::format::store_file::StoreFile;
 use crate::geometry::Geometry;
 use crate::heat::Heat;
@@ -63,7 +64,7 @@ pub(crate) struct Inner {
     /// Segments that the keeper is to unlink.
     pub(crate) condemned: Mutex<Vec<Arc<Segment>>>,
     /// Files that did not become segments and could not be unlinked yet.
-    pub(crate) strays: Mutex<Vec<(String, Space)>>,
+    pub(crate) strays: Mutex<Vec<Stray>>,
     /// Wakes the keeper.
     pub(crate) wake: Arc<Event>,
     /// Notified when room was made.

@@ -1,4 +1,5 @@
 //! A segment's header: its first page, written and made durable before the segment has its name.
+//! Promise: one flipped bit in it costs nothing. What binds a segment's records, its birth number, need not stand anywhere else.
 
 use super::checksum::crc32c;
 use super::{Damage, FORMAT_VERSION, FormatError, Reader, check_version};
@@ -85,6 +86,18 @@ impl SegmentHeader {
         }
         Ok(SegmentHeader { store_id, birth, kind, lane, capacity, block, created_unix_millis })
     }
+
+    /// The header of a damaged page, if one flipped bit is all that is wrong with it: a CRC-32C of so few bytes tells no two such pages apart wrongly.
+    #[must_use]
+    pub fn mend(bytes: &[u8]) -> Option<SegmentHeader> {
+        let mut bytes = bytes.get(..COVERED + 4)?.to_vec();
+        (0..bytes.len() * 8).find_map(|bit| {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let header = SegmentHeader::decode(&bytes).ok();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            header
+        })
+    }
 }
 
 /// The file name of a segment: sixteen lowercase hexadecimal digits and `.seg`, so that names sort as numbers do.
@@ -117,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_before_the_padding_is_damage() {
+    fn a_flipped_bit_before_the_padding_is_damage_that_can_be_mended_and_two_are_not() {
         let header = SegmentHeader {
             store_id: [9; 16],
             birth: SegmentNumber(5),
@@ -128,11 +141,14 @@ mod tests {
             created_unix_millis: 1,
         };
         let bytes = header.encode();
-        assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+        assert_eq!(SegmentHeader::decode(&bytes).as_ref(), Ok(&header));
         for bit in 0..(COVERED + 4) * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(matches!(SegmentHeader::decode(&bytes), Err(FormatError::Damaged(_))), "bit {bit}");
+            assert_eq!(SegmentHeader::mend(&bytes).as_ref(), Some(&header), "bit {bit}");
+            bytes[(bit + 77) % ((COVERED + 4) * 8) / 8] ^= 1 << ((bit + 77) % 8);
+            assert_eq!(SegmentHeader::mend(&bytes), None, "bit {bit} and another");
         }
     }
 }

@@ -43,10 +43,20 @@ impl Shard {
 
     /// Inlined, so that a question about presence does not unpack what it does not look at.
     #[inline]
-    pub(super) fn touch(&mut self, fingerprint: Fingerprint, now: Minutes, used: bool) -> Option<Entry> {
+    pub(super) fn touch(
+        &mut self,
+        fingerprint: Fingerprint,
+        now: Minutes,
+        used: bool,
+        is_there: impl FnOnce(&Entry) -> bool,
+    ) -> Option<Entry> {
         let at = self.find(fingerprint).ok()?;
-        self.slots[at].touch(now, used);
-        Some(self.slots[at].unpack())
+        let slot = &mut self.slots[at];
+        if !is_there(&slot.unpack()) {
+            return None;
+        }
+        slot.touch(now, used);
+        Some(slot.unpack())
     }
 
     pub(super) fn update(&mut self, fingerprint: Fingerprint, change: impl FnOnce(&mut Entry)) {

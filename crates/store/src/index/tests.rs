@@ -61,9 +61,20 @@ fn a_touch_counts_uses_up_to_their_end() {
     index.lock(&fingerprint).insert(Entry { uses: 254, vouched: None, ..entry(3, 1) });
     let now = Minutes::from_unix_millis(60_000 * 1234);
     for uses in [254, 255, 255] {
-        let touched = index.lock(&fingerprint).touch(&fingerprint, now, uses == 255).unwrap();
+        let touched = index.lock(&fingerprint).touch(&fingerprint, now, uses == 255, |_| true).unwrap();
         assert_eq!((touched.uses, touched.vouched), (uses, Some(now)));
     }
+}
+
+#[test]
+fn what_is_not_there_is_neither_used_nor_vouched_for() {
+    let index = Index::new(1);
+    let tombstone = Entry { record_type: RecordType::KeyTombstone, uses: 0, vouched: None, ..entry(3, 1) };
+    index.lock(&tombstone.fingerprint).insert(tombstone);
+    let is_artifact = |entry: &Entry| entry.record_type == RecordType::Artifact;
+    let now = Minutes::from_unix_millis(60_000 * 1234);
+    assert_eq!(index.lock(&tombstone.fingerprint).touch(&tombstone.fingerprint, now, true, is_artifact), None);
+    assert_eq!(index.lock(&tombstone.fingerprint).get(&tombstone.fingerprint), Some(tombstone));
 }
 
 #[test]

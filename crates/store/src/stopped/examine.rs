@@ -70,6 +70,8 @@ pub struct Examined {
     pub record_bytes: u64,
     /// Records and parts that do not hold.
     pub damaged: u64,
+    /// Where these are.
+    pub damaged_at: Vec<Offset>,
     /// Places that hold no whole record, in a segment without a footer.
     pub unfinished: u64,
 }
@@ -84,6 +86,7 @@ impl Examined {
             tombstones: 0,
             record_bytes: 0,
             damaged: 0,
+            damaged_at: Vec::new(),
             unfinished: 0,
         }
     }
@@ -112,6 +115,7 @@ impl Tally<'_> {
 
     fn damaged(&mut self, at: Offset, Damage(what): Damage) {
         self.examined.damaged += 1;
+        self.examined.damaged_at.push(at);
         (self.see)(Seen::Damaged(at, what));
     }
 
@@ -176,7 +180,7 @@ impl Stopped {
         tally: &mut Tally<'_>,
     ) -> Result<(), Error> {
         tally.examined.kind = Some(kind(looked.header.as_ref(), footer));
-        if looked.header.is_none() {
+        if !looked.header_is_whole {
             tally.damaged(Offset(0), LOST_HEADER);
         }
         let mut entries: Vec<&FooterEntry> = footer.entries.iter().collect();
@@ -219,7 +223,7 @@ impl Stopped {
             }
         })
         .await?;
-        if header.is_none() {
+        if !looked.header_is_whole {
             tally.damaged(Offset(0), LOST_HEADER);
         }
         if let Sort::Unsealed { had_footer: true } = looked.sort {

@@ -3,6 +3,7 @@
 //! birth number, offsets and versions are those of before, so all that a restart goes by stays as it was.
 //! In place of a damaged record stands a tombstone of its version: what the record had replaced, and may still be on the disk, stays ended. Of a
 //! segment without a footer that holds, the records that hold are kept, as a start would, and it is sealed.
+//! Only what was named before is dropped: where a device that errs now and then loses more meanwhile, the file stays as it was.
 //! A crash on the way leaves the old file, or the new one, and a temporary name that the next start removes.
 //! Not here: what is damaged (`stopped/examine`), why so (`docs/decisions/`).
 
@@ -23,20 +24,21 @@ use crate::look::{Looked, OpenFile, Sort, kind};
 use crate::records::{Frame, Records, WINDOW};
 use crate::retire::EVERY_KEY;
 use crate::scan::scan;
-use crate::types::{Encoding, Kind, Ordinal, RecordType};
+use crate::types::{Encoding, Kind, Offset, Ordinal, RecordType};
 
 use super::examine::{Device, said};
-use super::{Depth, Seen, SegmentFile, Stopped};
+use super::{Depth, Examined, Seen, SegmentFile, Stopped};
 
 impl Stopped {
-    /// Puts a file without the damage in the place of one that has some. Returns how many records were dropped. Needs room for the records that hold,
+    /// Puts a file without the damage that was found in the place of one that has some. Returns how many records were dropped. Needs room for the records that hold,
     /// until the old file has gone.
     ///
     /// # Errors
-    /// `Io` (`StorageFull` among them), `NewerFormat`, `Corrupt` where the new file does not hold either: the old one stays as it is.
-    pub async fn repair(&self, segment: &SegmentFile) -> Result<u64, Error> {
+    /// `Io` (`StorageFull` among them), `NewerFormat`, `Invalid` where more does not hold than was found, `Corrupt` where the new file does not
+    /// hold either: the old one stays as it is.
+    pub async fn repair(&self, segment: &SegmentFile, found: &Examined) -> Result<u64, Error> {
         let temporary = temporary_path(segment.number);
-        let written = self.write_replacement(segment, &temporary).await;
+        let written = self.write_replacement(segment, found, &temporary).await;
         if written.is_err() {
             // What it cannot remove the next start does.
             let _ = self.disk.unlink(&temporary).await;
@@ -48,7 +50,7 @@ impl Stopped {
         Ok(dropped)
     }
 
-    async fn write_replacement(&self, segment: &SegmentFile, temporary: &str) -> Result<u64, Error> {
+    async fn write_replacement(&self, segment: &SegmentFile, found: &Examined, temporary: &str) -> Result<u64, Error> {
         let looker = self.looker();
         let looked = looker.look(&segment_path(segment.number), segment.length).await?;
         let frame = looked.frame(&looker, segment.number);
@@ -63,10 +65,13 @@ impl Stopped {
         let mut replacement = Replacement { stopped: self, old: Records::new(device, frame), frame, file, dropped: 0 };
         let footer = match &looked.sort {
             Sort::Foreign(why) => return Err(Error::Invalid(why)),
-            Sort::Sealed(footer) => replacement.carry_over_listed(footer).await?,
+            Sort::Sealed(footer) => replacement.carry_over_listed(footer, &found.damaged_at).await?,
             Sort::Unsealed { .. } => {
                 let source = OpenFile { file: &looked.file, buffers: &self.buffers };
                 let scanned = scan(source, frame, self.runtime.as_ref()).await?;
+                if (scanned.records.len() as u64) < found.artifacts + found.tombstones {
+                    return Err(MORE_THAN_WAS_NAMED);
+                }
                 let footer = scanned.into_footer(self.identity.store_id, frame.birth);
                 replacement.carry_over_found(&footer).await?;
                 footer
@@ -88,6 +93,8 @@ impl Stopped {
     }
 }
 
+const MORE_THAN_WAS_NAMED: Error = Error::Invalid("more of it does not hold than a moment ago: look at the device");
+
 /// The file that is to take the place of another.
 struct Replacement<'a> {
     stopped: &'a Stopped,
@@ -99,13 +106,14 @@ struct Replacement<'a> {
 
 impl Replacement<'_> {
     /// Carries over what a footer lists, and puts tombstones where that does not hold. Returns the footer that lists both.
-    async fn carry_over_listed(&mut self, footer: &Footer) -> Result<Footer, Error> {
+    async fn carry_over_listed(&mut self, footer: &Footer, named: &[Offset]) -> Result<Footer, Error> {
         let mut listed: Vec<(usize, FooterEntry)> = footer.entries.iter().copied().enumerate().collect();
         listed.sort_unstable_by_key(|(_, entry)| entry.offset);
         let mut entries = footer.entries.clone();
         for (position, entry) in listed {
             match said(self.old.at(entry.offset, Some(entry.stored_len)).await, &entry)? {
                 Ok(_) => self.copy(&entry).await?,
+                Err(_) if !named.contains(&entry.offset) => return Err(MORE_THAN_WAS_NAMED),
                 Err(_) => {
                     let namespace = footer.namespaces.get(entry.namespace as usize);
                     let namespace = namespace.ok_or(Error::Invalid("a footer that names no namespace"))?;

@@ -1,6 +1,7 @@
 //! Bytes that are not those that were written: never served, dropped, counted, and no obstacle to anything else.
 
 use bytes::Bytes;
+use kura_disk::Disk;
 use kura_disk::sim::{Crash, Operation, Rule, SimDisk};
 use kura_store::key::{Attributes, RecordKey};
 use kura_store::types::Kind;
@@ -78,6 +79,26 @@ fn what_the_device_cannot_read_is_a_miss_and_no_obstacle_to_reclaim() {
         fill(&store, &runtime).await;
         assert!(store.stats().evictions >= 2);
     });
+}
+
+#[test]
+fn a_flipped_bit_in_the_header_of_a_renamed_segment_without_a_footer_costs_nothing() {
+    // Magic, version, kind, lane, store, birth number, capacity, time, block, checksum.
+    for byte in [0, 8, 12, 13, 20, 32, 40, 48, 56, 60] {
+        let mut machine = machine();
+        let disk = machine.world.disk();
+        machine.live(|store, _| async move { put_to(&store, &key(0, 0), 0xd5, 3000).await });
+        machine.world.crash(Crash::Process);
+        let (path, _) = find(&disk, &[0xd5; 64]);
+        let (renamed, to) = (path.replacen("segments/0", "segments/1", 1), std::sync::Arc::clone(&disk));
+        let now = renamed.clone();
+        machine.world.block_on(async move { to.rename(&path, &now).await.expect("a rename") });
+        disk.flip(&renamed, byte * 8 + 3);
+        machine.live(|store, _| async move {
+            assert!(get(&store, 0).await.is_some(), "byte {byte}");
+            put(&store, 1, 100).await;
+        });
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use kura_disk::sim::{Crash, Operation, Rule, SimDisk};
 use kura_store::{Commit, Durability, Error, Store, Upload};
 
 use crate::calls;
-use crate::machine::{BLACKOUT, Machine, fill, put, put_to};
+use crate::machine::{BLACKOUT, BUDGET, Machine, fill, put, put_to};
 use crate::model::{key, namespace};
 
 const EIO: i32 = 5;
@@ -441,4 +441,39 @@ fn a_device_that_cannot_read_one_copy_of_the_identity_keeps_nothing_back() {
     let opened = machine.world.block_on(async move { calls::open(&disk, &runtime, settings).await });
     assert!(matches!(opened, Err(Error::Io { .. })), "it is no new store");
     assert_eq!(shown_after(&mut machine, Crash::Process), Some(NEW));
+}
+
+#[test]
+fn a_segment_that_was_not_made_is_paid_for_until_no_power_cut_brings_it_back() {
+    for seed in 0..8 {
+        for operations in 1..160 {
+            let mut machine = machine(seed);
+            let (disk, runtime, settings) = (machine.world.disk(), machine.world.runtime(), machine.settings.clone());
+            let store = machine.world.block_on(calls::open(&disk, &runtime, settings)).expect("it opens");
+            machine.world.block_on(try_fill(&store, &runtime, 0..120));
+            disk.faults(|faults| faults.fail(fails(Operation::SyncDirectory, "segments", seed % 4, 1)));
+            machine.world.block_on_for(operations, try_fill(&store, &runtime, 200..240));
+            drop(store);
+            machine.world.crash(Crash::Power);
+            assert!(disk.take_peak() <= BUDGET, "seed {seed}, {operations} operations: over the budget");
+        }
+    }
+}
+
+#[test]
+fn a_history_repeats_to_the_byte() {
+    let files = || {
+        let mut machine = machine(1);
+        machine.live(|store, runtime| async move {
+            for at in 0..60 {
+                put(&store, at, 4000).await;
+                assert!(calls::get(&store, &key(0, at)).await.expect("a read").is_some());
+            }
+            runtime.sleep(Duration::from_secs(1)).await;
+            store.shutdown().await.expect("a clean stop");
+        });
+        let disk = machine.world.disk();
+        disk.paths().into_iter().map(|path| (disk.content(&path), path)).collect::<Vec<_>>()
+    };
+    assert!(files() == files());
 }

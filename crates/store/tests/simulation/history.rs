@@ -26,7 +26,7 @@ pub(crate) fn run_on(world: World, tale: &Tale) {
     tracing::debug!(?plan);
     let times = plan.trouble.as_ref().and_then(|trouble| trouble.shared);
     world.disk().set_capacity(times.map_or(64 << 20, |times| times * plan.budget));
-    let mut history = History { world, tale, plan, model: Arc::default(), failed_syncs: false, damaged: false };
+    let mut history = History { world, tale, plan, model: Arc::default(), failed_syncs: false };
     for life in 0..history.plan.lives {
         history.live(life);
     }
@@ -39,8 +39,6 @@ struct History<'a> {
     model: Arc<Mutex<Model>>,
     /// Whether a sync has failed in this life.
     failed_syncs: bool,
-    /// Whether a record was found damaged, or could not be read.
-    damaged: bool,
 }
 
 impl History<'_> {
@@ -141,7 +139,13 @@ impl History<'_> {
         sound(&stats, &self.plan);
         self.model.lock().lost += stats.shed_records + stats.damaged;
         self.failed_syncs |= stats.failed_segments > 0;
-        self.damaged |= stats.damaged > 0;
+        if stats.damaged > 0 {
+            // What a damaged record had replaced may show once its segment has gone.
+            self.model.lock().forget_but(|key| store.contains(key).is_some());
+        }
+        let used: u64 = stats.used.iter().map(|(_, bytes)| bytes).sum();
+        let allocated = self.world.disk().allocated();
+        assert!(allocated <= used, "{allocated} bytes of files and {used} on the ledger: {:?}", stats.used);
         drop(store);
         Trouble::end(&self.world.disk());
         assert!(self.world.disk().take_peak() <= self.plan.budget, "over the budget");
@@ -156,8 +160,7 @@ impl History<'_> {
         // After a failed sync the system drops what the device did not take, whenever it likes.
         let lossy = power || std::mem::take(&mut self.failed_syncs);
         let lossy = lossy && self.plan.durability != Durability::Always;
-        // What a damaged record had replaced may show once its segment has gone.
-        if lossy || std::mem::take(&mut self.damaged) {
+        if lossy {
             model.forget();
         }
     }

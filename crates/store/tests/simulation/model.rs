@@ -151,6 +151,13 @@ impl Model {
         }
     }
 
+    /// The same of the keys that the store does not say are there: what it dropped as damaged is among them.
+    pub(crate) fn forget_but(&mut self, is_there: impl Fn(&RecordKey) -> bool) {
+        for (_, state) in self.keys.iter_mut().filter(|(key, _)| !is_there(key)) {
+            (state.least, state.certain) = (0, None);
+        }
+    }
+
     /// What was acknowledged, shown or ended may be gone, and something older may show: see where this is called for what excuses it.
     pub(crate) fn forget(&mut self) {
         for state in self.keys.values_mut() {

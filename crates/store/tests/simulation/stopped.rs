@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kura_disk::sim::{Crash, SimDisk, World};
+use kura_disk::sim::{Crash, Operation, Rule, SimDisk, World};
 use kura_disk::{Disk, Runtime};
 use kura_store::stopped::{Depth, Examined, Seen, SegmentFile, State, Stopped};
 use kura_store::{Durability, Error, Store};
@@ -53,7 +53,7 @@ async fn repair(disk: &Arc<SimDisk>, runtime: &Arc<dyn Runtime>) -> u64 {
     let mut dropped = 0;
     for (segment, examined) in examine(&stopped).await.1 {
         if examined.damaged > 0 {
-            dropped += stopped.repair(&segment).await.expect("room");
+            dropped += stopped.repair(&segment, &examined).await.expect("room");
         }
     }
     dropped
@@ -193,6 +193,32 @@ fn a_repair_drops_the_damaged_and_nothing_else() {
         put(&store, 3, 4000).await;
         assert!(there(&store, 3).await);
     });
+}
+
+#[test]
+fn a_repair_drops_nothing_that_was_not_named_though_the_device_errs_meanwhile() {
+    for after in 0..60 {
+        let mut machine = filled();
+        let (disk, runtime) = (machine.world.disk(), machine.world.runtime());
+        let (path, body) = body_of(&disk, 103);
+        disk.flip(&path, (body + 50) * 8);
+        let errs = Arc::clone(&disk);
+        machine.world.block_on(async move {
+            let stopped = open(&disk, &runtime).await.expect("stopped");
+            for (segment, examined) in examine(&stopped).await.1.iter().filter(|(_, examined)| examined.damaged > 0) {
+                let rule = Rule { operation: Some(Operation::Read), path: "segments/", after, times: 3, errno: 5 };
+                errs.faults(|faults| faults.fail(rule));
+                // Refused or not: what it does is what was asked for.
+                let _ = stopped.repair(segment, examined).await;
+                errs.faults(kura_disk::sim::Faults::heal);
+            }
+        });
+        machine.live(|store, _| async move {
+            for at in (0..20).filter(|at| *at != 3) {
+                assert!(there(&store, at).await, "{at}, errors after {after} reads");
+            }
+        });
+    }
 }
 
 /// A store in which the newer of two artifacts of a key is damaged, in a sealed segment, while the older lies in another.

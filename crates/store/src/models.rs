@@ -1,0 +1,142 @@
+//! Threads that meet in the ledger, in a shard of the index, and around an evicted segment's file, in some thousand orders each.
+//! `docs/testing.md` says what each shows and what it fails without.
+
+use std::sync::Arc;
+
+use event_listener::Event;
+use kura_disk::Disk;
+use kura_disk::sim::World;
+use shuttle::thread;
+
+use crate::budget::{Budget, Category};
+use crate::files::{Graveyard, Handle, OpenFiles, Unlinked};
+use crate::format::segment::SegmentKind;
+use crate::index::{Entry, Index, SegmentSlot};
+use crate::segment::{Segment, Shape};
+use crate::sync::{Mutex, in_model};
+use crate::types::{
+    Encoding, Fingerprint, LogicalLen, Minutes, Offset, Ordinal, RecordType, SegmentNumber, StoredLen, Version,
+};
+
+/// Orders that each model is run in.
+const ORDERS: usize = 3000;
+
+fn in_many_orders(model: impl Fn() + Send + Sync + 'static) {
+    in_model(|| shuttle::check_random(model, ORDERS));
+}
+
+#[test]
+fn whoever_reserves_and_gives_back_the_ledger_stays_within_its_limit_and_ends_empty() {
+    in_many_orders(|| {
+        let budget = Budget::new(100);
+        let spend = |category, bytes| {
+            let budget = budget.clone();
+            thread::spawn(move || {
+                let Ok(mut first) = budget.try_reserve(category, bytes) else { return };
+                if let Ok(second) = budget.try_reserve(Category::Shared, 20) {
+                    first.absorb(second);
+                }
+                assert!(budget.used() <= 100 && budget.used() >= first.bytes());
+                first.shrink_to(bytes / 2);
+                first.move_to(Category::Unlinked);
+                assert!(budget.used_by(Category::Unlinked) >= bytes / 2);
+                let admitted = budget.try_admit(40);
+                drop(first.take());
+                drop(admitted);
+            })
+        };
+        let threads = [spend(Category::Solo, 60), spend(Category::Shared, 50), spend(Category::Control, 40)];
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!((budget.used(), budget.try_admit(50).is_ok()), (0, true));
+    });
+}
+
+fn entry(fingerprint: u128, version: u64) -> Entry {
+    Entry {
+        fingerprint: Fingerprint(fingerprint),
+        version: Version(version),
+        slot: SegmentSlot(0),
+        offset: Offset(64),
+        ordinal: Ordinal(0),
+        stored_len: StoredLen(1),
+        logical_len: LogicalLen(1),
+        head_len: 64,
+        shadowing: false,
+        record_type: RecordType::Artifact,
+        encoding: Encoding::Identity,
+        uses: 0,
+        vouched: None,
+    }
+}
+
+#[test]
+fn what_is_vouched_for_is_not_dropped_as_unvouched_and_counts_are_what_is_there() {
+    in_many_orders(|| {
+        let index = Arc::new(Index::new(2));
+        // Two neighbours in one shard, which shift each other's places, and one in the other.
+        for at in [2, 4, 3] {
+            index.lock(&Fingerprint(at)).insert(entry(at, 1));
+        }
+        let now = Minutes::from_unix_millis(60_000 * 1234);
+        let (asked, dropped) = (Arc::clone(&index), Arc::clone(&index));
+        let reader = thread::spawn(move || asked.lock(&Fingerprint(4)).touch(&Fingerprint(4), now, false, |_| true));
+        let reclaim = thread::spawn(move || {
+            let mut shard = dropped.lock(&Fingerprint(4));
+            let unvouched = shard.get(&Fingerprint(4)).is_some_and(|entry| entry.vouched.is_none());
+            if unvouched {
+                shard.remove(&Fingerprint(4));
+            }
+            unvouched
+        });
+        let writer = Arc::clone(&index);
+        let writer = thread::spawn(move || {
+            writer.lock(&Fingerprint(2)).remove(&Fingerprint(2));
+            writer.lock(&Fingerprint(6)).insert(entry(6, 2));
+            writer.lock(&Fingerprint(3)).insert(entry(3, 2));
+        });
+        let (told, dropped) = (reader.join().unwrap().is_some(), reclaim.join().unwrap());
+        writer.join().unwrap();
+        assert_ne!(told, dropped, "told that it is there, or dropped");
+        let mut there = 0;
+        index.for_each(|_| there += 1);
+        assert_eq!((index.len(), there), (3 - usize::from(dropped), 3 - usize::from(dropped)));
+    });
+}
+
+#[test]
+fn a_file_that_is_opened_while_its_segment_is_evicted_is_closed_and_its_bytes_come_back() {
+    in_many_orders(|| {
+        let mut world = World::new(1);
+        let disk = world.disk();
+        let mut file = || world.block_on(disk.create(&format!("{}", fastrand::u64(..)))).unwrap();
+        let files = [file(), file()];
+        let budget = Budget::new(100);
+        let space = Arc::new(Mutex::new(budget.try_reserve(Category::Shared, 60).unwrap()));
+        let shape = Shape {
+            birth: SegmentNumber(1),
+            number: SegmentNumber(1),
+            kind: SegmentKind::Shared,
+            block: 4096,
+            length: 8192,
+        };
+        let segment = Arc::new(Segment::new(SegmentSlot(0), shape, space, None));
+        let graveyard = Graveyard::new(Arc::new(Event::new()));
+        let open = Arc::new((OpenFiles::new(4), Unlinked::default()));
+        let readers = files.map(|file| {
+            let (segment, graveyard, open) = (Arc::clone(&segment), Arc::clone(&graveyard), Arc::clone(&open));
+            thread::spawn(move || {
+                // As in `read`: the file was there when it was opened.
+                if let Some(space) = segment.space() {
+                    let handle = open.0.adopt(&open.1, &segment, Handle::new(file, space, graveyard));
+                    assert!(handle.file().is_ok());
+                }
+            })
+        });
+        let (evicted, open_too) = (Arc::clone(&segment), Arc::clone(&open));
+        let evictor = thread::spawn(move || drop(open_too.0.evict(&open_too.1, &evicted)));
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        evictor.join().unwrap();
+        world.block_on(graveyard.clear());
+        assert_eq!((open.0.len(), budget.used()), (0, 0));
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::recipe;
+use crate::{assembly, recipe};
 
 /// The longest action result that is taken, in bytes. It is gathered in memory to be checked.
 pub const MAX_ACTION_RESULT: u64 = 8 << 20;
@@ -31,6 +31,28 @@ pub const MAX_PARTS: usize = 65_536;
 
 /// Bytes of recipes that are remembered. A part takes 40 of them, with SHA-256.
 pub(crate) const RECIPES_REMEMBERED: usize = 16 << 20;
+
+/// The highest number of a part of a multipart upload, which are counted from 1: as S3 has it.
+pub const MAX_PART_NUMBER: u16 = 10_000;
+
+/// Bytes of lists of uploaded parts that are remembered. A part takes 24 of them.
+pub(crate) const ASSEMBLIES_REMEMBERED: usize = 4 << 20;
+
+/// How long a multipart upload may take, from its start to its completion.
+pub const MAX_UPLOAD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many multipart uploads are under way at a time: those of which a part came within [`UPLOAD_IDLE`]. Who comes with a further one is told to
+/// come back.
+pub const MAX_UPLOADS: usize = 1024;
+
+/// A multipart upload of which no part came for so long makes room for others that are under way. It goes on with its next part.
+pub(crate) const UPLOAD_IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// Parts of an upload that is under way are vouched for at least this often.
+pub(crate) const VOUCH_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// How many parts are deleted at a time.
+pub(crate) const DELETES_IN_FLIGHT: usize = 16;
 
 /// How many blobs are cut into chunks at a time; further ones wait. Each holds twice the longest chunk, and the chunks in flight.
 pub(crate) const CHUNKERS: u64 = 4;
@@ -73,5 +95,6 @@ pub(crate) const COMPRESSED_SLACK: u64 = 64 << 10;
 
 const _: () = assert!(MAX_TREE <= TREES_IN_MEMORY, "the largest tree must be able to get its turn");
 const _: () = assert!(MAX_TREE <= MAX_TREES);
+const _: () = assert!(assembly::MAX_LEN <= ASSEMBLIES_REMEMBERED, "the largest list of parts can be remembered");
 const _: () =
     assert!(recipe::encoded_len(MAX_PARTS) <= RECIPES_REMEMBERED as u64, "the largest recipe can be remembered");

@@ -14,5 +14,8 @@ pub(crate) const TAG: AttributeName = AttributeName(4);
 /// How long the task took that Turborepo stored the outputs of, in milliseconds.
 pub(crate) const DURATION: AttributeName = AttributeName(5);
 
+/// The SHA-256 that a client said of a body, as it spelled it.
+pub(crate) const CHECKSUM: AttributeName = AttributeName(6);
+
 /// The longest value, in bytes.
 pub(crate) const MAX_LEN: usize = 256;

@@ -15,8 +15,10 @@ use kura_cache::{Artifact, ArtifactKey, Attributes, Body, Cache, Kind, Version};
 use crate::answer::{Answer, STREAM_MEMORY};
 use crate::attribute;
 use crate::body::Arriving;
+use crate::checksum::Check;
 use crate::conditional::{self, ETag, Verdict};
 use crate::error::Refusal;
+use crate::memory::Held;
 use crate::metrics::SurfaceCounters;
 use crate::range::{self, Asked};
 use crate::site::Site;
@@ -50,14 +52,14 @@ pub(crate) async fn answer(
     }
     let cache = site.recovered()?;
     let scope = surface.scope(parts.uri.query())?;
-    let key = surface.key(parts.uri.path(), scope, &site.settings)?;
+    let key = surface.key(parts.uri.path(), parts.uri.query(), scope, &site.settings)?;
     let (manner, counters) = (surface.manner(), site.metrics.of(surface));
     let exchange = Exchange { site, cache, parts, key, manner, counters };
     match parts.method {
         Method::GET => exchange.get().await,
         Method::HEAD => exchange.head().await,
         // Uploads are long: their state is not carried by every request.
-        Method::PUT => Box::pin(exchange.put(body)).await,
+        ref method if method == manner.saves => Box::pin(exchange.put(body)).await,
         Method::DELETE if manner.may_delete => Box::pin(exchange.delete()).await,
         _ => Err(Refusal::method(manner.allow)),
     }
@@ -154,7 +156,11 @@ impl Exchange<'_> {
         let attributes = self.attributes()?;
         self.check_conditions().await?;
         let length = body.length();
-        let _held = self.hold_for_upload(length)?;
+        let mut check = match self.manner.checksum {
+            Some(header) => Check::of(&self.parts.headers, header)?,
+            None => None,
+        };
+        let _held = hold_for_upload(self.site, length)?;
         let mut upload = self.cache.put(&self.key, attributes, length).await?;
         if let Some(version) = upload.known().filter(|_| body.expects_continue()) {
             // The client has not sent a byte yet, and need not.
@@ -162,18 +168,21 @@ impl Exchange<'_> {
         }
         while let Some(piece) = body.next().await? {
             self.counters.received(piece.len() as u64);
+            check.iter_mut().for_each(|check| check.update(&piece));
             upload.write(piece).await?;
         }
+        check.map_or(Ok(()), Check::finish)?;
         if !self.manner.may_overwrite {
             // The body may have taken long: somebody else's may have been stored meanwhile.
             self.check_conditions().await?;
         }
-        Ok(self.stored(upload.commit().await?.version))
-    }
-
-    fn hold_for_upload(&self, length: Option<u64>) -> Result<crate::memory::Held, Refusal> {
-        let bytes = length.unwrap_or(u64::MAX).min(UPLOAD_MEMORY);
-        self.site.memory.hold(bytes).ok_or_else(|| Refusal::overload("too many uploads are under way"))
+        let created = match self.manner.created {
+            Some(status) if self.cache.present(&self.key).await?.is_none() => Some(status),
+            _ => None,
+        };
+        let mut response = self.stored(upload.commit().await?.version);
+        created.into_iter().for_each(|status| *response.status_mut() = status);
+        Ok(response)
     }
 
     fn stored(&self, version: Version) -> Response<Answer> {
@@ -233,6 +242,15 @@ impl Exchange<'_> {
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
     }
+}
+
+/// Accounts for a body on its way in.
+///
+/// # Errors
+/// 429.
+pub(crate) fn hold_for_upload(site: &Site, length: Option<u64>) -> Result<Held, Refusal> {
+    let bytes = length.unwrap_or(u64::MAX).min(UPLOAD_MEMORY);
+    site.memory.hold(bytes).ok_or_else(|| Refusal::overload("too many uploads are under way"))
 }
 
 fn precondition_failed() -> Refusal {

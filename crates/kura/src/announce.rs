@@ -50,6 +50,9 @@ Paste into your client:
   Metro, metro.config.js
     cacheStores: ({{ HttpStore }}) => [new HttpStore({{ endpoint: 'http://{address}/metro' }})]
 
+  Tuist's API, for Xcode and modules
+    http://{address}/api/cache
+
   anything that speaks HTTP
     curl --fail --upload-file FILE http://{address}/http/my-namespace/path/to/key
     curl --fail --output FILE http://{address}/http/my-namespace/path/to/key

@@ -307,6 +307,8 @@ fn a_crash_anywhere_loses_nothing_and_completing_again_makes_it_whole() {
                 assert!(before.is_none_or(|before| before == whole), "{after}");
                 if life.cache.present(&module(&life)).await.unwrap().is_some() {
                     made_before += u32::from(upload.completed().is_none());
+                    let late = put(&upload, 1, b"late").await;
+                    assert!(matches!(late, Err(Error::UnknownUpload)), "{after}: a part of what is complete was taken");
                 } else {
                     for (at, seed) in [(1, 10), (2, 21), (3, 30)] {
                         put(&upload, at, &noise(seed, 80_000)).await.unwrap();

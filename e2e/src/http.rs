@@ -37,6 +37,7 @@ pub fn request(agent: &Agent, method: &str, url: &str, body: &[u8]) -> Answer {
         "GET" => agent.get(url).call(),
         "DELETE" => agent.delete(url).call(),
         "PUT" => agent.put(url).send(body),
+        "POST" => agent.post(url).send(body),
         _ => panic!("no test sends {method}"),
     };
     let read = sent.and_then(|mut answer| {

@@ -180,6 +180,12 @@ impl Kura {
         request(&self.agent, "PUT", &self.url(path), body)
     }
 
+    /// `POST`.
+    #[must_use]
+    pub fn post(&self, path: &str, body: &[u8]) -> Answer {
+        request(&self.agent, "POST", &self.url(path), body)
+    }
+
     /// `DELETE`.
     #[must_use]
     pub fn delete(&self, path: &str) -> Answer {

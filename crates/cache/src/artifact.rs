@@ -44,13 +44,17 @@ pub enum Kind {
     Opaque = 13,
     /// What the Remote Asset API maps its URIs and qualifiers to.
     Asset = 14,
+    /// Multipart uploads: what each one is for. 15 is S3's.
+    Upload = 16,
+    /// Their parts.
+    Part = 17,
     /// The readiness probe's own artifact.
     Probe = 255,
 }
 
 impl Kind {
     /// All of them, in order of number.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Cas,
         Kind::Action,
         Kind::KeyValue,
@@ -65,6 +69,8 @@ impl Kind {
         Kind::Webdav,
         Kind::Opaque,
         Kind::Asset,
+        Kind::Upload,
+        Kind::Part,
         Kind::Probe,
     ];
 
@@ -86,14 +92,22 @@ impl Kind {
             Kind::Webdav => "webdav",
             Kind::Opaque => "opaque",
             Kind::Asset => "asset",
+            Kind::Upload => "upload",
+            Kind::Part => "part",
             Kind::Probe => "probe",
         }
+    }
+
+    /// Whether clients store values of it under keys of their own.
+    pub(crate) const fn is_keyed(self) -> bool {
+        !matches!(self, Kind::Cas | Kind::Action | Kind::Upload | Kind::Part)
     }
 
     /// Its place in [`Kind::ALL`].
     pub(crate) const fn position(self) -> usize {
         match self {
             Kind::Probe => Kind::ALL.len() - 1,
+            Kind::Upload | Kind::Part => self as usize - 2,
             other => other as usize - 1,
         }
     }
@@ -261,7 +275,7 @@ impl ArtifactKey {
     /// # Panics
     /// For the kinds that have constructors of their own: a keyed value must never pass for a verified blob.
     pub fn keyed(scope: &Scope, kind: Kind, key: &[u8]) -> Result<ArtifactKey, InvalidKey> {
-        assert!(!matches!(kind, Kind::Cas | Kind::Action), "{} is not a keyed kind", kind.name());
+        assert!(kind.is_keyed(), "{} is not a keyed kind", kind.name());
         if key.contains(&0) {
             return Err(InvalidKey::Forbidden("a key holds no NUL"));
         }
@@ -301,7 +315,11 @@ pub(crate) fn blob_group(scope: &Scope, function: DigestFunction) -> Result<KeyG
     KeyGroup::new(kind, scope.tenant.as_str(), scope.namespace.as_str(), function.key_len()).map_err(refused)
 }
 
-fn record_key(scope: &Scope, kind: Kind, key: &[u8]) -> Result<RecordKey, InvalidKey> {
+/// What an artifact of that kind is stored under.
+///
+/// # Errors
+/// As for [`ArtifactKey::keyed`].
+pub(crate) fn record_key(scope: &Scope, kind: Kind, key: &[u8]) -> Result<RecordKey, InvalidKey> {
     if key.is_empty() {
         return Err(InvalidKey::Empty);
     }

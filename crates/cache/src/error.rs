@@ -43,6 +43,20 @@ pub enum Error {
     /// A blob that is needed is not there.
     #[error("the blob {0} is not there")]
     Absent(Box<Digest>),
+    /// No such multipart upload: it never was, is over, or is too old.
+    #[error("there is no such upload, or it is over")]
+    UnknownUpload,
+    /// The parts of a multipart upload are not those that it is to be completed with.
+    #[error(
+        "these are not the parts that were uploaded, in order of number: one of them is missing, or was sent again"
+    )]
+    OtherParts,
+    /// The parts of a multipart upload are too large together.
+    #[error("the parts have more than the {limit} bytes that are taken here in all")]
+    WholeTooLarge {
+        /// The most bytes.
+        limit: u64,
+    },
     /// What was sent as an action result is none.
     #[error("not an action result: {0}")]
     NotAnActionResult(&'static str),

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::limits::WHOLE;
 use crate::pool::Pool;
 use crate::presence::Probe;
-use crate::spliced::Spliced;
+use crate::spliced::{Parts, Spliced};
 use crate::transcode::{Decoded, Encoded};
 use crate::zstd::{Decoder, Encoder};
 use crate::{Artifact, Cache};
@@ -129,10 +129,17 @@ impl Cache {
 
     async fn spliced(&self, key: &ArtifactKey, found: kura_store::Artifact) -> Result<Option<Spliced>, Error> {
         let length = found.logical_len;
-        let Some(recipe) = self.read_recipe(key.record.clone(), found).await? else {
-            return Ok(None);
+        let parts = if key.kind().is_keyed() {
+            match self.read_assembly(&key.record, found).await? {
+                Some(parts) if self.is_whole(&key.scope, &parts).await? => Some(Parts::Uploaded(parts)),
+                _ => None,
+            }
+        } else {
+            match self.read_recipe(key.record.clone(), found).await? {
+                Some(recipe) => Probe::new(self, &key.scope).flat(&recipe).await?.map(Parts::Blobs),
+                None => None,
+            }
         };
-        let parts = Probe::new(self, &key.scope).flat(&recipe).await?;
         Ok(parts.map(|parts| Spliced::new(self.clone(), key.scope.clone(), parts, length)))
     }
 

@@ -7,6 +7,7 @@
 //! - `splice`: a blob may be a list of others, a `recipe`, that is read back as one (`spliced`) and is there only while they all are; `chunk` cuts one
 //!   that is stored in one piece, `unnamed` one that comes without its digest, both by `cutting`, where `chunker` says.
 //! - `keyed`: the last writer wins.
+//! - `multipart`: a keyed value that comes in parts, and stays a list of them, an `assembly`.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
 //!
@@ -14,6 +15,7 @@
 
 mod action;
 mod artifact;
+mod assembly;
 mod body;
 mod cas;
 mod chunk;
@@ -31,6 +33,7 @@ mod gathered;
 mod keyed;
 pub mod limits;
 mod memory;
+mod multipart;
 mod names;
 mod namespace;
 mod pool;
@@ -62,16 +65,19 @@ pub use error::Error;
 pub use fetch::{Compression, Form};
 pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
+pub use multipart::{Multipart, Part, PartLimits, PartNumber, PartUpload, UploadId};
 pub use presence::{Presence, Probe, Question};
 pub use unnamed::Unnamed;
 pub use upload::{Stored, Upload};
 pub use workspace::Workspace;
 
 use action::ReadAs;
+use assembly::Assembly;
 use counters::Counters;
 use fetch::Codecs;
 use gate::Gate;
 use memory::Memory;
+use multipart::UnderWay;
 use names::Names;
 use recipe::{Recipe, StoredAt};
 use turns::Turns;
@@ -102,8 +108,12 @@ struct Inner {
     named: Memory<ReadAs, Names>,
     /// What blobs that are recipes are made of.
     recipes: Memory<StoredAt, Recipe>,
+    /// What uploaded artifacts are made of.
+    assemblies: Memory<StoredAt, Assembly>,
+    /// Uploads in parts that are under way.
+    uploads: UnderWay,
     codecs: Codecs,
-    /// Of those who store blobs.
+    /// Of those who store blobs, or change an upload in parts.
     turns: Turns,
     /// Bounds the blobs that are being cut into chunks.
     chunkers: Gate,
@@ -146,6 +156,8 @@ impl Cache {
             trees: Gate::new(settings.workspace.trees),
             named: Memory::new(settings.workspace.trees_remembered),
             recipes: Memory::new(settings.workspace.recipes_remembered),
+            assemblies: Memory::new(limits::ASSEMBLIES_REMEMBERED),
+            uploads: UnderWay::default(),
             codecs: Codecs::new(settings.workspace.codecs, &runtime),
             turns: Turns::default(),
             chunkers: Gate::new(limits::CHUNKERS),
@@ -169,7 +181,12 @@ impl Cache {
     /// # Errors
     /// `Busy`, `Full`, `ReadOnly`, `Closed`.
     pub async fn delete(&self, key: &ArtifactKey) -> Result<bool, Error> {
-        Ok(self.inner.store.delete(&key.record).await?)
+        let parts = self.assembly_of(key).await?;
+        let there = self.inner.store.delete(&key.record).await?;
+        if let Some((parts, _)) = parts {
+            self.delete_parts(&key.scope, &parts).await;
+        }
+        Ok(there)
     }
 
     /// The largest body taken, in bytes.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::assembly;
 use crate::chunker::MAX_CHUNK_SIZE;
 
 /// The longest action result that is taken, in bytes. It is gathered in memory to be checked.
@@ -22,6 +23,28 @@ pub(crate) const PROBES_BETWEEN_YIELDS: usize = 4096;
 /// The most parts that a recipe has, those of parts that are recipes themselves included. At the size of chunks that is advertised it is a
 /// blob of 32 GiB.
 pub const MAX_PARTS: usize = 65_536;
+
+/// The highest number of a part of a multipart upload, which are counted from 1: as S3 has it.
+pub const MAX_PART_NUMBER: u16 = 10_000;
+
+/// Bytes of lists of uploaded parts that are remembered. A part takes 24 of them.
+pub(crate) const ASSEMBLIES_REMEMBERED: u64 = 4 << 20;
+
+/// How long a multipart upload may take, from its start to its completion.
+pub const MAX_UPLOAD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many multipart uploads are under way at a time: those of which a part came within [`UPLOAD_IDLE`]. Who comes with a further one is told to
+/// come back.
+pub const MAX_UPLOADS: usize = 1024;
+
+/// A multipart upload of which no part came for so long makes room for others that are under way. It goes on with its next part.
+pub(crate) const UPLOAD_IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// Parts of an upload that is under way are vouched for at least this often.
+pub(crate) const VOUCH_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// How many parts are deleted at a time.
+pub(crate) const DELETES_IN_FLIGHT: usize = 16;
 
 /// How many blobs are cut into chunks at a time; further ones wait. Each holds twice the longest chunk, and the chunks in flight.
 pub(crate) const CHUNKERS: u64 = 4;
@@ -69,3 +92,4 @@ pub(crate) const WHOLE: u64 = 1 << 20;
 pub(crate) const COMPRESSED_SLACK: u64 = 64 << 10;
 
 const _: () = assert!(MAX_TREE <= MAX_TREES);
+const _: () = assert!(assembly::MAX_LEN as u64 <= ASSEMBLIES_REMEMBERED, "the largest list of parts can be remembered");

@@ -34,7 +34,19 @@ impl Cache {
     pub async fn present(&self, key: &ArtifactKey) -> Result<Option<Presence>, Error> {
         match &key.meaning {
             Meaning::Blob(digest) => Probe::new(self, &key.scope).find(digest).await,
-            Meaning::Action(_) | Meaning::Keyed(_) => Ok(self.inner.store.contains(&key.record).map(Presence::of)),
+            Meaning::Action(_) | Meaning::Keyed(_) => match self.inner.store.contains(&key.record) {
+                Some(found) if found.encoding == Encoding::Recipe => self.present_in_parts(key).await,
+                found => Ok(found.map(Presence::of)),
+            },
+        }
+    }
+
+    async fn present_in_parts(&self, key: &ArtifactKey) -> Result<Option<Presence>, Error> {
+        match self.assembly_of(key).await? {
+            Some((parts, version)) if self.is_whole(&key.scope, &parts).await? => {
+                Ok(parts.length().map(|length| Presence { length, version }))
+            }
+            _ => Ok(None),
         }
     }
 

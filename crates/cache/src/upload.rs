@@ -224,7 +224,14 @@ impl Upload {
         }
         let (cache, key) = (&self.cache, &self.key);
         let version = match self.sink {
-            Sink::Keyed(upload) => upload.commit(Commit::default()).await?,
+            Sink::Keyed(upload) => {
+                let replaced = cache.assembly_of(key).await?;
+                let version = upload.commit(Commit::default()).await?;
+                if let Some((replaced, _)) = replaced {
+                    Box::pin(cache.delete_parts(&key.scope, &replaced)).await;
+                }
+                version
+            }
             Sink::Blob(check, upload) => {
                 let commit = check.finish().await?;
                 let store = Box::pin(async { Ok(upload.commit(commit).await?) });

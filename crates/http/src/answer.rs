@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use kura_cache::Pieces;
 
@@ -28,6 +29,13 @@ pub(crate) enum Answer {
 impl Answer {
     pub(crate) fn whole(bytes: Bytes) -> Answer {
         Answer::held(bytes, Held::default())
+    }
+
+    /// An answer that is its status.
+    pub(crate) fn nothing(status: StatusCode) -> Response<Answer> {
+        let mut response = Response::new(Answer::Empty);
+        *response.status_mut() = status;
+        response
     }
 
     pub(crate) fn held(bytes: Bytes, held: Held) -> Answer {

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
 use http::request::Parts;
 use http::{StatusCode, Version};
@@ -77,6 +77,25 @@ impl<'a> Arriving<'a> {
             }
             return Ok(Some(piece));
         }
+    }
+
+    /// All of a body that is known to be short.
+    ///
+    /// # Errors
+    /// 413 with that message for more than `limit` bytes; as for [`Arriving::next`].
+    pub(crate) async fn gather(&mut self, limit: usize, message: &'static str) -> Result<Bytes, Refusal> {
+        let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message);
+        if self.length().is_some_and(|length| length > limit as u64) {
+            return Err(too_large());
+        }
+        let mut gathered = BytesMut::new();
+        while let Some(piece) = self.next().await? {
+            if gathered.len() + piece.len() > limit {
+                return Err(too_large());
+            }
+            gathered.extend_from_slice(&piece);
+        }
+        Ok(gathered.freeze())
     }
 
     /// Reads and drops a short rest of a body that is not wanted; whether the connection can be used again.

@@ -88,7 +88,10 @@ impl From<Error> for Refusal {
             | Error::LengthMismatch { .. }
             | Error::DigestMismatch { .. }
             | Error::NotZstd(_)
+            | Error::OtherParts
             | Error::NotAnActionResult(_) => StatusCode::BAD_REQUEST,
+            Error::UnknownUpload => StatusCode::NOT_FOUND,
+            Error::WholeTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Busy { .. } | Error::Evicted => StatusCode::TOO_MANY_REQUESTS,
             Error::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
             Error::ReadOnly | Error::Closed => StatusCode::SERVICE_UNAVAILABLE,

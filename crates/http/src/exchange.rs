@@ -10,11 +10,12 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use kura_cache::{Artifact, ArtifactKey, Attributes, Body, Cache, Kind, Version};
+use kura_cache::{Artifact, ArtifactKey, Attributes, Body, Cache, Kind, Tenant, Version};
 
 use crate::answer::{Answer, STREAM_MEMORY};
 use crate::attribute;
 use crate::body::Arriving;
+use crate::checksum::Check;
 use crate::conditional::{self, ETag, Verdict};
 use crate::error::Refusal;
 use crate::memory::{Class, Held};
@@ -55,14 +56,14 @@ pub(crate) async fn answer(
     }
     let cache = site.recovered()?;
     let scope = surface.scope(parts.uri.query())?;
-    let key = surface.key(parts.uri.path(), scope, &site.settings)?;
+    let key = surface.key(parts.uri.path(), parts.uri.query(), scope, &site.settings)?;
     let (manner, counters) = (surface.manner(), site.metrics.of(surface));
     let exchange = Exchange { site, cache, parts, key, manner, counters, window };
     match parts.method {
         Method::GET => exchange.get().await,
         Method::HEAD => exchange.head().await,
         // Uploads are long: their state is not carried by every request.
-        Method::PUT => Box::pin(exchange.put(body)).await,
+        ref method if method == manner.saves => Box::pin(exchange.put(body)).await,
         Method::DELETE if manner.may_delete => Box::pin(exchange.delete()).await,
         _ => Err(Refusal::method(manner.allow)),
     }
@@ -159,7 +160,12 @@ impl Exchange<'_> {
         let attributes = self.attributes()?;
         self.check_conditions().await?;
         let length = body.length();
-        let _held = self.hold_for_upload(length)?;
+        let mut check = match self.manner.checksum {
+            Some(header) => Check::of(&self.parts.headers, header)?,
+            None => None,
+        };
+        let _held = hold_for_upload(self.site, &self.key.scope().tenant, length)?;
+        let _announced = self.announce(length)?;
         let mut upload = self.cache.put(&self.key, attributes, length).await?;
         if let Some(version) = upload.known().filter(|_| body.expects_continue()) {
             // The client has not sent a byte yet, and need not.
@@ -167,22 +173,28 @@ impl Exchange<'_> {
         }
         while let Some(piece) = body.next().await? {
             self.counters.received(piece.len() as u64);
+            check.iter_mut().for_each(|check| check.update(&piece));
             upload.write(piece).await?;
         }
+        check.map_or(Ok(()), Check::finish)?;
         if !self.manner.may_overwrite {
             // The body may have taken long: somebody else's may have been stored meanwhile.
             self.check_conditions().await?;
         }
-        Ok(self.stored(upload.commit().await?.version))
+        let created = match self.manner.created {
+            Some(status) if self.cache.present(&self.key).await?.is_none() => Some(status),
+            _ => None,
+        };
+        let mut response = self.stored(upload.commit().await?.version);
+        created.into_iter().for_each(|status| *response.status_mut() = status);
+        Ok(response)
     }
 
-    /// What it takes on its way to the disk, and what the connection may have received ahead.
-    fn hold_for_upload(&self, length: Option<u64>) -> Result<(Held, Option<Announced>), Refusal> {
-        let overload = || Refusal::overload("too many uploads are under way");
-        let length = length.unwrap_or(u64::MAX);
-        let held = self.hold(Class::Upload, length.min(UPLOAD_MEMORY)).ok_or_else(overload)?;
-        let announced = self.window.map(|window| window.announce(length).ok_or_else(overload)).transpose()?;
-        Ok((held, announced))
+    /// Accounts for what the connection may receive ahead.
+    fn announce(&self, length: Option<u64>) -> Result<Option<Announced>, Refusal> {
+        let announced =
+            self.window.map(|window| window.announce(length.unwrap_or(u64::MAX)).ok_or_else(too_many_uploads));
+        announced.transpose()
     }
 
     fn hold(&self, class: Class, bytes: u64) -> Option<Held> {
@@ -246,6 +258,19 @@ impl Exchange<'_> {
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
     }
+}
+
+/// Accounts for a body on its way to the disk.
+///
+/// # Errors
+/// 429.
+pub(crate) fn hold_for_upload(site: &Site, tenant: &Tenant, length: Option<u64>) -> Result<Held, Refusal> {
+    let bytes = length.unwrap_or(u64::MAX).min(UPLOAD_MEMORY);
+    site.memory.hold_for(tenant, Class::Upload, bytes).ok_or_else(too_many_uploads)
+}
+
+fn too_many_uploads() -> Refusal {
+    Refusal::overload("too many uploads are under way")
 }
 
 fn precondition_failed() -> Refusal {

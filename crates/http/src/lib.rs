@@ -13,6 +13,7 @@
 //! | `/v8/artifacts`, and below | Turborepo |
 //! | `/v1/cache/<key>` | Nx |
 //! | `/metro/<key>`, `/api/metro/cache/<key>` | Metro |
+//! | `/api/cache/cas`, `keyvalue`, `gradle`, `module`, `clean` | Tuist and Xcode |
 //! | `/http/<namespace>/<key…>` | anything |
 //! | `/`, `/status.json`, `/up`, `/ready`, `/metrics` | people and probes |
 //!
@@ -21,6 +22,7 @@
 mod answer;
 mod attribute;
 mod body;
+mod checksum;
 pub mod clients;
 mod conditional;
 mod error;
@@ -36,6 +38,7 @@ mod link;
 mod memory;
 mod metrics;
 mod page;
+mod query;
 mod range;
 mod scope;
 mod serve;

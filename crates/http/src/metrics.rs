@@ -12,8 +12,8 @@ use crate::site::Site;
 use crate::surface::Surface;
 
 /// The statuses that are told apart; the rest are counted as 0.
-const STATUSES: [u16; 21] =
-    [0, 200, 201, 202, 204, 206, 207, 304, 400, 404, 405, 408, 409, 412, 413, 415, 416, 429, 500, 503, 507];
+const STATUSES: [u16; 22] =
+    [0, 200, 201, 202, 204, 206, 207, 304, 400, 404, 405, 408, 409, 412, 413, 415, 416, 422, 429, 500, 503, 507];
 
 /// The methods that are told apart.
 const METHODS: [&str; 5] = ["GET", "HEAD", "PUT", "DELETE", "other"];

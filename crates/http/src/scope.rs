@@ -1,10 +1,8 @@
 //! Tenant and namespace of a request: its query says them, under Tuist's names or its own, or they are the defaults.
 
-use std::str;
-
 use kura_cache::{InvalidKey, Namespace, Scope, Tenant};
 
-use crate::key;
+use crate::query::text;
 
 /// What a query says of tenant and namespace. Where one is said twice, the first counts. A surface's own names for a namespace, `others`, count where
 /// none of the common ones is there; the first of them does.
@@ -36,12 +34,6 @@ pub(crate) fn of_query(query: Option<&str>, others: &[&str]) -> Result<Scope, In
         namespace = Some(Namespace::parse(text(value)?)?);
     }
     Ok(Scope { tenant: tenant.unwrap_or_default(), namespace: namespace.unwrap_or_default() })
-}
-
-fn text(value: &str) -> Result<String, InvalidKey> {
-    let spaced = value.replace('+', " ");
-    let decoded = key::decode(&spaced)?;
-    str::from_utf8(&decoded).map(str::to_owned).map_err(|_| InvalidKey::Name)
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //! Built for tests, which replay `fuzz/corpus`, and for the fuzzer itself (`fuzz/`); never into a server.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a target fails by a panic")]
 
+mod assembly;
 mod chunker;
 mod digest;
 mod names;
 mod recipe;
+mod session;
 mod tree;
 pub(crate) mod zstd;
 
@@ -20,6 +22,8 @@ pub const TARGETS: &[Target] = &[
     ("tree", tree::target),
     ("zstd", zstd::target),
     ("recipe", recipe::target),
+    ("assembly", assembly::target),
+    ("session", session::target),
     ("digest", digest::target),
     ("chunker", chunker::target),
 ];

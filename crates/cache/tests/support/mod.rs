@@ -53,16 +53,26 @@ impl Machine {
 
     /// Opens a cache, does `what` with it, and kills it.
     pub(crate) fn live<T, F: Future<Output = T>>(&mut self, what: impl FnOnce(Life) -> F) -> T {
+        self.live_for(u64::MAX, Crash::Process, what).expect("it is not killed before its end")
+    }
+
+    /// The same, killed after so many operations of the disk; nothing, if it had not come to its end by then.
+    pub(crate) fn live_for<T, F: Future<Output = T>>(
+        &mut self,
+        operations: u64,
+        crash: Crash,
+        what: impl FnOnce(Life) -> F,
+    ) -> Option<T> {
         let (disk, runtime) = (self.world.disk(), self.world.runtime());
         let (settings, chosen) = (self.settings.clone(), self.chosen);
-        let done = self.world.block_on(async move {
+        let done = self.world.block_on_for(operations, async move {
             let progress = Arc::new(Progress::default());
             let store = Store::open(disk.clone(), Arc::clone(&runtime), settings, progress).await.unwrap();
             let cache = Cache::with_settings(store.clone(), Arc::clone(&runtime), chosen);
             what(Life { store, cache, runtime, disk, scope: Scope::default() }).await
         });
         // Tasks hold the machine that holds them: without an end they and their disk would stay in memory.
-        self.world.crash(Crash::Process);
+        self.world.crash(crash);
         done
     }
 }

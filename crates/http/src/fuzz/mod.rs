@@ -6,6 +6,7 @@ mod conditional;
 mod path;
 mod query;
 mod range;
+mod tuist;
 
 /// A name, which is that of its corpus, and what holds of any bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -15,6 +16,7 @@ pub const TARGETS: &[Target] = &[
     ("http_path", path::target),
     ("http_query", query::target),
     ("http_range", range::target),
+    ("http_tuist", tuist::target),
     ("http_conditional", conditional::target),
 ];
 

@@ -11,7 +11,7 @@ pub(super) fn target(bytes: &[u8]) {
     let Ok(path) = str::from_utf8(bytes) else { return };
     let settings = ServerSettings { opaque_prefixes: vec!["/moon".to_owned()], ..ServerSettings::default() };
     let surface = Surface::of(path);
-    let Ok(named) = surface.key(path, Scope::default(), &settings) else { return };
+    let Ok(named) = surface.key(path, None, Scope::default(), &settings) else { return };
     let may_be: &[Kind] = match surface {
         Surface::Bazel => &[Kind::Cas, Kind::Action, Kind::Opaque],
         Surface::Gradle => &[Kind::Gradle],
@@ -21,7 +21,11 @@ pub(super) fn target(bytes: &[u8]) {
         Surface::Nx => &[Kind::Nx],
         Surface::Turborepo => &[Kind::Turborepo],
         Surface::Webdav => &[Kind::Webdav],
-        Surface::Page => &[],
+        Surface::Xcode => &[Kind::Xcode],
+        Surface::KeyValue => &[Kind::KeyValue],
+        Surface::TuistGradle => &[Kind::Gradle],
+        Surface::Module => &[Kind::Module],
+        Surface::Clean | Surface::Page => &[],
     };
     assert!(may_be.contains(&named.kind()), "{named:?} through {surface:?}");
     if surface == Surface::Bazel {
@@ -34,6 +38,6 @@ pub(super) fn target(bytes: &[u8]) {
     };
     let respelled = path.split('/').enumerate().map(respell).collect::<Vec<_>>().join("/");
     assert_eq!(Surface::of(&respelled), surface);
-    let again = surface.key(&respelled, Scope::default(), &settings).unwrap();
+    let again = surface.key(&respelled, None, Scope::default(), &settings).unwrap();
     assert_eq!(format!("{named:?}"), format!("{again:?}"), "{path} and {respelled}");
 }

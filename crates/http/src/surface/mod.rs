@@ -7,6 +7,7 @@ mod generic;
 mod gradle;
 mod metro;
 mod nx;
+pub(crate) mod tuist;
 mod turborepo;
 mod webdav;
 
@@ -32,12 +33,21 @@ pub(crate) enum Surface {
     Nx,
     Turborepo,
     Webdav,
+    /// Tuist's `cas`.
+    Xcode,
+    /// Tuist's `keyvalue`.
+    KeyValue,
+    TuistGradle,
+    /// Tuist's `module`.
+    Module,
+    /// Tuist's `clean`.
+    Clean,
     /// People, probes and what is nobody's.
     Page,
 }
 
 impl Surface {
-    pub(crate) const ALL: [Surface; 9] = [
+    pub(crate) const ALL: [Surface; 14] = [
         Surface::Bazel,
         Surface::Gradle,
         Surface::Ccache,
@@ -46,6 +56,11 @@ impl Surface {
         Surface::Nx,
         Surface::Turborepo,
         Surface::Webdav,
+        Surface::Xcode,
+        Surface::KeyValue,
+        Surface::TuistGradle,
+        Surface::Module,
+        Surface::Clean,
         Surface::Page,
     ];
 
@@ -60,6 +75,11 @@ impl Surface {
             Surface::Nx => "nx",
             Surface::Turborepo => "turborepo",
             Surface::Webdav => "webdav",
+            Surface::Xcode => "xcode",
+            Surface::KeyValue => "keyvalue",
+            Surface::TuistGradle => "tuist-gradle",
+            Surface::Module => "module",
+            Surface::Clean => "clean",
             Surface::Page => "page",
         }
     }
@@ -75,6 +95,11 @@ impl Surface {
             Surface::Nx => &nx::MANNER,
             Surface::Turborepo => &turborepo::MANNER,
             Surface::Webdav => &webdav::MANNER,
+            Surface::Xcode => &tuist::cas::MANNER,
+            Surface::KeyValue => &tuist::keyvalue::MANNER,
+            Surface::TuistGradle => &tuist::gradle::MANNER,
+            Surface::Module => &tuist::module::MANNER,
+            Surface::Clean => &tuist::clean::MANNER,
         }
     }
 
@@ -92,6 +117,8 @@ impl Surface {
             Surface::Nx
         } else if metro::owns(path) {
             Surface::Metro
+        } else if let Some(surface) = tuist::of(path) {
+            surface
         } else if gradle::owns(path) {
             Surface::Gradle
         } else if bazel::owns(path) {
@@ -115,6 +142,9 @@ impl Surface {
             // They are rare: other requests do not carry their state.
             Surface::Turborepo => Box::pin(turborepo::aside(site, parts, body)).await,
             Surface::Webdav => Box::pin(webdav::aside(site, parts)).await,
+            Surface::KeyValue => Box::pin(tuist::keyvalue::aside(site, parts, body)).await,
+            Surface::Module => Box::pin(tuist::module::aside(site, parts, body)).await,
+            Surface::Clean => Box::pin(tuist::clean::aside(site, parts)).await,
             _ => Ok(None),
         }
     }
@@ -130,11 +160,17 @@ impl Surface {
         }
     }
 
-    /// The artifact that `path` names. `scope` is what the rest of the request says of tenant and namespace.
+    /// The artifact that `path` names, on some surfaces with `query`. `scope` is what the rest of the request says of tenant and namespace.
     ///
     /// # Errors
     /// For what is no key here.
-    pub(crate) fn key(self, path: &str, scope: Scope, settings: &ServerSettings) -> Result<ArtifactKey, InvalidKey> {
+    pub(crate) fn key(
+        self,
+        path: &str,
+        query: Option<&str>,
+        scope: Scope,
+        settings: &ServerSettings,
+    ) -> Result<ArtifactKey, InvalidKey> {
         match self {
             Surface::Bazel => bazel::key(path, &scope, &settings.opaque_prefixes),
             Surface::Gradle => gradle::key(path, &scope),
@@ -144,7 +180,11 @@ impl Surface {
             Surface::Nx => nx::key(path, &scope),
             Surface::Turborepo => turborepo::key(path, &scope),
             Surface::Webdav => webdav::key(path, &scope),
-            Surface::Page => Err(InvalidKey::Empty),
+            Surface::Xcode => tuist::cas::key(path, &scope),
+            Surface::KeyValue => tuist::keyvalue::key(path, &scope),
+            Surface::TuistGradle => tuist::gradle::key(path, &scope),
+            Surface::Module => tuist::module::key(path, query, &scope),
+            Surface::Clean | Surface::Page => Err(InvalidKey::Empty),
         }
     }
 }
@@ -160,8 +200,14 @@ pub(crate) struct Manner {
     pub(crate) may_delete: bool,
     /// Whether what is there may be written again.
     pub(crate) may_overwrite: bool,
+    /// The method that stores.
+    pub(crate) saves: &'static str,
+    /// The header, if any, that says the SHA-256 of an upload's body.
+    pub(crate) checksum: Option<&'static str>,
     /// The status and the body of an upload's answer.
     pub(crate) stored: (StatusCode, &'static str),
+    /// The status where nothing was there before, if that is another.
+    pub(crate) created: Option<StatusCode>,
 }
 
 impl Manner {
@@ -173,7 +219,10 @@ impl Manner {
             allow: "GET, HEAD, PUT",
             may_delete: false,
             may_overwrite: true,
+            saves: "PUT",
+            checksum: None,
             stored: (StatusCode::OK, ""),
+            created: None,
         }
     }
 
@@ -212,6 +261,14 @@ mod tests {
             ("/metro/HASH", Surface::Metro),
             ("/metro/cas/HASH", Surface::Bazel),
             ("/api/metro/cache/HASH", Surface::Metro),
+            ("/api/cache/cas/HASH", Surface::Xcode),
+            ("/api/cache/casx/HASH", Surface::Page),
+            ("/api/cache/ac/HASH", Surface::Bazel),
+            ("/api/cache/keyvalue", Surface::KeyValue),
+            ("/api/cache/keyvalue/0~abc", Surface::KeyValue),
+            ("/api/cache/gradle/0123", Surface::TuistGradle),
+            ("/api/cache/module/start", Surface::Module),
+            ("/api/cache/clean", Surface::Clean),
             ("/webdav/4/d/6/HASH", Surface::Webdav),
             ("/webdav/cas/HASH", Surface::Webdav),
             ("/webdav", Surface::Webdav),

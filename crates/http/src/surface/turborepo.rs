@@ -2,7 +2,7 @@
 //! takes one without its signature for a miss. Beside artifacts there are the status, a query about many, events, and the preflight of browsers.
 //! The team, by `teamId` or `slug`, is the namespace.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -110,17 +110,14 @@ struct Told {
 
 /// The body of a query.
 async fn read(body: &mut Arriving<'_>) -> Result<Asked, Refusal> {
-    let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "a query has at most 256 KiB and 1000 hashes");
-    let mut read = BytesMut::new();
-    while let Some(piece) = body.next().await? {
-        if read.len() + piece.len() > MAX_QUERY {
-            return Err(too_large());
-        }
-        read.extend_from_slice(&piece);
-    }
+    const TOO_LARGE: &str = "a query has at most 256 KiB and 1000 hashes";
+    let read = body.gather(MAX_QUERY, TOO_LARGE).await?;
     let asked: Asked = serde_json::from_slice(&read)
         .map_err(|error| Refusal::bad_request(format!("no query, which is {{\"hashes\": [...]}}: {error}")))?;
-    if asked.hashes.len() > MAX_ASKED { Err(too_large()) } else { Ok(asked) }
+    if asked.hashes.len() > MAX_ASKED {
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE));
+    }
+    Ok(asked)
 }
 
 /// What is there of each: `null` for what is not.

@@ -1,0 +1,14 @@
+//! Gradle's build cache through Tuist: `/api/cache/gradle/<key>`, the same artifacts as under `/cache/`. What was not there before is told by 201.
+
+use http::StatusCode;
+use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
+
+use super::super::{Manner, gradle};
+use crate::key;
+
+pub(in crate::surface) static MANNER: Manner =
+    Manner { created: Some(StatusCode::CREATED), ..Manner::of(gradle::MANNER.content_type) };
+
+pub(in crate::surface) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
+    ArtifactKey::keyed(scope, Kind::Gradle, &key::opaque(super::segment(path, "gradle").ok_or(InvalidKey::Empty)?)?)
+}

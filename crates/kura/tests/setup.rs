@@ -132,8 +132,8 @@ fn the_lines_are_those_for_the_server_that_was_named() {
         assert!(told(&["setup", client]).contains("cache.example"), "{client}");
     }
     assert!(told(&["setup", "bazel", "--token", "secret"]).contains("Authorization=\"Bearer secret\""));
-    for later in ["xcode", "s3"] {
+    for (later, said) in [("xcode", "no lines"), ("s3", "not served yet")] {
         let ended = run("cache.example", &["setup", later]);
-        assert_eq!((ended.status, ended.said), (3, format!("kura: {later} is not served yet\n")));
+        assert!(ended.status == 3 && ended.said.contains(said), "{}", ended.said);
     }
 }

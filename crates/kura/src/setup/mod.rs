@@ -13,7 +13,7 @@ use crate::client::{Failure, Target, target, with_server};
 const CLIENT: &str = "client";
 const CHECK: &str = "check";
 
-/// Those that are known, and that the server does not speak with yet.
+/// Those that are known, and that there are no lines for yet.
 const NOT_YET: [&str; 2] = ["xcode", "s3"];
 
 /// As the command line has it.
@@ -26,11 +26,18 @@ pub(crate) fn command() -> Command {
     with_server(Command::new("setup").about(about).arg(client.help("Which client")).arg(check))
 }
 
+fn not_yet(name: &str) -> String {
+    match name {
+        "xcode" => "Tuist's API is served under /api/cache, but no lines for its clients have been tried yet".to_owned(),
+        _ => format!("{name} is not served yet"),
+    }
+}
+
 /// Carries it out.
 pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let name = matches.get_one::<String>(CLIENT).expect("clap requires it");
     let Some(client) = client(name) else {
-        return Err(Failure::Refused(format!("{name} is not served yet")));
+        return Err(Failure::Refused(not_yet(name)));
     };
     let target = target(matches)?;
     if !matches.get_flag(CHECK) {

@@ -44,13 +44,15 @@ pub enum Kind {
     Opaque = 13,
     /// What the Remote Asset API maps its URIs and qualifiers to.
     Asset = 14,
+    /// The values of LLVM's compilation cache; its objects are blobs.
+    Llvm = 16,
     /// The readiness probe's own artifact.
     Probe = 255,
 }
 
 impl Kind {
     /// All of them, in order of number.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Cas,
         Kind::Action,
         Kind::KeyValue,
@@ -65,6 +67,7 @@ impl Kind {
         Kind::Webdav,
         Kind::Opaque,
         Kind::Asset,
+        Kind::Llvm,
         Kind::Probe,
     ];
 
@@ -86,6 +89,7 @@ impl Kind {
             Kind::Webdav => "webdav",
             Kind::Opaque => "opaque",
             Kind::Asset => "asset",
+            Kind::Llvm => "llvm",
             Kind::Probe => "probe",
         }
     }

@@ -48,13 +48,15 @@ pub enum Kind {
     Upload = 16,
     /// Their parts.
     Part = 17,
+    /// The values of LLVM's compilation cache; its objects are blobs.
+    Llvm = 18,
     /// The readiness probe's own artifact.
     Probe = 255,
 }
 
 impl Kind {
     /// All of them, in order of number.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Cas,
         Kind::Action,
         Kind::KeyValue,
@@ -71,6 +73,7 @@ impl Kind {
         Kind::Asset,
         Kind::Upload,
         Kind::Part,
+        Kind::Llvm,
         Kind::Probe,
     ];
 
@@ -94,6 +97,7 @@ impl Kind {
             Kind::Asset => "asset",
             Kind::Upload => "upload",
             Kind::Part => "part",
+            Kind::Llvm => "llvm",
             Kind::Probe => "probe",
         }
     }
@@ -107,7 +111,7 @@ impl Kind {
     pub(crate) const fn position(self) -> usize {
         match self {
             Kind::Probe => Kind::ALL.len() - 1,
-            Kind::Upload | Kind::Part => self as usize - 2,
+            Kind::Upload | Kind::Part | Kind::Llvm => self as usize - 2,
             other => other as usize - 1,
         }
     }

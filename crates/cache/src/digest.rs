@@ -107,6 +107,17 @@ impl Digest {
         }
     }
 
+    /// A digest of unknown size from a hash as it is.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn of_hash(function: DigestFunction, hash: &[u8]) -> Result<Digest, &'static str> {
+        if hash.len() != function.hash_len() {
+            return Err("it has not the length of this function's hashes");
+        }
+        Ok(Digest::from_hash(function, hash))
+    }
+
     /// A digest of unknown size.
     ///
     /// # Panics

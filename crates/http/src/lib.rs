@@ -6,7 +6,7 @@
 //!
 //! | path | surface |
 //! |---|---|
-//! | `…/ac/<sha256>`, `…/cas/<sha256>` | Bazel, under any prefix or none |
+//! | `…/ac/<sha256>`, `…/cas/<sha256>` | Bazel, under any prefix or none; action results also as JSON |
 //! | `/cache/<key>` | Gradle |
 //! | `/ccache/<2>/<rest>`, `/ccache/<key>`, `/ccache/ac/<key>` | ccache |
 //! | `/webdav/<key…>` | WebDAV, as sccache speaks it |

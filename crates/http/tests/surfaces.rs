@@ -74,6 +74,38 @@ async fn what_is_no_action_result_is_refused_unless_the_prefix_is_opaque() {
 }
 
 #[tokio::test]
+async fn an_action_result_comes_and_goes_as_json_for_who_says_so() {
+    const SENDS: &str = "Content-Type: application/json; charset=utf-8\r\n";
+    const TAKES: &str = "Accept: text/plain, application/json\r\n";
+    let site = serving().await;
+    let hash = sha256(b"output");
+    let path = format!("/moon/ac/{}", sha256(b"action"));
+    let json =
+        format!("{{\"outputFiles\":[{{\"path\":\"out\",\"digest\":{{\"hash\":\"{hash}\",\"sizeBytes\":\"6\"}}}}]}}");
+    assert_eq!(site.request("PUT", &path, SENDS, json.as_bytes()).await.status, 200);
+    site.request("GET", &path, TAKES, b"").await.refused(404);
+    site.put(&format!("/cas/{hash}"), b"output").await;
+    let found = site.request("GET", &path, TAKES, b"").await;
+    assert_eq!((found.status, found.text()), (200, json.clone()));
+    assert_eq!((found.header("content-type"), found.header("vary")), (Some("application/json"), Some("accept")));
+    let looked = site.request("HEAD", &path, TAKES, b"").await;
+    assert_eq!((looked.status, looked.header("content-length")), (200, found.header("content-length")));
+    assert_eq!(site.get(&path).await.body, action_result(&hash, 6), "the same as a message");
+
+    site.request("PUT", &path, SENDS, b"{\"nothing\":1}").await.refused(400);
+    let other = json.replace(&hash, "ab");
+    site.request("PUT", &path, SENDS, other.as_bytes()).await.refused(400);
+    site.request("PUT", &path, &format!("{SENDS}If-None-Match: *\r\n"), json.as_bytes()).await.refused(415);
+    let long = vec![b' '; (1 << 20) + 1];
+    site.request("PUT", &path, SENDS, &long).await.refused(413);
+    assert_eq!(site.request("GET", &path, TAKES, b"").await.text(), json, "what was refused changed nothing");
+    // Under other paths it says what a body is, and nothing more.
+    let blob = format!("/cas/{}", sha256(b"{}"));
+    assert_eq!(site.request("PUT", &blob, SENDS, b"{}").await.status, 200);
+    assert_eq!(site.request("GET", &blob, TAKES, b"").await.header("content-type"), Some("application/octet-stream"));
+}
+
+#[tokio::test]
 async fn the_empty_blob_always_exists() {
     let site = serving().await;
     let path = format!("/cas/{EMPTY}");

@@ -15,7 +15,7 @@ use crate::byte_stream::Unfinished;
 use crate::counters::Tally;
 use crate::grpc::{self, Incoming, Reply, respond};
 use crate::method::Method;
-use crate::{Reapi, action_cache, asset, byte_stream, capabilities, cas, health, metadata, reflection};
+use crate::{Reapi, action_cache, asset, byte_stream, capabilities, cas, health, llvm, metadata, reflection};
 
 /// What a method works with.
 pub(crate) struct Call {
@@ -104,6 +104,12 @@ async fn to_cache(call: Call, method: Method) -> Result<Reply, Status> {
         Method::FetchDirectory => Box::pin(asset::fetch_directory(call)).await,
         Method::PushBlob => Box::pin(asset::push_blob(call)).await,
         Method::PushDirectory => Box::pin(asset::push_directory(call)).await,
+        Method::CasGet => Box::pin(llvm::get(call)).await,
+        Method::CasPut => Box::pin(llvm::put(call)).await,
+        Method::CasLoad => Box::pin(llvm::load(call)).await,
+        Method::CasSave => Box::pin(llvm::save(call)).await,
+        Method::GetValue => llvm::get_value(call).await,
+        Method::PutValue => Box::pin(llvm::put_value(call)).await,
         Method::HealthCheck | Method::HealthWatch | Method::Reflect | Method::ReflectAlpha => {
             Err(Status::internal("this needs no cache"))
         }

@@ -10,6 +10,7 @@
 //! | `ContentAddressableStorage` | `cas` |
 //! | `google.bytestream.ByteStream` | `byte_stream` |
 //! | Remote Asset's `Fetch` and `Push` | `asset` |
+//! | LLVM's `CASDBService` and `KeyValueDB` | `llvm` |
 //! | health, server reflection | `health`, `reflection` |
 //!
 //! What is not served, remote execution above all, is UNIMPLEMENTED.
@@ -31,6 +32,7 @@ pub mod fuzz;
 mod grpc;
 mod health;
 mod limits;
+mod llvm;
 mod message;
 mod metadata;
 mod method;

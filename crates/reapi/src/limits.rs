@@ -12,6 +12,12 @@ pub(crate) const MAX_BATCH: u64 = (MAX_SENT_MESSAGE - (64 << 10)) as u64;
 /// The longest message taken: batches of very many small blobs are mostly framing.
 pub(crate) const MAX_RECEIVED_MESSAGE: usize = MAX_SENT_MESSAGE + (1 << 20);
 
+/// The longest message with an object of LLVM's: its clients know no other way to send one. It is gathered in memory, and accounted for.
+pub(crate) const MAX_OBJECT_MESSAGE: usize = 64 << 20;
+
+/// How much of one is hashed before other tasks run.
+pub(crate) const HASHED_AT_ONCE: usize = 256 << 10;
+
 /// Blobs of one batch that are read or written at a time: enough to share a sync, or to keep a device busy.
 pub(crate) const BATCH_CONCURRENCY: usize = 256;
 

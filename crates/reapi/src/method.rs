@@ -21,6 +21,12 @@ pub(crate) enum Method {
     FetchDirectory,
     PushBlob,
     PushDirectory,
+    CasGet,
+    CasPut,
+    CasLoad,
+    CasSave,
+    GetValue,
+    PutValue,
     HealthCheck,
     HealthWatch,
     Reflect,
@@ -28,7 +34,7 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    pub(crate) const ALL: [Method; 22] = [
+    pub(crate) const ALL: [Method; 28] = [
         Method::GetCapabilities,
         Method::GetActionResult,
         Method::UpdateActionResult,
@@ -47,6 +53,12 @@ impl Method {
         Method::FetchDirectory,
         Method::PushBlob,
         Method::PushDirectory,
+        Method::CasGet,
+        Method::CasPut,
+        Method::CasLoad,
+        Method::CasSave,
+        Method::GetValue,
+        Method::PutValue,
         Method::HealthCheck,
         Method::HealthWatch,
         Method::Reflect,
@@ -61,6 +73,8 @@ impl Method {
         const BYTE_STREAM: &str = "google.bytestream.ByteStream";
         const FETCH: &str = "build.bazel.remote.asset.v1.Fetch";
         const PUSH: &str = "build.bazel.remote.asset.v1.Push";
+        const LLVM_CAS: &str = "compilation_cache_service.cas.v1.CASDBService";
+        const LLVM_VALUES: &str = "compilation_cache_service.keyvalue.v1.KeyValueDB";
         const HEALTH: &str = "grpc.health.v1.Health";
         match self {
             Method::GetCapabilities => (CAPABILITIES, "GetCapabilities"),
@@ -81,6 +95,12 @@ impl Method {
             Method::FetchDirectory => (FETCH, "FetchDirectory"),
             Method::PushBlob => (PUSH, "PushBlob"),
             Method::PushDirectory => (PUSH, "PushDirectory"),
+            Method::CasGet => (LLVM_CAS, "Get"),
+            Method::CasPut => (LLVM_CAS, "Put"),
+            Method::CasLoad => (LLVM_CAS, "Load"),
+            Method::CasSave => (LLVM_CAS, "Save"),
+            Method::GetValue => (LLVM_VALUES, "GetValue"),
+            Method::PutValue => (LLVM_VALUES, "PutValue"),
             Method::HealthCheck => (HEALTH, "Check"),
             Method::HealthWatch => (HEALTH, "Watch"),
             Method::Reflect => ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),

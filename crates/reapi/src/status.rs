@@ -131,7 +131,7 @@ fn detailed(code: Code, message: &str, name: &str, detail: &impl Message) -> Sta
         message: message.to_owned(),
         details: vec![google::protobuf::Any {
             type_url: format!("type.googleapis.com/{name}"),
-            value: detail.encode_to_vec(),
+            value: detail.encode_to_vec().into(),
         }],
     };
     Status::with_details(code, message, Bytes::from(details.encode_to_vec()))

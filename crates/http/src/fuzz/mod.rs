@@ -2,6 +2,7 @@
 //! Built for tests, which replay `fuzz/corpus`, and for the fuzzer itself (`fuzz/`); never into a server.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a target fails by a panic")]
 
+mod action_json;
 mod conditional;
 mod path;
 mod query;
@@ -13,6 +14,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets of this crate.
 pub const TARGETS: &[Target] = &[
+    ("action_json", action_json::target),
     ("http_path", path::target),
     ("http_query", query::target),
     ("http_range", range::target),

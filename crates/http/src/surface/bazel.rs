@@ -19,9 +19,18 @@ pub(super) fn owns(path: &str) -> bool {
     split(path).is_some_and(|(_, store, _)| store == "ac" || store == "cas")
 }
 
+fn is_opaque(prefix: &str, opaque_prefixes: &[String]) -> bool {
+    opaque_prefixes.iter().any(|opaque| opaque == prefix)
+}
+
+/// Whether that is where an action result is.
+pub(super) fn is_result(path: &str, opaque_prefixes: &[String]) -> bool {
+    split(path).is_some_and(|(prefix, store, _)| store == "ac" && !is_opaque(prefix, opaque_prefixes))
+}
+
 pub(super) fn key(path: &str, scope: &Scope, opaque_prefixes: &[String]) -> Result<ArtifactKey, InvalidKey> {
     let (prefix, store, hash) = split(path).ok_or(InvalidKey::Empty)?;
-    if store == "ac" && opaque_prefixes.iter().any(|opaque| opaque == prefix) {
+    if store == "ac" && is_opaque(prefix, opaque_prefixes) {
         return ArtifactKey::keyed(scope, Kind::Opaque, &key::opaque(hash)?);
     }
     let digest = Digest::from_hex(DigestFunction::Sha256, hash.as_bytes()).map_err(InvalidKey::Digest)?;

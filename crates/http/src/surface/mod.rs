@@ -1,6 +1,7 @@
 //! Which path belongs to which surface: one table. A surface says what a path names and how its clients want it answered; what is done
 //! about it is the same for all (`exchange`).
 
+pub(crate) mod action_json;
 mod bazel;
 mod ccache;
 mod generic;
@@ -128,7 +129,8 @@ impl Surface {
         }
     }
 
-    /// The answer to a request that is about no artifact, but about the surface; nothing for all others.
+    /// The answer to a request that is about no artifact, but about the surface, or about one in another form; nothing for all
+    /// others.
     ///
     /// # Errors
     /// Whatever is refused.
@@ -140,6 +142,12 @@ impl Surface {
     ) -> Result<Option<Response<Answer>>, Refusal> {
         match self {
             // They are rare: other requests do not carry their state.
+            Surface::Bazel if bazel::is_result(parts.uri.path(), &site.settings.opaque_prefixes) => {
+                let key = || {
+                    Ok(self.key(parts.uri.path(), parts.uri.query(), self.scope(parts.uri.query())?, &site.settings)?)
+                };
+                Box::pin(action_json::answer(site, parts, key, body)).await
+            }
             Surface::Turborepo => Box::pin(turborepo::aside(site, parts, body)).await,
             Surface::Webdav => Box::pin(webdav::aside(site, parts)).await,
             Surface::KeyValue => Box::pin(tuist::keyvalue::aside(site, parts, body)).await,

@@ -28,7 +28,9 @@ pub(crate) fn command() -> Command {
 
 fn not_yet(name: &str) -> String {
     match name {
-        "xcode" => "Tuist's API is served under /api/cache, but no lines for its clients have been tried yet".to_owned(),
+        "xcode" => {
+            "Tuist's API is served under /api/cache, but no lines for its clients have been tried yet".to_owned()
+        }
         _ => format!("{name} is not served yet"),
     }
 }

@@ -4,6 +4,7 @@
 
 mod framing;
 mod instance;
+mod llvm;
 pub(crate) mod message;
 mod metadata;
 mod resource;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("instance", instance::target),
     ("metadata", metadata::target),
     ("timeout", timeout::target),
+    ("llvm", llvm::target),
     ("message", message::target),
     ("framing", framing::target),
     ("write_request", write_request::target),

@@ -28,6 +28,8 @@ pub(crate) struct Incoming<B = hyper::body::Incoming> {
     body: B,
     /// Came in, and not looked at yet.
     chunk: Bytes,
+    /// The longest message that is taken, in bytes.
+    longest: usize,
     pace: Pace,
     settings: Arc<ReapiSettings>,
     counters: Arc<Counters>,
@@ -43,7 +45,21 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
         memory: Arc<Memory>,
     ) -> Incoming<B> {
         let pace = Pace::new(settings.upload_pace, settings.pace_window);
-        Incoming { body, chunk: Bytes::new(), pace, settings, counters, memory, held: Held::default() }
+        Incoming {
+            body,
+            chunk: Bytes::new(),
+            longest: MAX_RECEIVED_MESSAGE,
+            pace,
+            settings,
+            counters,
+            memory,
+            held: Held::default(),
+        }
+    }
+
+    /// Takes messages of up to `longest` bytes, instead of what is usual.
+    pub(crate) fn take_up_to(&mut self, longest: usize) {
+        self.longest = longest;
     }
 
     /// The one message of a call that has one.
@@ -107,9 +123,10 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
             return Err(Status::unimplemented("compressed messages are not taken: send them as they are"));
         }
         let length = (&prefix[1..]).get_u32() as usize;
-        if length > MAX_RECEIVED_MESSAGE {
+        if length > self.longest {
             return Err(Status::invalid_argument(format!(
-                "a message has {length} bytes, and at most {MAX_RECEIVED_MESSAGE} are taken"
+                "a message has {length} bytes, and at most {} are taken",
+                self.longest
             )));
         }
         Ok(Some(length))

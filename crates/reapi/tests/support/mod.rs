@@ -1,6 +1,7 @@
 //! A real server over a real store in a temporary directory, and real clients on a real connection.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "a test may fail, and each uses a part")]
 
+pub mod llvm;
 pub mod origin;
 pub mod raw;
 

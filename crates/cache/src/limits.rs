@@ -33,7 +33,7 @@ pub(crate) const ASSEMBLIES_REMEMBERED: u64 = 4 << 20;
 /// How long a multipart upload may take, from its start to its completion.
 pub const MAX_UPLOAD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many multipart uploads are under way at a time: those of which a part came within [`UPLOAD_IDLE`]. Who comes with a further one is told to
+/// How many multipart uploads are under way at a time: those of which a part came within ten minutes. Who comes with a further one is told to
 /// come back.
 pub const MAX_UPLOADS: usize = 1024;
 

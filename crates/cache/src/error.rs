@@ -86,6 +86,10 @@ pub enum Error {
     Store(#[source] kura_store::Error),
 }
 
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 impl From<kura_store::Error> for Error {
     fn from(error: kura_store::Error) -> Error {
         use kura_store::Error as Store;
@@ -95,10 +99,28 @@ impl From<kura_store::Error> for Error {
             Store::LengthMismatch { declared, received } => Error::LengthMismatch { declared, received },
             Store::Busy { retry_after } => Error::Busy { retry_after },
             Store::Full(why) => Error::Full(why),
+            // Others took the room between the look at it and the allocation.
+            Store::Io { source, .. } if is_full(&source) => Error::Full("the filesystem has no room left"),
             Store::Evicted => Error::Evicted,
             Store::ReadOnly => Error::ReadOnly,
             Store::Closed => Error::Closed,
             other => Error::Store(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_filesystem_without_room_is_full_and_no_other_failure_is() {
+        let failed =
+            |kind: io::ErrorKind| Error::from(kura_store::Error::Io { operation: "allocating", source: kind.into() });
+        assert!(matches!(failed(io::ErrorKind::StorageFull), Error::Full(_)));
+        assert!(matches!(failed(io::ErrorKind::QuotaExceeded), Error::Full(_)));
+        assert!(matches!(failed(io::ErrorKind::FileTooLarge), Error::Store(_)));
     }
 }

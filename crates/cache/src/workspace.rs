@@ -1,6 +1,8 @@
 //! What the cache works with and remembers, in memory: as much as helps where there is plenty, less where there is not.
 
-use crate::limits::{CHUNKER_MEMORY, CHUNKERS, DECODER_MEMORY, ENCODER_MEMORY, MAX_CODECS, MAX_PARTS, MAX_TREE};
+use crate::limits::{
+    ASSEMBLIES_REMEMBERED, CHUNKER_MEMORY, CHUNKERS, DECODER_MEMORY, ENCODER_MEMORY, MAX_CODECS, MAX_PARTS, MAX_TREE,
+};
 use crate::recipe;
 
 const MIB: u64 = 1 << 20;
@@ -49,7 +51,12 @@ impl Workspace {
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         let codecs = self.codecs * (DECODER_MEMORY + ENCODER_MEMORY);
-        self.trees + self.trees_remembered + self.recipes_remembered + codecs + CHUNKERS * CHUNKER_MEMORY
+        self.trees
+            + self.trees_remembered
+            + self.recipes_remembered
+            + ASSEMBLIES_REMEMBERED
+            + codecs
+            + CHUNKERS * CHUNKER_MEMORY
     }
 }
 

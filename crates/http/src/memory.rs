@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 /// What a request takes beside its body, in bytes: its task, its head, and its part of the connection's buffers.
 pub(crate) const REQUEST: u64 = 8 << 10;
 
-/// What a connection takes beside its requests, in bytes. Of TLS it is twice that.
+/// What a connection takes beside its requests, in bytes. What TLS buffers is not counted.
 pub(crate) const CONNECTION: u64 = 32 << 10;
 
 /// Bodies below this many bytes are not counted: what each request is counted with covers them.

@@ -50,7 +50,8 @@ impl Window {
                 Some(held) => (state.held, state.covered) = (held, wanted),
                 None => {
                     let again = self.memory.hold(Class::Answer, before);
-                    (state.held, state.covered) = (again.unwrap_or_default(), before);
+                    state.covered = if again.is_some() { before } else { 0 };
+                    state.held = again.unwrap_or_default();
                     return None;
                 }
             }

@@ -101,6 +101,7 @@ impl Inner {
         self.remove_strays().await;
         // What could not be unlinked is tried again before anything else is reclaimed.
         let _ = self.evict_condemned().await;
+        self.evict_failed().await?;
         self.break_off_slowest();
         self.provide_spare(next_look).await?;
         self.serve_demand(next_look).await?;
@@ -132,6 +133,17 @@ impl Inner {
                 "answers were broken off: their readers held evicted segments for too long"
             );
         }
+    }
+
+    /// A segment whose sync failed before anything in it was shown has taken a spare with it. Where that was the last, the oldest segment cannot be
+    /// emptied before its bytes are back.
+    async fn evict_failed(self: &Arc<Self>) -> Result<(), Error> {
+        let is_useless = |segment: &Segment| segment.has_failed() && segment.live() == 0 && !segment.may_hold_more();
+        while let Some(failed) = self.ring.oldest(is_useless) {
+            // What was shown meanwhile moves.
+            self.reclaim(&failed, Manner::Compact).await?;
+        }
+        Ok(())
     }
 
     async fn provide_spare(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {

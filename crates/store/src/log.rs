@@ -1,6 +1,7 @@
 //! Where the next shared record goes: the active segment, one spare behind it, and the space of the spare's successor.
 //! Rotation: the full segment drains, the spare becomes active, the keeper makes the next. A writer may rotate only while the successor's
-//! space is reserved, so reclaim always finds the last spare for what it rescues.
+//! space is reserved, so reclaim always finds the last spare for what it rescues. Until there is another, that one takes copies only: should its sync
+//! fail, all that it took is where it was, and its bytes come back.
 //! Locks: its own, and under it the active segment's; never across disk work.
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ struct State {
     active: Option<Arc<Segment>>,
     spare: Option<Arc<Segment>>,
     successor: Option<Reservation>,
+    /// The active segment is the last spare, taken for what reclaim moves.
+    last_resort: bool,
     /// Segments in a row whose sync failed, and the last of them.
     failures: u32,
     last_failed: Option<SegmentNumber>,
@@ -144,6 +147,7 @@ impl Log {
     pub(crate) fn set_spare(&self, spare: Arc<Segment>) {
         let mut state = self.state.lock();
         state.spare = Some(spare);
+        state.last_resort = false;
         state.spare_at = self.made.load(Ordering::Relaxed);
     }
 
@@ -180,11 +184,15 @@ impl Log {
         let mut state = self.state.lock();
         let may_rotate = state.spare.is_some() && (purpose == Purpose::Rescue || state.successor.is_some());
         let stale = self.made.load(Ordering::Relaxed) - state.active_at > self.stale_after;
+        if state.last_resort && purpose == Purpose::Write {
+            return Allotment { placed: None, rotated: false, full: None };
+        }
         let active = state.active.as_ref().filter(|_| !(stale && may_rotate));
         let placed = active.and_then(|active| place_in(active, total, namespace));
         if placed.is_some() || !may_rotate {
             return Allotment { placed, rotated: false, full: None };
         }
+        state.last_resort = state.successor.is_none();
         let full = state.rotate();
         let placed = state.active.as_ref().and_then(|active| place_in(active, total, namespace));
         Allotment { placed, rotated: true, full }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::format::record::Layout;
 use crate::index::{Entry, SegmentSlot, ShardGuard};
+use crate::residents::Resident;
 use crate::segment::Segment;
 use crate::store::Inner;
 use crate::types::{Fingerprint, Offset, Place, Version};
@@ -77,6 +78,22 @@ impl Inner {
         drop(shard);
         self.condemn_if_solo(emptied);
         true
+    }
+
+    /// Lets a record of `segment` take the place of its copy, if that is the live one and lies in a segment whose sync has failed.
+    pub(crate) fn publish_original(&self, original: &Resident, segment: &Arc<Segment>) {
+        let mut shard = self.index.lock(&original.fingerprint);
+        let is_copy = |entry: &Entry| {
+            let is_same = (entry.version, entry.record_type) == (original.spot.version, original.record_type);
+            let has_failed = |copies: Arc<Segment>| copies.slot != segment.slot && copies.has_failed();
+            is_same && self.ring.get(entry.slot).is_some_and(has_failed)
+        };
+        let Some(copy) = shard.get(&original.fingerprint).filter(is_copy) else { return };
+        let Spot { slot, offset, .. } = original.spot;
+        tracing::trace!(key = %copy.fingerprint, version = %copy.version, place = %segment.place(offset), "publish original");
+        segment.add_live(record_bytes(&copy, segment.block));
+        shard.insert(Entry { slot, offset, ordinal: original.ordinal, shadowing: true, ..copy });
+        self.forget_bytes(&copy);
     }
 
     fn lose(&self, shard: &mut ShardGuard<'_>, winner: &Entry, loser: Place) {

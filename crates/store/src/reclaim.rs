@@ -65,6 +65,7 @@ impl Inner {
         let result = self.empty(victim, manner).await;
         if result.is_err() {
             victim.pardon();
+            self.take_back(victim).await;
         }
         result?;
         self.evict_emptied(victim).await

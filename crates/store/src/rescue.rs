@@ -19,6 +19,7 @@ use crate::publish::Spot;
 use crate::read::index;
 use crate::residents::Resident;
 use crate::segment::Segment;
+use crate::settings::Durability;
 use crate::store::Inner;
 use crate::types::{Encoding, Fingerprint, Place, RecordType, Version};
 use crate::victim::Manner;
@@ -175,6 +176,17 @@ impl Inner {
         let (answer, committed) = oneshot::channel();
         self.enqueue(Pending { ticket, record, gathered: Some(vec![Bytes::from(bytes)]), answer });
         Some(committed)
+    }
+
+    /// Lets the originals in `victim`, which was not emptied, take the places of their copies in segments whose sync has failed: these can go then.
+    pub(crate) async fn take_back(&self, victim: &Arc<Segment>) {
+        // What an unsynced segment showed under a lesser durability may be durable in the copy only.
+        if victim.has_failed() && self.settings.durability != Durability::Always {
+            return;
+        }
+        for resident in self.residents(victim).await {
+            self.publish_original(&resident, victim);
+        }
     }
 
     /// Copies a long body to the place of `ticket`. Returns the checksums of what was read.

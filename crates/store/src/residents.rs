@@ -12,7 +12,7 @@ use crate::key::NamespaceId;
 use crate::publish::Spot;
 use crate::segment::Segment;
 use crate::store::Inner;
-use crate::types::{Fingerprint, Offset, RecordType};
+use crate::types::{Fingerprint, Offset, Ordinal, RecordType};
 
 /// One committed record of a segment, live or not.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,7 @@ pub(crate) struct Resident {
     /// Its namespace, where the footer told it.
     pub(crate) namespace: Option<Fingerprint>,
     pub(crate) spot: Spot,
+    pub(crate) ordinal: Ordinal,
     pub(crate) head_len: u64,
     pub(crate) stored_len: u64,
     pub(crate) record_type: RecordType,
@@ -43,15 +44,16 @@ impl Inner {
 
     fn as_residents(&self, segment: &Segment, entries: &[FooterEntry], names: &[NamespaceId]) -> Vec<Resident> {
         let namespaces: Vec<Fingerprint> = names.iter().map(|name| self.identity.seed.of_namespace_id(name)).collect();
-        let resident = |entry: &FooterEntry| Resident {
+        let resident = |(ordinal, entry): (u32, &FooterEntry)| Resident {
             fingerprint: entry.fingerprint,
             namespace: namespaces.get(entry.namespace as usize).copied(),
             spot: Spot { slot: segment.slot, offset: entry.offset, version: entry.version },
+            ordinal: Ordinal(ordinal),
             head_len: entry.head_len,
             stored_len: entry.stored_len,
             record_type: entry.record_type,
         };
-        entries.iter().map(resident).collect()
+        (0..).zip(entries).map(resident).collect()
     }
 
     async fn read_footer(&self, segment: &Arc<Segment>) -> Result<Footer, Error> {
@@ -92,6 +94,7 @@ impl Inner {
                     fingerprint: entry.fingerprint,
                     namespace: None,
                     spot: Spot::of(entry),
+                    ordinal: entry.ordinal,
                     head_len: entry.head_len,
                     stored_len: entry.stored_len.0,
                     record_type: entry.record_type,

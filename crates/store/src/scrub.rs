@@ -22,7 +22,7 @@ use crate::publish::Spot;
 use crate::read::index;
 use crate::records::{Frame, Records, Source, WholeRecord};
 use crate::residents::Resident;
-use crate::segment::{Mode, Segment};
+use crate::segment::Segment;
 use crate::store::Inner;
 use crate::types::{Offset, Place, RecordType, SegmentNumber};
 
@@ -116,7 +116,7 @@ impl Scrubber {
         self.inner.counters.scrub_left.store(left, Ordering::Relaxed);
         ahead.into_iter().find(|segment| {
             // After a failed sync the cache shows what the device may not have; the next start looks.
-            let failed = segment.with_writing(|writing| writing.mode) == Some(Mode::Failed);
+            let failed = segment.has_failed();
             !failed && !segment.is_unread() && !segment.is_condemned()
         })
     }

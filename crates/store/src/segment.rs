@@ -277,13 +277,15 @@ impl Segment {
         self.writing.lock().as_mut().map(then)
     }
 
+    /// Whether a sync of it failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.with_writing(|writing| writing.mode) == Some(Mode::Failed)
+    }
+
     /// # Errors
     /// `Evicted` after a failed sync: it is never written again.
     pub(crate) fn check_sound(&self) -> Result<(), Error> {
-        match self.with_writing(|writing| writing.mode) {
-            Some(Mode::Failed) => Err(Error::Evicted),
-            _ => Ok(()),
-        }
+        if self.has_failed() { Err(Error::Evicted) } else { Ok(()) }
     }
 
     /// Waits until nobody else syncs the segment.

@@ -117,7 +117,7 @@ pub(crate) fn check_files(store: &Store, disk: &SimDisk, leftovers: bool) {
 }
 
 /// More than fits the active segment and the spare.
-async fn write_on(store: &Store, runtime: &Arc<dyn Runtime>) {
+pub(crate) async fn write_on(store: &Store, runtime: &Arc<dyn Runtime>) {
     for at in 0..40 {
         let mut tries = 0;
         while let Err(error) = put(store, &key(1, 1000 + at), &Bytes::from(vec![1; 4000]), true, 4000).await {

@@ -102,8 +102,7 @@ impl Inner {
             if segment.is_condemned() || writing.mode == Mode::Failed {
                 return false;
             }
-            writing.queue.extend(pending.take());
-            !std::mem::replace(&mut writing.committing, true)
+            pending.take().is_some_and(|pending| writing.queue.push(pending))
         });
         if let Some(refused) = pending {
             refused.refuse();
@@ -116,11 +115,7 @@ impl Inner {
 
     async fn commit_queue(self: &Arc<Self>, segment: &Arc<Segment>) {
         loop {
-            let next = segment.with_writing(|writing| {
-                let batch: Vec<Pending> = writing.queue.drain(..writing.queue.len().min(MAX_BATCH)).collect();
-                writing.committing = !batch.is_empty();
-                (batch, writing.mode == Mode::Failed)
-            });
+            let next = segment.with_writing(|writing| (writing.queue.take(MAX_BATCH), writing.mode == Mode::Failed));
             let Some((batch, failed)) = next.filter(|(batch, _)| !batch.is_empty()) else {
                 break;
             };

@@ -40,6 +40,7 @@ mod pressure;
 mod probe;
 mod progress;
 mod publish;
+mod queue;
 mod read;
 mod reclaim;
 mod records;

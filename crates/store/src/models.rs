@@ -1,7 +1,8 @@
-//! Threads that meet in the ledger, in a shard of the index, and around an evicted segment's file, in some thousand orders each.
+//! Threads that meet in the ledger, in a shard of the index, in the queue of a commit, and around an evicted segment's file, in some thousand orders each.
 //! `docs/testing.md` says what each shows and what it fails without.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use event_listener::Event;
 use kura_disk::Disk;
@@ -12,6 +13,7 @@ use crate::budget::{Budget, Category};
 use crate::files::{Graveyard, Handle, OpenFiles, Unlinked};
 use crate::format::segment::SegmentKind;
 use crate::index::{Entry, Index, SegmentSlot};
+use crate::queue::Queue;
 use crate::segment::{Segment, Shape};
 use crate::sync::{Mutex, in_model};
 use crate::types::{
@@ -138,5 +140,77 @@ fn a_file_that_is_opened_while_its_segment_is_evicted_is_closed_and_its_bytes_co
         evictor.join().unwrap();
         world.block_on(graveyard.clear());
         assert_eq!((open.0.len(), budget.used()), (0, 0));
+    });
+}
+
+/// What a segment's lock guards, and the flag that is looked at under it.
+#[derive(Default)]
+struct Committing {
+    queue: Mutex<Queue<u8>>,
+    condemned: AtomicBool,
+    running: Mutex<usize>,
+    committed: Mutex<Vec<u8>>,
+}
+
+impl Committing {
+    /// As `Inner::enqueue`. Returns the committer that was to be started, or `None`; what is refused is told so.
+    fn enqueue(self: &Arc<Committing>, item: u8, refused: &mut Vec<u8>) -> Option<thread::JoinHandle<()>> {
+        let mut queue = self.queue.lock();
+        if self.condemned.load(Ordering::SeqCst) {
+            refused.push(item);
+            return None;
+        }
+        let start = queue.push(item);
+        drop(queue);
+        let committer = Arc::clone(self);
+        start.then(|| thread::spawn(move || committer.commit()))
+    }
+
+    /// As `Inner::commit_queue`, with two to a batch.
+    fn commit(&self) {
+        loop {
+            let batch = self.queue.lock().take(2);
+            if batch.is_empty() {
+                return;
+            }
+            let mut running = self.running.lock();
+            *running += 1;
+            assert_eq!(*running, 1, "one committer at a time");
+            drop(running);
+            self.committed.lock().extend(batch);
+            *self.running.lock() -= 1;
+        }
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_commit_is_answered_once_and_nothing_is_committed_behind_a_quiet_condemned_segment() {
+    in_many_orders(|| {
+        let segment = Arc::new(Committing::default());
+        let writers = [[1, 2], [3, 4]].map(|items| {
+            let segment = Arc::clone(&segment);
+            thread::spawn(move || {
+                let mut refused = Vec::new();
+                let committers = items.map(|item| segment.enqueue(item, &mut refused));
+                committers.into_iter().flatten().for_each(|committer| committer.join().unwrap());
+                refused
+            })
+        });
+        let evicted = Arc::clone(&segment);
+        let evictor = thread::spawn(move || {
+            evicted.condemned.store(true, Ordering::SeqCst);
+            while evicted.queue.lock().is_running() {
+                thread::yield_now();
+            }
+            let committed = evicted.committed.lock().len();
+            committed
+        });
+        let refused = writers.map(|writer| writer.join().unwrap()).concat();
+        let committed = segment.committed.lock().clone();
+        assert_eq!(evictor.join().unwrap(), committed.len(), "nothing is committed once it is quiet");
+        let mut answered = [committed.clone(), refused].concat();
+        answered.sort_unstable();
+        assert_eq!(answered, [1, 2, 3, 4], "each is answered, once");
+        assert!(committed.iter().filter(|item| **item <= 2).is_sorted(), "in the order of the queue");
     });
 }

@@ -85,7 +85,7 @@ impl Inner {
     async fn quiesce(&self, segment: &Segment) {
         loop {
             let listener = self.committed.listen();
-            if segment.with_writing(|writing| writing.committing) != Some(true) {
+            if segment.with_writing(|writing| writing.queue.is_running()) != Some(true) {
                 return;
             }
             listener.await;

@@ -15,6 +15,7 @@ use crate::format::footer::{Footer, FooterEntry, NamespaceTable};
 use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentKind};
 use crate::index::SegmentSlot;
 use crate::key::NamespaceId;
+use crate::queue::Queue;
 use crate::sync::Mutex;
 use crate::types::{Offset, Place, SegmentNumber};
 
@@ -64,9 +65,7 @@ pub(crate) struct Writing {
     /// Of those, not yet committed or dropped.
     pub(crate) outstanding: usize,
     /// Complete records that wait for the committer.
-    pub(crate) queue: Vec<Pending>,
-    /// Whether a committer runs.
-    pub(crate) committing: bool,
+    pub(crate) queue: Queue<Pending>,
     /// Batches written so far, and of those how many a sync has covered.
     pub(crate) written: u64,
     pub(crate) synced: u64,
@@ -96,8 +95,7 @@ impl Writing {
             namespaces: NamespaceTable::default(),
             given: 0,
             outstanding: 0,
-            queue: Vec::new(),
-            committing: false,
+            queue: Queue::default(),
             written: 0,
             synced: 0,
         }

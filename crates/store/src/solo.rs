@@ -135,8 +135,8 @@ impl Inner {
         self.spawn("commit solo", async move {
             let segment = Arc::clone(stream.target.segment());
             let began = segment.with_writing(|writing| {
-                writing.committing = !segment.is_condemned();
-                writing.committing
+                writing.queue.set_running(!segment.is_condemned());
+                writing.queue.is_running()
             });
             let result = match began {
                 Some(true) => {
@@ -149,7 +149,7 @@ impl Inner {
                 }
                 _ => Err(Error::Evicted),
             };
-            segment.with_writing(|writing| writing.committing = false);
+            segment.with_writing(|writing| writing.queue.set_running(false));
             inner.committed.notify(usize::MAX);
             let _ = answer.send(result);
         });

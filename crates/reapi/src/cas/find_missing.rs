@@ -85,7 +85,7 @@ impl<'a> Asked<'a> {
 }
 
 /// What holds for all digests, wherever it stands in the message.
-fn common(request: &Bytes) -> Result<(Scope, Option<DigestFunction>), Status> {
+pub(crate) fn common(request: &Bytes) -> Result<(Scope, Option<DigestFunction>), Status> {
     let (mut instance, mut function) = ("", 0);
     let mut fields = Fields::of(request);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
@@ -101,7 +101,7 @@ fn common(request: &Bytes) -> Result<(Scope, Option<DigestFunction>), Status> {
 }
 
 /// `Digest`: its hash and size.
-fn read_digest(message: &[u8]) -> Result<(&[u8], i64), Malformed> {
+pub(crate) fn read_digest(message: &[u8]) -> Result<(&[u8], i64), Malformed> {
     let (mut hash, mut size) = (&[][..], 0);
     let mut fields = Fields::of(message);
     while let Some((number, value)) = fields.next()? {

@@ -2,7 +2,7 @@
 
 mod batch;
 mod chunks;
-mod find_missing;
+pub(crate) mod find_missing;
 mod tree;
 
 pub(crate) use batch::{batch_read, batch_update};

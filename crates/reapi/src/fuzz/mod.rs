@@ -2,6 +2,7 @@
 //! Built for tests, which replay `fuzz/corpus`, and for the fuzzer itself (`fuzz/`); never into a server.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a target fails by a panic")]
 
+mod find_missing;
 mod framing;
 mod instance;
 mod llvm;
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("timeout", timeout::target),
     ("llvm", llvm::target),
     ("message", message::target),
+    ("find_missing", find_missing::target),
     ("framing", framing::target),
     ("write_request", write_request::target),
 ];

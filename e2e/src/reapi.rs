@@ -57,10 +57,16 @@ impl Client {
     /// Connects to `address`.
     #[must_use]
     pub fn connect(address: &str, instance: &str) -> Client {
+        Client::try_connect(address, instance).unwrap()
+    }
+
+    /// The same, where there may be no server any more.
+    #[must_use]
+    pub fn try_connect(address: &str, instance: &str) -> Option<Client> {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-        let channel = runtime.block_on(endpoint.connect()).unwrap();
-        Client { runtime, channel, instance: instance.to_owned() }
+        let channel = runtime.block_on(endpoint.connect()).ok()?;
+        Some(Client { runtime, channel, instance: instance.to_owned() })
     }
 
     /// A name of ByteStream's, within the instance.

@@ -7,9 +7,9 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kura_e2e::{Answer, Kura, Mount, agent, kura_binary, request, run, until};
+use kura_e2e::{Answer, Client, Kura, Mount, agent, digest, kura_binary, request, run, until};
 use rustix::process::Signal;
-use sha2::{Digest, Sha256};
+use tonic::Code;
 use ureq::{Agent, SendBody};
 
 const CAPACITY: u64 = 200 << 20;
@@ -108,6 +108,12 @@ struct Key {
     under_way: Option<Option<Body>>,
 }
 
+impl Key {
+    fn can_go(&self) -> bool {
+        ["/http/", "/webdav/"].iter().any(|surface| self.path.starts_with(surface))
+    }
+}
+
 struct Writer {
     agent: Agent,
     random: fastrand::Rng,
@@ -118,10 +124,14 @@ struct Writer {
 impl Writer {
     fn new(number: u64, random: fastrand::Rng) -> Writer {
         let key = |at: usize| {
-            let path = match at % 3 {
+            let path = match at % 7 {
                 0 => format!("/http/kills/{number}/{at}"),
                 1 => format!("/ccache/{number:02}/{at:030}"),
-                _ => format!("/cache/{number:016}{at:016}"),
+                2 => format!("/cache/{number:016}{at:016}"),
+                3 => format!("/webdav/{number}/{at}"),
+                4 => format!("/v8/artifacts/{number:08}{at:08}?teamId=kills"),
+                5 => format!("/metro/{number:020}{at:020}"),
+                _ => format!("/api/cache/gradle/{number:08}{at:08}?namespace=other"),
             };
             Key { path, acknowledged: None, under_way: None }
         };
@@ -136,7 +146,7 @@ impl Writer {
             let changing = self.random.usize(0..KEYS_OF_ONE);
             let has_room = self.keys.len() < 2 * KEYS_OF_ONE;
             let is_gone = match self.random.u8(0..10) {
-                0 if self.keys[changing].path.starts_with("/http/") => self.delete(kura, changing),
+                0 if self.keys[changing].can_go() => self.delete(kura, changing),
                 1 if has_room => self.put_blob(kura),
                 2 | 3 => self.get(kura, any),
                 _ => self.put(kura, changing),
@@ -192,16 +202,23 @@ impl Writer {
         false
     }
 
-    /// A blob under its digest becomes one more key.
+    /// A blob under its digest becomes one more key, over HTTP or gRPC.
     fn put_blob(&mut self, kura: &Kura) -> bool {
         let body = self.next_body(1);
-        let digest: String = Sha256::digest(body.bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        let path = format!("/bazel/cas/{digest}");
-        let answer = request(&self.agent, "PUT", &kura.url(&path), &body.bytes());
-        if answer.status == 200 {
+        let path = format!("/bazel/cas/{}", digest(&body.bytes()).hash);
+        let status = if self.random.bool() {
+            request(&self.agent, "PUT", &kura.url(&path), &body.bytes()).status
+        } else {
+            match Client::try_connect(kura.address(), "").map(|client| client.try_put(&body.bytes())) {
+                Some(Ok(_)) => 200,
+                Some(Err(refused)) if refused.code() == Code::ResourceExhausted => 429,
+                Some(Err(_)) | None => 0,
+            }
+        };
+        if status == 200 {
             self.keys.push(Key { path, acknowledged: Some(body), under_way: None });
         }
-        answer.status == 0
+        status == 0
     }
 
     fn get(&mut self, kura: &Kura, at: usize) -> bool {

@@ -17,7 +17,8 @@ pub(super) fn target(bytes: &[u8]) {
     };
     let common = common(&Bytes::copy_from_slice(bytes));
     let (Ok(ours), Ok(common)) = (ours, common.as_ref()) else {
-        let is_known = scope::of_instance(&theirs.instance_name).is_ok() && digest::function(theirs.digest_function).is_ok();
+        let is_known =
+            scope::of_instance(&theirs.instance_name).is_ok() && digest::function(theirs.digest_function).is_ok();
         // Groups went out of use long ago, and are not read.
         assert!(!is_known || bytes.iter().any(|byte| byte & 7 == 3));
         return;

@@ -202,8 +202,7 @@ fn whoever_waits_for_a_commit_is_answered_once_and_nothing_is_committed_behind_a
             while evicted.queue.lock().is_running() {
                 thread::yield_now();
             }
-            let committed = evicted.committed.lock().len();
-            committed
+            evicted.committed.lock().len()
         });
         let refused = writers.map(|writer| writer.join().unwrap()).concat();
         let committed = segment.committed.lock().clone();

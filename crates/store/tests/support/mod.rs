@@ -6,15 +6,17 @@ pub(crate) mod skewed_clock;
 pub(crate) mod stopped_clock;
 pub(crate) mod watched;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kura_disk::sim::{Crash, Rule, SimDisk, World};
 use kura_disk::{Disk, Runtime};
+use kura_store::format::segment::file_name;
 use kura_store::geometry::Geometry;
 use kura_store::key::{Attributes, RecordKey};
-use kura_store::types::{Encoding, Kind, Version};
+use kura_store::types::{Encoding, Kind, SegmentNumber, Version};
 use kura_store::{Commit, Error, Progress, PutRequest, Settings, Store};
 use parking_lot::Mutex;
 
@@ -256,4 +258,30 @@ impl std::io::Write for Sink {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// A store that holds one artifact in a shared segment and one in a solo, and was killed.
+pub(crate) fn with_artifacts() -> Machine {
+    let mut machine = Machine::without_leases(1);
+    machine.live(|life| async move {
+        life.keep("shared", 300).await;
+        life.keep("solo", 30_000).await;
+        life.wait(2).await;
+    });
+    machine.crash(Crash::Process);
+    machine
+}
+
+pub(crate) async fn has_artifacts(life: &Life) -> bool {
+    life.has("shared", 300).await && life.has("solo", 30_000).await
+}
+
+/// Every file.
+pub(crate) fn names(disk: &SimDisk) -> BTreeSet<String> {
+    disk.paths().into_iter().collect()
+}
+
+/// The file of a segment.
+pub(crate) fn segment(number: u64) -> String {
+    format!("segments/{}", file_name(SegmentNumber(number)))
 }

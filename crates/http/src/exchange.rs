@@ -205,6 +205,9 @@ impl Exchange<'_> {
         let (status, body) = self.manner.stored;
         let mut response = Response::new(Answer::whole(Bytes::from_static(body.as_bytes())));
         *response.status_mut() = status;
+        if !body.is_empty() {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         response.headers_mut().insert(ETAG, ETag::of(version).header());
         response
     }

@@ -15,7 +15,7 @@
 //! | `/metro/<key>`, `/api/metro/cache/<key>` | Metro |
 //! | `/api/cache/cas`, `keyvalue`, `gradle`, `module`, `clean` | Tuist and Xcode |
 //! | `/http/<namespace>/<key…>` | anything |
-//! | `/`, `/status.json`, `/up`, `/ready`, `/metrics` | people and probes |
+//! | `/`, `/status.json`, `/openapi.json`, `/up`, `/ready`, `/metrics` | people and probes |
 //!
 //! Absent on purpose: storage decisions, and files.
 
@@ -37,6 +37,7 @@ mod key;
 mod link;
 mod memory;
 mod metrics;
+mod openapi;
 mod page;
 mod query;
 mod range;

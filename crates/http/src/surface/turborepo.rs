@@ -8,12 +8,14 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use kura_cache::{ArtifactKey, Attributes, InvalidKey, Kind, Scope};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::Manner;
 use crate::answer::Answer;
 use crate::body::Arriving;
 use crate::error::Refusal;
 use crate::memory::Class;
+use crate::openapi::route::{Content, Given, Operation, Parameter, Route};
 use crate::site::Site;
 use crate::{attribute, key, scope};
 
@@ -21,6 +23,100 @@ pub(super) static MANNER: Manner = Manner {
     keeps: &[("x-artifact-tag", attribute::TAG), ("x-artifact-duration", attribute::DURATION)],
     stored: (StatusCode::ACCEPTED, "{\"urls\":[]}"),
     ..Manner::of("application/octet-stream")
+};
+
+pub(super) static ROUTES: &[Route] = &[
+    Route { query: TEAM, others: &[PREFLIGHT], ..Route::artifacts("/v8/artifacts/{hash}", "What a task made.") },
+    Route {
+        is_scoped: false,
+        ..Route::others(
+            "/v8/artifacts/status",
+            "Whether there is a cache.",
+            &[
+                Operation {
+                    method: "get",
+                    about: "Ask",
+                    takes: None,
+                    gives: &[Given {
+                        status: 200,
+                        about: "There is",
+                        content: Some(Content::json(
+                            || json!({ "type": "object", "properties": { "status": { "const": "enabled" } }, "required": ["status"] }),
+                        )),
+                    }],
+                    refuses: &[429],
+                },
+                PREFLIGHT,
+            ],
+        )
+    },
+    Route {
+        is_scoped: false,
+        ..Route::others(
+            "/v8/artifacts/events",
+            "What was used.",
+            &[
+                Operation {
+                    method: "post",
+                    about: "Tell: nothing is made of it",
+                    takes: Some(Content::json(|| json!({}))),
+                    gives: &[Given { status: 200, about: "As you say", content: None }],
+                    refuses: &[429],
+                },
+                PREFLIGHT,
+            ],
+        )
+    },
+    Route {
+        query: TEAM,
+        ..Route::others(
+            "/v8/artifacts",
+            "Many artifacts.",
+            &[
+                Operation {
+                    method: "post",
+                    about: "Ask what is there of them",
+                    takes: Some(Content::json(|| {
+                        let hash = json!({ "type": "string", "minLength": 1, "maxLength": 1024 });
+                        let hashes = json!({ "type": "array", "items": hash, "maxItems": MAX_ASKED });
+                        json!({ "type": "object", "properties": { "hashes": hashes }, "required": ["hashes"] })
+                    })),
+                    gives: &[Given {
+                        status: 200,
+                        about: "For each, its size, duration and signature; `null` for what is not there",
+                        content: Some(Content::json(
+                            || json!({ "type": "object", "additionalProperties": { "type": ["object", "null"] } }),
+                        )),
+                    }],
+                    refuses: &[400, 404, 408, 413, 429, 503],
+                },
+                PREFLIGHT,
+            ],
+        )
+    },
+];
+
+/// What a team is named by.
+const TEAM: &[Parameter] = &[
+    Parameter {
+        name: "teamId",
+        about: "The namespace, where `namespace_id` is missing",
+        required: false,
+        schema: text_schema,
+    },
+    Parameter { name: "slug", about: "The same, where `teamId` is missing", required: false, schema: text_schema },
+];
+
+fn text_schema() -> serde_json::Value {
+    json!({ "type": "string", "maxLength": 255 })
+}
+
+const PREFLIGHT: Operation = Operation {
+    method: "options",
+    about: "A browser's preflight",
+    takes: None,
+    gives: &[Given { status: 200, about: "What may be sent", content: None }],
+    refuses: &[],
 };
 
 const ROOT: &str = "/v8/artifacts";
@@ -132,7 +228,7 @@ async fn query(site: &Site, parts: &Parts, asked: &Asked) -> Result<Response<Ans
             task_duration_ms: text(&found.attributes, attribute::DURATION).and_then(|it| it.parse().ok()).unwrap_or(0),
             tag: text(&found.attributes, attribute::TAG),
         });
-        told.insert(hash.clone(), serde_json::json!(found));
+        told.insert(hash.clone(), json!(found));
     }
     Ok(json(serde_json::Value::Object(told).to_string().into()))
 }

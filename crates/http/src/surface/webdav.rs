@@ -12,6 +12,7 @@ use kura_cache::{ArtifactKey, InvalidKey, Kind, Presence, Scope};
 use super::Manner;
 use crate::answer::Answer;
 use crate::error::Refusal;
+use crate::openapi::route::{Given, Operation, Route};
 use crate::page::escaped;
 use crate::site::Site;
 use crate::{key, scope};
@@ -21,6 +22,20 @@ pub(super) static MANNER: Manner = Manner {
     stored: (StatusCode::CREATED, ""),
     ..Manner::deletable("application/octet-stream")
 };
+
+pub(super) static ROUTES: &[Route] = &[Route {
+    others: &[Operation {
+        method: "options",
+        about: "What may be done",
+        takes: None,
+        gives: &[Given { status: 200, about: "The header `Allow` lists it", content: None }],
+        refuses: &[],
+    }],
+    ..Route::artifacts(
+        "/webdav/{key}",
+        "A file. A key may hold `/`. PROPFIND tells a file's properties with 207; MKCOL answers 201: a path that ends in `/` is always a collection.",
+    )
+}];
 
 const ROOT: &str = "/webdav";
 

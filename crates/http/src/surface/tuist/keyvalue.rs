@@ -6,16 +6,45 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use kura_cache::{ArtifactKey, Attributes, InvalidKey, Kind, Scope};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::super::Manner;
 use crate::answer::Answer;
 use crate::body::Arriving;
 use crate::error::Refusal;
 use crate::memory::Class;
+use crate::openapi::route::{Content, Given, Operation, Route, TELL};
 use crate::site::Site;
 use crate::{key, scope};
 
 pub(in crate::surface) static MANNER: Manner = Manner { allow: "GET, HEAD", ..Manner::of("application/json") };
+
+pub(in crate::surface) static ROUTES: &[Route] = &[
+    Route::others(
+        "/api/cache/keyvalue",
+        "The entries of a key.",
+        &[Operation {
+            method: "put",
+            about: "Store them",
+            takes: Some(Content::json(|| {
+                json!({
+                    "type": "object",
+                    "properties": { "cas_id": { "type": "string", "minLength": 1, "maxLength": 1024 }, "entries": entries() },
+                    "required": ["cas_id", "entries"],
+                })
+            })),
+            gives: &[Given { status: 204, about: "They are stored", content: None }],
+            refuses: TELL,
+        }],
+    ),
+    Route::artifacts("/api/cache/keyvalue/{cas_id}", "The entries of a key."),
+];
+
+/// The schema of entries.
+fn entries() -> Value {
+    let entry = json!({ "type": "object", "properties": { "value": { "type": "string" } }, "required": ["value"] });
+    json!({ "type": "array", "items": entry })
+}
 
 const PART: &str = "keyvalue";
 

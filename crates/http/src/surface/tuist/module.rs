@@ -9,6 +9,7 @@ use kura_cache::{
     ArtifactKey, Attributes, Cache, InvalidKey, Kind, Multipart, Part, PartLimits, PartNumber, Scope, UploadId,
 };
 use serde::Deserialize;
+use serde_json::json;
 
 use super::super::{Manner, Surface};
 use crate::answer::Answer;
@@ -16,13 +17,124 @@ use crate::body::Arriving;
 use crate::error::Refusal;
 use crate::exchange::hold_for_upload;
 use crate::memory::Class;
+use crate::openapi::route::{CHANGE, Content, Given, Operation, Parameter, READ, Route};
 use crate::query::parameter;
 use crate::site::Site;
 use crate::{checksum, key, scope};
 
 pub(in crate::surface) static MANNER: Manner = Manner { allow: "GET, HEAD", ..Manner::of("application/octet-stream") };
 
+pub(in crate::surface) static ROUTES: &[Route] = &[
+    Route {
+        query: NAMED,
+        ..Route::others(
+            "/api/cache/module/start",
+            "An upload in parts.",
+            &[Operation {
+                method: "post",
+                about: "Begin one",
+                takes: None,
+                gives: &[Given {
+                    status: 200,
+                    about: "The upload; `null`: the module is there already",
+                    content: Some(Content::json(|| {
+                        let id = json!({ "type": ["string", "null"] });
+                        json!({ "type": "object", "properties": { "upload_id": id }, "required": ["upload_id"] })
+                    })),
+                }],
+                refuses: CHANGE,
+            }],
+        )
+    },
+    Route {
+        query: &[
+            UPLOAD,
+            Parameter {
+                name: "part_number",
+                about: "The part's place among the others",
+                required: true,
+                schema: || json!({ "type": "integer", "minimum": 1, "maximum": 10000 }),
+            },
+        ],
+        ..Route::others(
+            "/api/cache/module/part",
+            "A part of an upload, of at most 10 MiB.",
+            &[Operation {
+                method: "post",
+                about: "Store it, or store it again",
+                takes: Some(Content::bytes("application/octet-stream")),
+                gives: &[Given { status: 204, about: "It is stored", content: None }],
+                refuses: &[400, 404, 408, 413, 422, 429, 500, 503, 507],
+            }],
+        )
+    },
+    Route {
+        query: &[UPLOAD],
+        ..Route::others(
+            "/api/cache/module/complete",
+            "The end of an upload.",
+            &[Operation {
+                method: "post",
+                about: "Make a module of its parts",
+                takes: Some(Content::json(|| {
+                    let number = json!({ "type": "integer", "minimum": 1, "maximum": 10000 });
+                    json!({
+                        "type": "object",
+                        "properties": {
+                            "parts": { "type": "array", "items": number },
+                            "checksum_sha256": { "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" },
+                        },
+                        "required": ["parts"],
+                    })
+                })),
+                gives: &[Given { status: 204, about: "The module is there", content: None }],
+                refuses: &[400, 404, 408, 413, 422, 429, 500, 503, 507],
+            }],
+        )
+    },
+    Route {
+        query: NAMED,
+        others: &[Operation {
+            method: "head",
+            about: "Ask whether it is there",
+            takes: None,
+            gives: &[Given { status: 204, about: "It is there", content: None }],
+            refuses: READ,
+        }],
+        ..Route::artifacts("/api/cache/module/{id}", "A module, which the query names; the id says nothing beside it.")
+    },
+];
+
 const PART: &str = "module";
+
+/// The parameters that name a module.
+const NAMED: &[Parameter] = &[
+    Parameter {
+        name: "hash",
+        about: "Of what it was made from",
+        required: true,
+        schema: || json!({ "type": "string", "minLength": 1 }),
+    },
+    Parameter {
+        name: "name",
+        about: "Its name",
+        required: true,
+        schema: || json!({ "type": "string", "minLength": 1 }),
+    },
+    Parameter {
+        name: "cache_category",
+        about: "`builds`, or another",
+        required: false,
+        schema: || json!({ "type": "string", "minLength": 1, "default": CATEGORY }),
+    },
+];
+
+const UPLOAD: Parameter = Parameter {
+    name: "upload_id",
+    about: "As its beginning was answered",
+    required: true,
+    schema: || json!({ "type": "string" }),
+};
 
 /// The category of a module that names none.
 const CATEGORY: &str = "builds";
@@ -81,7 +193,7 @@ async fn start(site: &Site, query: Option<&str>) -> Result<Response<Answer>, Ref
         Some(_) => None,
         None => Some(cache.start_multipart(&key, Attributes::default()).await?.id().to_string()),
     };
-    let told = Bytes::from(serde_json::json!({ "upload_id": id }).to_string());
+    let told = Bytes::from(json!({ "upload_id": id }).to_string());
     let mut response = Response::new(Answer::whole(told));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)

@@ -33,28 +33,24 @@ const POLICY: &str =
 const JSON: &str = "application/json";
 
 pub(crate) static ROUTES: &[Route] = &[
-    page("/", "This server, and how its clients are set up.", &[get_page(&[given(200, "text/html")])]),
-    page("/status.json", "The main figures.", &[get_page(&[given(200, JSON)])]),
-    page("/openapi.json", "This description.", &[get_page(&[given(200, JSON)])]),
-    page("/up", "Whether the process answers.", &[get_page(&[given(200, JSON)])]),
-    page(
-        "/ready",
-        "Whether traffic should come here; if not, why.",
-        &[get_page(&[given(200, JSON), given(503, JSON)])],
-    ),
-    page("/metrics", "What Prometheus reads.", &[get_page(&[given(200, "text/plain")])]),
+    page("/", "This server, and how its clients are set up.", &[read(&[given(200, "text/html")])]),
+    page("/status.json", "The main figures.", &[read(&[given(200, JSON)])]),
+    page("/openapi.json", "This description.", &[read(&[given(200, JSON)])]),
+    page("/up", "Whether the process answers.", &[read(&[given(200, JSON)])]),
+    page("/ready", "Whether traffic should come here; if not, why.", &[read(&[given(200, JSON), given(503, JSON)])]),
+    page("/metrics", "What Prometheus reads.", &[read(&[given(200, "text/plain")])]),
 ];
 
 const fn page(path: &'static str, about: &'static str, others: &'static [Operation]) -> Route {
     Route { is_scoped: false, ..Route::others(path, about, others) }
 }
 
-const fn get_page(gives: &'static [Given]) -> Operation {
-    Operation { method: "get", about: "Read it", takes: None, gives, refuses: &[] }
+const fn read(gives: &'static [Given]) -> Operation {
+    Operation::of("get", "Read it", gives)
 }
 
 const fn given(status: u16, media: &'static str) -> Given {
-    Given { status, about: "The page", content: Some(Content::bytes(media)) }
+    Given::content(status, "The page", Content::bytes(media))
 }
 
 /// The pages' routes.

@@ -163,6 +163,9 @@ async fn what_no_module_is_made_of_is_refused() {
     for bad in ["0", "10001", "-1", "one", ""] {
         site.part(&id, bad, b"x").await.refused(400);
     }
+    let looked = site.request("GET", "/api/cache/module/start", "", b"").await;
+    looked.refused(405);
+    assert_eq!(looked.header("allow"), Some("POST"));
     site.post(&format!("module/part?{PROJECT}&part_number=1"), "", b"x").await.refused(400);
     site.post(&format!("module/part?part_number=1&upload_id={id}"), "", b"x").await.refused(404);
     site.post(&format!("module/start?{PROJECT}&hash=h"), "", b"").await.refused(400);

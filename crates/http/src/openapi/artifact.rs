@@ -97,7 +97,7 @@ fn save(route: &Route, manner: &Manner) -> Described {
     gives.extend(created);
     Described {
         parameters,
-        takes: [Some(whole(manner)), route.form].into_iter().flatten().collect(),
+        takes: [Some(Content::bytes(Content::ANY)), route.form].into_iter().flatten().collect(),
         gives,
         refuses,
         ..Described::new(if manner.saves == "POST" { "post" } else { "put" }, "Store it")
@@ -126,7 +126,7 @@ fn kept(manner: &Manner) -> impl Iterator<Item = &(&'static str, kura_cache::Att
 /// The body as it was stored.
 fn whole(manner: &Manner) -> Content {
     let says_its_type = manner.keeps.iter().any(|(name, _)| *name == "content-type");
-    Content::bytes(if says_its_type { "*/*" } else { manner.content_type })
+    Content::bytes(if says_its_type { Content::ANY } else { manner.content_type })
 }
 
 fn found(answered: Answered, manner: &Manner) -> Answered {

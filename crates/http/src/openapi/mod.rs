@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::surface::Surface;
-use route::{Content, Operation, Route};
+use route::{Content, Operation, Parameter, Route};
 
 /// The document, which is the same for as long as the program is.
 pub(crate) fn document() -> Bytes {
@@ -38,7 +38,7 @@ fn described() -> Value {
         "tags": tags,
         "paths": paths,
         "components": {
-            "parameters": scope_parameters(),
+            "parameters": SCOPE.map(|it| (it.name.to_owned(), query_parameter(&it))).into_iter().collect::<Map<_, _>>(),
             "responses": REFUSED.map(|(status, about)| (status.to_string(), refused(status, about))).into_iter().collect::<Map<_, _>>(),
             "schemas": { "Refusal": refusal() },
         },
@@ -75,32 +75,32 @@ fn refusal() -> Value {
     json!({ "type": "object", "properties": { "message": { "type": "string" } }, "required": ["message"] })
 }
 
-fn scope_parameters() -> Value {
-    let named = |name: &str, about: &str| {
-        let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
-        json!({ "name": name, "in": "query", "description": about, "schema": schema })
-    };
-    let tenant = "Whose artifacts: `default` where nothing says it";
-    let namespace = "Which part of them: `default` where nothing says it";
-    json!({
-        "tenant_id": named("tenant_id", tenant),
-        "account_handle": named("account_handle", "Another name of `tenant_id`"),
-        "namespace_id": named("namespace_id", namespace),
-        "project_handle": named("project_handle", "Another name of `namespace_id`"),
-    })
+/// What says tenant and namespace in a query.
+const SCOPE: [Parameter; 4] = [
+    Parameter::optional("tenant_id", "Whose artifacts: `default` where nothing says it", tenant),
+    Parameter::optional("account_handle", "Another name of `tenant_id`", tenant),
+    Parameter::optional("namespace_id", "Which part of them: `default` where nothing says it", namespace),
+    Parameter::optional("project_handle", "Another name of `namespace_id`", namespace),
+];
+
+/// A name of one part, of which a namespace may have several.
+const NAME: &str = r"[^/\x00-\x1f\x7f-\x9f]+";
+
+fn tenant() -> Value {
+    json!({ "type": "string", "pattern": format!("^{NAME}$"), "maxLength": 255 })
+}
+
+fn namespace() -> Value {
+    json!({ "type": "string", "pattern": format!("^{NAME}(/{NAME})*$"), "maxLength": 255 })
 }
 
 /// One path.
 fn item(surface: Surface, route: &Route) -> Value {
     let mut parameters: Vec<Value> = names(route.path).map(path_parameter).collect();
     if route.is_scoped {
-        let names = ["tenant_id", "account_handle", "namespace_id", "project_handle"];
-        parameters.extend(names.map(|name| json!({ "$ref": format!("#/components/parameters/{name}") })));
+        parameters.extend(SCOPE.map(|it| json!({ "$ref": format!("#/components/parameters/{}", it.name) })));
     }
-    parameters.extend(route.query.iter().map(|parameter| {
-        let (name, about, required) = (parameter.name, parameter.about, parameter.required);
-        json!({ "name": name, "in": "query", "description": about, "required": required, "schema": (parameter.schema)() })
-    }));
+    parameters.extend(route.query.iter().map(query_parameter));
     let mut item = Map::new();
     item.insert("description".to_owned(), route.about.into());
     item.insert("parameters".to_owned(), parameters.into());
@@ -112,17 +112,23 @@ fn item(surface: Surface, route: &Route) -> Value {
     item.into()
 }
 
+fn query_parameter(parameter: &Parameter) -> Value {
+    let Parameter { name, about, required, schema } = parameter;
+    json!({ "name": name, "in": "query", "description": about, "required": required, "schema": schema() })
+}
+
 /// The names in a path.
 fn names(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
 
+/// The SHA-256 of no bytes at all, which are always there.
+const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 fn path_parameter(name: &str) -> Value {
     let (about, schema) = match name {
-        "sha256" => ("A SHA-256", json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })),
-        "namespace" => {
-            ("Which part of a tenant's artifacts", json!({ "type": "string", "minLength": 1, "maxLength": 255 }))
-        }
+        "sha256" => ("A SHA-256", json!({ "type": "string", "pattern": "^[0-9a-f]{64}$", "examples": [NOTHING] })),
+        "namespace" => ("Which part of a tenant's artifacts", namespace()),
         "pair" => ("The first two bytes of a key, or `ac`", json!({ "type": "string", "pattern": "^[0-9a-z]{2}$" })),
         _ => (
             "Any bytes, percent-encoded, but for NUL, and `.` and `..` as a whole",
@@ -165,7 +171,9 @@ impl Described {
             operation["parameters"] = self.parameters.into();
         }
         if !self.takes.is_empty() {
-            operation["requestBody"] = json!({ "required": true, "content": contents(&self.takes) });
+            // Any bytes may also be none.
+            let required = self.takes.iter().all(|content| content.media != Content::ANY);
+            operation["requestBody"] = json!({ "required": required, "content": contents(&self.takes) });
         }
         operation
     }

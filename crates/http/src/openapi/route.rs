@@ -29,6 +29,10 @@ impl Route {
     pub(crate) const fn others(path: &'static str, about: &'static str, others: &'static [Operation]) -> Route {
         Route { path, about, of_artifacts: false, is_scoped: true, query: &[], form: None, others }
     }
+
+    pub(crate) const fn query(self, query: &'static [Parameter]) -> Route {
+        Route { query, ..self }
+    }
 }
 
 /// One request that is not about an artifact as it is.
@@ -41,11 +45,35 @@ pub(crate) struct Operation {
     pub(crate) refuses: &'static [u16],
 }
 
+impl Operation {
+    pub(crate) const fn of(method: &'static str, about: &'static str, gives: &'static [Given]) -> Operation {
+        Operation { method, about, takes: None, gives, refuses: &[] }
+    }
+
+    pub(crate) const fn takes(self, content: Content) -> Operation {
+        Operation { takes: Some(content), ..self }
+    }
+
+    pub(crate) const fn refuses(self, refuses: &'static [u16]) -> Operation {
+        Operation { refuses, ..self }
+    }
+}
+
 /// An answer to who is not refused.
 pub(crate) struct Given {
     pub(crate) status: u16,
     pub(crate) about: &'static str,
     pub(crate) content: Option<Content>,
+}
+
+impl Given {
+    pub(crate) const fn nothing(status: u16, about: &'static str) -> Given {
+        Given { status, about, content: None }
+    }
+
+    pub(crate) const fn content(status: u16, about: &'static str, content: Content) -> Given {
+        Given { status, about, content: Some(content) }
+    }
 }
 
 /// What a body is.
@@ -56,6 +84,9 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    /// Any type: what a body says of itself does not matter.
+    pub(crate) const ANY: &str = "*/*";
+
     pub(crate) const fn json(schema: fn() -> Value) -> Content {
         Content { media: "application/json", schema }
     }
@@ -73,6 +104,16 @@ pub(crate) struct Parameter {
     pub(crate) about: &'static str,
     pub(crate) required: bool,
     pub(crate) schema: fn() -> Value,
+}
+
+impl Parameter {
+    pub(crate) const fn required(name: &'static str, about: &'static str, schema: fn() -> Value) -> Parameter {
+        Parameter { name, about, required: true, schema }
+    }
+
+    pub(crate) const fn optional(name: &'static str, about: &'static str, schema: fn() -> Value) -> Parameter {
+        Parameter { name, about, required: false, schema }
+    }
 }
 
 /// Why a read can be refused, beside what a method or a surface adds.

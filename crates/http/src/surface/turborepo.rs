@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use kura_cache::{ArtifactKey, Attributes, InvalidKey, Kind, Scope};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Manner;
 use crate::answer::Answer;
@@ -26,26 +26,14 @@ pub(super) static MANNER: Manner = Manner {
 };
 
 pub(super) static ROUTES: &[Route] = &[
-    Route { query: TEAM, others: &[PREFLIGHT], ..Route::artifacts("/v8/artifacts/{hash}", "What a task made.") },
+    Route { others: &[PREFLIGHT], ..Route::artifacts("/v8/artifacts/{hash}", "What a task made.") }.query(TEAM),
     Route {
         is_scoped: false,
         ..Route::others(
             "/v8/artifacts/status",
             "Whether there is a cache.",
             &[
-                Operation {
-                    method: "get",
-                    about: "Ask",
-                    takes: None,
-                    gives: &[Given {
-                        status: 200,
-                        about: "There is",
-                        content: Some(Content::json(
-                            || json!({ "type": "object", "properties": { "status": { "const": "enabled" } }, "required": ["status"] }),
-                        )),
-                    }],
-                    refuses: &[429],
-                },
+                Operation::of("get", "Ask", &[Given::content(200, "There is", Content::json(enabled))]).refuses(&[429]),
                 PREFLIGHT,
             ],
         )
@@ -56,68 +44,56 @@ pub(super) static ROUTES: &[Route] = &[
             "/v8/artifacts/events",
             "What was used.",
             &[
-                Operation {
-                    method: "post",
-                    about: "Tell: nothing is made of it",
-                    takes: Some(Content::json(|| json!({}))),
-                    gives: &[Given { status: 200, about: "As you say", content: None }],
-                    refuses: &[429],
-                },
+                Operation::of("post", "Tell: nothing is made of it", &[Given::nothing(200, "As you say")])
+                    .takes(Content::bytes(Content::ANY))
+                    .refuses(&[429]),
                 PREFLIGHT,
             ],
         )
     },
-    Route {
-        query: TEAM,
-        ..Route::others(
-            "/v8/artifacts",
-            "Many artifacts.",
-            &[
-                Operation {
-                    method: "post",
-                    about: "Ask what is there of them",
-                    takes: Some(Content::json(|| {
-                        let hash = json!({ "type": "string", "minLength": 1, "maxLength": 1024 });
-                        let hashes = json!({ "type": "array", "items": hash, "maxItems": MAX_ASKED });
-                        json!({ "type": "object", "properties": { "hashes": hashes }, "required": ["hashes"] })
-                    })),
-                    gives: &[Given {
-                        status: 200,
-                        about: "For each, its size, duration and signature; `null` for what is not there",
-                        content: Some(Content::json(
-                            || json!({ "type": "object", "additionalProperties": { "type": ["object", "null"] } }),
-                        )),
-                    }],
-                    refuses: &[400, 404, 408, 413, 429, 503],
-                },
-                PREFLIGHT,
-            ],
-        )
-    },
+    Route::others(
+        "/v8/artifacts",
+        "Many artifacts.",
+        &[
+            Operation::of(
+                "post",
+                "Ask what is there of them",
+                &[Given::content(200, "What is there of each; `null` for what is not", Content::json(told))],
+            )
+            .takes(Content::json(asked))
+            .refuses(&[400, 404, 408, 413, 429, 503]),
+            PREFLIGHT,
+        ],
+    )
+    .query(TEAM),
 ];
 
 /// What a team is named by.
 const TEAM: &[Parameter] = &[
-    Parameter {
-        name: "teamId",
-        about: "The namespace, where `namespace_id` is missing",
-        required: false,
-        schema: text_schema,
-    },
-    Parameter { name: "slug", about: "The same, where `teamId` is missing", required: false, schema: text_schema },
+    Parameter::optional("teamId", "The namespace, where `namespace_id` is missing", text_schema),
+    Parameter::optional("slug", "The same, where `teamId` is missing", text_schema),
 ];
 
-fn text_schema() -> serde_json::Value {
+fn text_schema() -> Value {
     json!({ "type": "string", "maxLength": 255 })
 }
 
-const PREFLIGHT: Operation = Operation {
-    method: "options",
-    about: "A browser's preflight",
-    takes: None,
-    gives: &[Given { status: 200, about: "What may be sent", content: None }],
-    refuses: &[],
-};
+fn enabled() -> Value {
+    json!({ "type": "object", "properties": { "status": { "const": "enabled" } }, "required": ["status"] })
+}
+
+fn asked() -> Value {
+    let hash = json!({ "type": "string", "minLength": 1, "maxLength": 1024 });
+    let hashes = json!({ "type": "array", "items": hash, "maxItems": MAX_ASKED });
+    json!({ "type": "object", "properties": { "hashes": hashes }, "required": ["hashes"] })
+}
+
+fn told() -> Value {
+    json!({ "type": "object", "additionalProperties": { "type": ["object", "null"] } })
+}
+
+const PREFLIGHT: Operation =
+    Operation::of("options", "A browser's preflight", &[Given::nothing(200, "What may be sent")]);
 
 const ROOT: &str = "/v8/artifacts";
 
@@ -172,6 +148,8 @@ pub(super) async fn aside(
             let asked = read(body).await?;
             Ok(Some(query(site, parts, &asked).await?))
         }
+        (_, Some("" | "/" | "/events")) => Err(Refusal::method("POST, OPTIONS")),
+        (_, Some("/status")) => Err(Refusal::method("GET, OPTIONS")),
         _ => Ok(None),
     }
 }
@@ -230,7 +208,7 @@ async fn query(site: &Site, parts: &Parts, asked: &Asked) -> Result<Response<Ans
         });
         told.insert(hash.clone(), json!(found));
     }
-    Ok(json(serde_json::Value::Object(told).to_string().into()))
+    Ok(json(Value::Object(told).to_string().into()))
 }
 
 fn text(attributes: &Attributes, name: kura_cache::AttributeName) -> Option<String> {

@@ -24,13 +24,7 @@ pub(super) static MANNER: Manner = Manner {
 };
 
 pub(super) static ROUTES: &[Route] = &[Route {
-    others: &[Operation {
-        method: "options",
-        about: "What may be done",
-        takes: None,
-        gives: &[Given { status: 200, about: "The header `Allow` lists it", content: None }],
-        refuses: &[],
-    }],
+    others: &[Operation::of("options", "What may be done", &[Given::nothing(200, "The header `Allow` lists it")])],
     ..Route::artifacts(
         "/webdav/{key}",
         "A file. A key may hold `/`. PROPFIND tells a file's properties with 207; MKCOL answers 201: a path that ends in `/` is always a collection.",

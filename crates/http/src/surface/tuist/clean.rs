@@ -15,13 +15,7 @@ pub(in crate::surface) static MANNER: Manner = Manner { allow: "DELETE", ..Manne
 pub(in crate::surface) static ROUTES: &[Route] = &[Route::others(
     "/api/cache/clean",
     "All of a namespace.",
-    &[Operation {
-        method: "delete",
-        about: "Empty it",
-        takes: None,
-        gives: &[Given { status: 204, about: "It is empty", content: None }],
-        refuses: CHANGE,
-    }],
+    &[Operation::of("delete", "Empty it", &[Given::nothing(204, "It is empty")]).refuses(CHANGE)],
 )];
 
 pub(in crate::surface) async fn aside(site: &Site, parts: &Parts) -> Result<Option<Response<Answer>>, Refusal> {

@@ -23,24 +23,18 @@ pub(in crate::surface) static ROUTES: &[Route] = &[
     Route::others(
         "/api/cache/keyvalue",
         "The entries of a key.",
-        &[Operation {
-            method: "put",
-            about: "Store them",
-            takes: Some(Content::json(|| {
-                json!({
-                    "type": "object",
-                    "properties": { "cas_id": { "type": "string", "minLength": 1, "maxLength": 1024 }, "entries": entries() },
-                    "required": ["cas_id", "entries"],
-                })
-            })),
-            gives: &[Given { status: 204, about: "They are stored", content: None }],
-            refuses: TELL,
-        }],
+        &[Operation::of("put", "Store them", &[Given::nothing(204, "They are stored")])
+            .takes(Content::json(saved))
+            .refuses(TELL)],
     ),
     Route::artifacts("/api/cache/keyvalue/{cas_id}", "The entries of a key."),
 ];
 
-/// The schema of entries.
+fn saved() -> Value {
+    let id = json!({ "type": "string", "minLength": 1, "maxLength": 1024 });
+    json!({ "type": "object", "properties": { "cas_id": id, "entries": entries() }, "required": ["cas_id", "entries"] })
+}
+
 fn entries() -> Value {
     let entry = json!({ "type": "object", "properties": { "value": { "type": "string" } }, "required": ["value"] });
     json!({ "type": "array", "items": entry })

@@ -9,7 +9,7 @@ use kura_cache::{
     ArtifactKey, Attributes, Cache, InvalidKey, Kind, Multipart, Part, PartLimits, PartNumber, Scope, UploadId,
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::{Manner, Surface};
 use crate::answer::Answer;
@@ -24,117 +24,78 @@ use crate::{checksum, key, scope};
 
 pub(in crate::surface) static MANNER: Manner = Manner { allow: "GET, HEAD", ..Manner::of("application/octet-stream") };
 
-pub(in crate::surface) static ROUTES: &[Route] = &[
-    Route {
-        query: NAMED,
-        ..Route::others(
+pub(in crate::surface) static ROUTES: &[Route] =
+    &[
+        Route::others(
             "/api/cache/module/start",
             "An upload in parts.",
-            &[Operation {
-                method: "post",
-                about: "Begin one",
-                takes: None,
-                gives: &[Given {
-                    status: 200,
-                    about: "The upload; `null`: the module is there already",
-                    content: Some(Content::json(|| {
-                        let id = json!({ "type": ["string", "null"] });
-                        json!({ "type": "object", "properties": { "upload_id": id }, "required": ["upload_id"] })
-                    })),
-                }],
-                refuses: CHANGE,
-            }],
+            &[Operation::of(
+                "post",
+                "Begin one",
+                &[Given::content(200, "The upload; `null`: the module is there already", Content::json(begun))],
+            )
+            .refuses(CHANGE)],
         )
-    },
-    Route {
-        query: &[
-            UPLOAD,
-            Parameter {
-                name: "part_number",
-                about: "The part's place among the others",
-                required: true,
-                schema: || json!({ "type": "integer", "minimum": 1, "maximum": 10000 }),
-            },
-        ],
-        ..Route::others(
+        .query(NAMED),
+        Route::others(
             "/api/cache/module/part",
             "A part of an upload, of at most 10 MiB.",
-            &[Operation {
-                method: "post",
-                about: "Store it, or store it again",
-                takes: Some(Content::bytes("application/octet-stream")),
-                gives: &[Given { status: 204, about: "It is stored", content: None }],
-                refuses: &[400, 404, 408, 413, 422, 429, 500, 503, 507],
-            }],
+            &[Operation::of("post", "Store it, or store it again", &[Given::nothing(204, "It is stored")])
+                .takes(Content::bytes(Content::ANY))
+                .refuses(OF_UPLOADS)],
         )
-    },
-    Route {
-        query: &[UPLOAD],
-        ..Route::others(
+        .query(&[UPLOAD, Parameter::required("part_number", "The part's place among the others", part_number)]),
+        Route::others(
             "/api/cache/module/complete",
             "The end of an upload.",
-            &[Operation {
-                method: "post",
-                about: "Make a module of its parts",
-                takes: Some(Content::json(|| {
-                    let number = json!({ "type": "integer", "minimum": 1, "maximum": 10000 });
-                    json!({
-                        "type": "object",
-                        "properties": {
-                            "parts": { "type": "array", "items": number },
-                            "checksum_sha256": { "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" },
-                        },
-                        "required": ["parts"],
-                    })
-                })),
-                gives: &[Given { status: 204, about: "The module is there", content: None }],
-                refuses: &[400, 404, 408, 413, 422, 429, 500, 503, 507],
-            }],
+            &[Operation::of("post", "Make a module of its parts", &[Given::nothing(204, "The module is there")])
+                .takes(Content::json(list))
+                .refuses(OF_UPLOADS)],
         )
-    },
-    Route {
-        query: NAMED,
-        others: &[Operation {
-            method: "head",
-            about: "Ask whether it is there",
-            takes: None,
-            gives: &[Given { status: 204, about: "It is there", content: None }],
-            refuses: READ,
-        }],
-        ..Route::artifacts("/api/cache/module/{id}", "A module, which the query names; the id says nothing beside it.")
-    },
-];
+        .query(&[UPLOAD]),
+        Route {
+            others: &[
+                Operation::of("head", "Ask whether it is there", &[Given::nothing(204, "It is there")]).refuses(READ)
+            ],
+            ..Route::artifacts(
+                "/api/cache/module/{id}",
+                "A module, which the query names; the id says nothing beside it.",
+            )
+        }
+        .query(NAMED),
+    ];
+
+const OF_UPLOADS: &[u16] = &[400, 404, 408, 413, 422, 429, 500, 503, 507];
 
 const PART: &str = "module";
 
 /// The parameters that name a module.
 const NAMED: &[Parameter] = &[
-    Parameter {
-        name: "hash",
-        about: "Of what it was made from",
-        required: true,
-        schema: || json!({ "type": "string", "minLength": 1 }),
-    },
-    Parameter {
-        name: "name",
-        about: "Its name",
-        required: true,
-        schema: || json!({ "type": "string", "minLength": 1 }),
-    },
-    Parameter {
-        name: "cache_category",
-        about: "`builds`, or another",
-        required: false,
-        schema: || json!({ "type": "string", "minLength": 1, "default": CATEGORY }),
-    },
+    Parameter::required("hash", "Of what it was made from", some_text),
+    Parameter::required("name", "Its name", some_text),
+    Parameter::optional("cache_category", "`builds` where nothing says it", some_text),
 ];
 
-const UPLOAD: Parameter = Parameter {
-    name: "upload_id",
-    about: "As its beginning was answered",
-    required: true,
-    schema: || json!({ "type": "string" }),
-};
+const UPLOAD: Parameter = Parameter::required("upload_id", "As its beginning was answered", some_text);
+
+fn begun() -> Value {
+    let id = json!({ "type": ["string", "null"] });
+    json!({ "type": "object", "properties": { "upload_id": id }, "required": ["upload_id"] })
+}
+
+fn list() -> Value {
+    let parts = json!({ "type": "array", "items": part_number() });
+    let checksum = json!({ "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" });
+    json!({ "type": "object", "properties": { "parts": parts, "checksum_sha256": checksum }, "required": ["parts"] })
+}
+
+fn part_number() -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": 10000 })
+}
+
+fn some_text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
+}
 
 /// The category of a module that names none.
 const CATEGORY: &str = "builds";
@@ -175,6 +136,7 @@ pub(in crate::surface) async fn aside(
         (&Method::POST, Some("/start")) => Ok(Some(start(site, query).await?)),
         (&Method::POST, Some("/part")) => Ok(Some(take(site, query, body).await?)),
         (&Method::POST, Some("/complete")) => Ok(Some(complete(site, query, body).await?)),
+        (_, Some("/start" | "/part" | "/complete")) => Err(Refusal::method("POST")),
         (&Method::HEAD, _) => {
             let key = key(parts.uri.path(), query, &scope::of_query(query, &[])?)?;
             let found = site.recovered()?.present(&key).await.map_err(Refusal::of_read)?;

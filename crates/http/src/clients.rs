@@ -67,7 +67,7 @@ pub fn client(name: &str) -> Option<&'static Client> {
 }
 
 /// All of them, in the order in which they are shown.
-pub static CLIENTS: [Client; 12] = [
+pub static CLIENTS: [Client; 13] = [
     Client {
         name: "bazel",
         title: "Bazel",
@@ -175,6 +175,16 @@ unstable_remote:
   host: '{{grpc}}'
 ?  auth:
 ?    token: 'KURA_TOKEN'",
+    },
+    Client {
+        name: "xcode",
+        title: "Xcode",
+        place: "build settings; the server runs on the same machine, with --unix-socket",
+        template: "\
+// kura serve --unix-socket /path/to/kura.sock, which is at {{url}} too
+COMPILATION_CACHE_ENABLE_CACHING = YES
+COMPILATION_CACHE_ENABLE_PLUGIN = YES
+COMPILATION_CACHE_REMOTE_SERVICE_PATH = /path/to/kura.sock",
     },
     Client {
         name: "http",

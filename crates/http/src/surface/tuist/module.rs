@@ -177,6 +177,7 @@ async fn take(site: &Site, query: Option<&str>, body: &mut Arriving<'_>) -> Resu
     let number = number.ok_or_else(|| Refusal::bad_request("part_number is a number from 1 to 10000"))?;
     let upload = upload(cache, query).await?;
     let _held = hold_for_upload(site, &upload.target().scope().tenant, body.length())?;
+    let _announced = body.announce()?;
     let mut part = upload.put_part(number, body.length(), LIMITS).await?;
     let counters = site.metrics.of(Surface::Module);
     while let Some(piece) = body.next().await? {

@@ -142,6 +142,10 @@ async fn a_module_comes_in_parts_and_is_read_as_one() {
     for _ in 0..2 {
         assert_eq!(site.complete(&id, &with(&whole)).await.status, 204);
     }
+    assert_eq!(site.complete(&id, "{\"parts\":[1,2,3]}").await.status, 204, "who does not say it is not held to it");
+    site.complete(&id, "{\"parts\":[1,2]}").await.refused(400);
+    site.complete(&id, "{\"parts\":[1,2,3,4]}").await.refused(400);
+    site.complete(&id, &with(b"another")).await.refused(422);
     assert_eq!(site.head(&module).await, 204);
     let found = site.get(&format!("/api/cache/{module}")).await;
     assert!(found.status == 200 && found.body == whole);

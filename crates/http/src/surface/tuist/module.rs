@@ -213,13 +213,14 @@ async fn complete(site: &Site, query: Option<&str>, body: &mut Arriving<'_>) -> 
     let upload = upload(cache, query).await?;
     let asked = Asked::parse(&body.gather(MAX_LIST, "a list of parts has at most 256 KiB").await?)?;
     let expected = asked.checksum_sha256.as_ref().map(|said| checksum::parse(said.as_bytes())).transpose()?;
-    if upload.completed().is_none() {
-        let there = upload.parts().await?;
-        if !asked.are(&there) {
-            return Err(kura_cache::Error::OtherParts.into());
-        }
-        upload.complete(there, expected.as_ref(), LIMITS).await.map_err(checksum::refused)?;
+    let there = match upload.completed() {
+        Some(_) => upload.made_of().await?.ok_or(kura_cache::Error::UnknownUpload)?,
+        None => upload.parts().await?,
+    };
+    if !asked.are(&there) {
+        return Err(kura_cache::Error::OtherParts.into());
     }
+    upload.complete(there, expected.as_ref(), LIMITS).await.map_err(checksum::refused)?;
     Ok(Answer::nothing(StatusCode::NO_CONTENT))
 }
 

@@ -16,12 +16,13 @@ fn serving(directory: &Path, data: &str) -> Command {
     command
 }
 
-/// A server that listens.
+/// A server that serves.
 fn started(directory: &Path) -> Child {
     let mut server = serving(directory, "data").spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.contains("listens on"), "{said}");
+    let mut said = BufReader::new(server.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+    assert!(said.next().unwrap().contains("listens on"));
+    // What comes next is printed once it serves.
+    said.next().unwrap();
     server
 }
 
@@ -31,6 +32,14 @@ fn is_up(socket: &Path) -> bool {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("{\"up\":true}\n")
+}
+
+/// What `setup --check` says of it.
+fn check(socket: &Path) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kura"));
+    command.env_clear().args(["setup", "--check", "xcode", "--server", &format!("unix:{}", socket.display())]);
+    let output = command.output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
 
 #[test]
@@ -48,9 +57,13 @@ fn a_socket_lives_as_long_as_its_server() {
     server.kill().unwrap();
     server.wait().unwrap();
     assert!(socket.exists(), "nobody was left to remove it");
+    assert_eq!(check(&socket), (4, format!("kura: nothing listens on {}: is Kura started there?\n", socket.display())));
     let mut server = started(directory.path());
     assert!(is_up(&socket));
+    assert_eq!(check(&socket), (0, format!("Xcode can store and fetch at unix:{}\n", socket.display())));
     kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
     assert!(server.wait().unwrap().success());
     assert!(!socket.exists());
+    let (status, said) = check(&socket);
+    assert!(status == 4 && said.starts_with("kura: there is no socket "), "{said}");
 }

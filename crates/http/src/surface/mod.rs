@@ -9,8 +9,8 @@ mod gradle;
 mod metro;
 mod nx;
 pub(crate) mod tuist;
-mod turborepo;
-mod webdav;
+pub(crate) mod turborepo;
+pub(crate) mod webdav;
 
 use http::request::Parts;
 use http::{Response, StatusCode};

@@ -102,10 +102,12 @@ const ALLOWED_HEADERS: &str = "Authorization, Content-Type, User-Agent, x-artifa
                                x-artifact-client-ci, x-artifact-client-interactive";
 
 /// The most hashes of one query.
-const MAX_ASKED: usize = 1000;
+pub(crate) const MAX_ASKED: usize = 1000;
 
 /// The longest query, in bytes.
 const MAX_QUERY: usize = 256 << 10;
+
+const TOO_LARGE: &str = "a query has at most 256 KiB and 1000 hashes";
 
 /// Memory of one: its text, what is made of it, and the answer, in bytes.
 const QUERY_MEMORY: u64 = 4 << 20;
@@ -119,7 +121,7 @@ pub(super) fn owns(path: &str) -> bool {
     rest(path).is_some()
 }
 
-pub(super) fn scope(query: Option<&str>) -> Result<Scope, InvalidKey> {
+pub(crate) fn scope(query: Option<&str>) -> Result<Scope, InvalidKey> {
     scope::of_query(query, &["teamId", "slug"])
 }
 
@@ -145,7 +147,7 @@ pub(super) async fn aside(
         (&Method::POST, Some("" | "/")) => {
             let held = site.memory.hold(Class::Request, QUERY_MEMORY);
             let _held = held.ok_or_else(|| Refusal::overload("too many queries are under way"))?;
-            let asked = read(body).await?;
+            let asked = Asked::parse(&body.gather(MAX_QUERY, TOO_LARGE).await?)?;
             Ok(Some(query(site, parts, &asked).await?))
         }
         (_, Some("" | "/" | "/events")) => Err(Refusal::method("POST, OPTIONS")),
@@ -169,8 +171,19 @@ fn json(body: Bytes) -> Response<Answer> {
 }
 
 #[derive(Deserialize)]
-struct Asked {
-    hashes: Vec<String>,
+pub(crate) struct Asked {
+    pub(crate) hashes: Vec<String>,
+}
+
+impl Asked {
+    pub(crate) fn parse(body: &[u8]) -> Result<Asked, Refusal> {
+        let asked: Asked = serde_json::from_slice(body)
+            .map_err(|error| Refusal::bad_request(format!("no query, which is {{\"hashes\": [...]}}: {error}")))?;
+        if asked.hashes.len() > MAX_ASKED {
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE));
+        }
+        Ok(asked)
+    }
 }
 
 #[derive(Serialize)]
@@ -180,18 +193,6 @@ struct Told {
     task_duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<String>,
-}
-
-/// The body of a query.
-async fn read(body: &mut Arriving<'_>) -> Result<Asked, Refusal> {
-    const TOO_LARGE: &str = "a query has at most 256 KiB and 1000 hashes";
-    let read = body.gather(MAX_QUERY, TOO_LARGE).await?;
-    let asked: Asked = serde_json::from_slice(&read)
-        .map_err(|error| Refusal::bad_request(format!("no query, which is {{\"hashes\": [...]}}: {error}")))?;
-    if asked.hashes.len() > MAX_ASKED {
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE));
-    }
-    Ok(asked)
 }
 
 /// What is there of each: `null` for what is not.

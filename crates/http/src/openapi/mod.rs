@@ -32,7 +32,8 @@ fn described() -> Value {
         "info": {
             "title": "Kura",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "A build cache. Each tag is what one kind of client speaks; `page` is for people and probes.",
+            "description": "A build cache. Each tag is what one kind of client speaks; `page` is for people and probes. \
+                            Whatever else a path is asked for is answered with 405, and `Allow` says what it takes.",
             "license": { "name": "Apache-2.0 or MIT", "identifier": "Apache-2.0 OR MIT" },
         },
         "tags": tags,

@@ -1,4 +1,4 @@
-//! The listener and its connections: bound before there is a cache, drained before there is none.
+//! The connections: their listeners are bound before there is a cache, and they are drained before there is none.
 //! Bounds: connections (here), and how long each may stand still (`link`).
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use kura_cache::Cache;
 use kura_disk::Runtime;
 use kura_store::Progress;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -26,6 +26,7 @@ use tokio_util::either::Either;
 use crate::guest::Guest;
 use crate::http2;
 use crate::link::{Link, Protocol, Shared};
+use crate::listen::{Arrived, Listeners};
 use crate::memory::{CONNECTION, Held, Memory};
 use crate::page;
 use crate::service;
@@ -34,15 +35,12 @@ use crate::site::Site;
 use crate::stream::sending;
 use crate::tls::{Stream, Tls};
 
-/// Where the process is out of files, the next connection is tried for after this long.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// The longest head of a request, in bytes: twice the longest key, and room for its headers.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
 /// A bound listener. Nothing is answered until [`Server::run`] runs; what comes before waits in its queue.
 pub struct Server {
-    listener: TcpListener,
+    listeners: Listeners,
     site: Arc<Site>,
     tls: watch::Sender<Option<Tls>>,
     drain: watch::Sender<Option<Duration>>,
@@ -77,7 +75,7 @@ impl Server {
         progress: Arc<Progress>,
     ) -> io::Result<Server> {
         Ok(Server {
-            listener: TcpListener::bind(address).await?,
+            listeners: Listeners { port: TcpListener::bind(address).await?, socket: None },
             site: Site::new(settings, runtime, progress),
             tls: watch::Sender::new(None),
             drain: watch::Sender::new(None),
@@ -90,7 +88,12 @@ impl Server {
     /// # Errors
     /// As the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listeners.port.local_addr()
+    }
+
+    /// Serves on a unix socket too, of which its file's rights say who may connect: what comes over it does not speak TLS.
+    pub fn listen_on(&mut self, socket: UnixListener) {
+        self.listeners.socket = Some(socket);
     }
 
     /// The bytes of bodies in memory, which whatever shares the port accounts for too.
@@ -117,7 +120,7 @@ impl Server {
 
     /// Serves until [`Handle::drain`] has ended.
     pub async fn run(self) {
-        let Server { listener, site, tls, drain, drained } = self;
+        let Server { listeners, site, tls, drain, drained } = self;
         let mut connections = Connections::new(site, tls.subscribe());
         let permits = Arc::clone(&connections.permits);
         let within = {
@@ -131,11 +134,11 @@ impl Server {
                     biased;
                     within = &mut asked => break within,
                     () = connections.reap() => {}
-                    (stream, permit) = accept(&listener, &permits) => connections.add(stream, permit),
+                    (stream, permit) = listeners.accept(&permits) => connections.add(stream, permit),
                 }
             }
         };
-        drop(listener);
+        drop(listeners);
         drained.send_replace(Some(connections.drain(within).await));
     }
 }
@@ -161,29 +164,6 @@ impl Handle {
         // An error says that the server has been dropped: nothing is left to cut off.
         ended.ok().and_then(|drained| *drained).unwrap_or_default()
     }
-}
-
-/// The next connection, once there may be one more.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    loop {
-        let Ok(permit) = Arc::clone(permits).acquire_owned().await else { std::future::pending().await };
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
-            Err(error) if is_the_clients(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted now");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// The client went away between its connection and our acceptance of it.
-fn is_the_clients(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
 }
 
 /// The connections that are open.
@@ -219,9 +199,11 @@ impl Connections {
         }
     }
 
-    fn add(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
-        // Small answers leave at once. It is a hint: a socket that refuses it works all the same.
-        let _ = stream.set_nodelay(true);
+    fn add(&mut self, stream: Arrived, permit: OwnedSemaphorePermit) {
+        if let Either::Left(stream) = &stream {
+            // Small answers leave at once. It is a hint: a socket that refuses it works all the same.
+            let _ = stream.set_nodelay(true);
+        }
         let Some(held) = self.site.memory.enter(CONNECTION) else {
             tracing::warn!("a connection is closed: there is no memory for it");
             return;
@@ -271,8 +253,11 @@ impl Drop for Entry {
 }
 
 /// The connection, once what is said on it is secret if it is to be.
-async fn secured(stream: TcpStream, shared: &Shared, tls: Option<Tls>) -> io::Result<Stream> {
-    let Some(tls) = tls else { return Ok(Either::Left(stream)) };
+async fn secured(stream: Arrived, shared: &Shared, tls: Option<Tls>) -> io::Result<Stream> {
+    let (stream, tls) = match (stream, tls) {
+        (Either::Left(stream), Some(tls)) => (stream, tls),
+        (stream, _) => return Ok(Either::Left(stream)),
+    };
     tokio::select! {
         stream = tls.accept(stream, shared.site.settings.header_timeout) => stream,
         () = shared.retired() => Err(io::ErrorKind::ConnectionAborted.into()),

@@ -33,10 +33,9 @@ pub(crate) async fn serve(turn: &Turn, pages: Router, mut request: Request<Incom
     let mut response = match surface {
         Surface::Page => page(pages, &parts).await,
         surface => {
-            let mut body = Arriving::new(body, &parts, &site.settings);
-            let window = speaks_http2.then_some(&turn.shared.window);
+            let mut body = Arriving::new(body, &parts, &site.settings, &turn.shared.window);
             let response = match turn.has_room() {
-                true => exchange::answer(site, surface, &parts, &mut body, window).await,
+                true => exchange::answer(site, surface, &parts, &mut body).await,
                 false => Err(Refusal::overload("too many requests are under way")),
             };
             let mut response = response.unwrap_or_else(|refusal| refusal.into_response(site.runtime.random()));

@@ -25,6 +25,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
+    pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) data_dir: PathBuf,
     pub(crate) capacity: Share,
@@ -54,6 +55,7 @@ impl Config {
         let interval = parse(layers, Setting::SyncInterval, waitable)?;
         Ok(Config {
             listen: parse(layers, Setting::Listen, address)?,
+            unix_socket: parse(layers, Setting::UnixSocket, file_or_none)?,
             tls: tls(layers)?,
             data_dir: parse(layers, Setting::DataDir, directory)?,
             capacity: parse(layers, Setting::Capacity, value::share)?,
@@ -92,7 +94,7 @@ impl Config {
 
 /// A certificate and its key come together.
 fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
-    let file = |setting| parse(layers, setting, |text| Ok(Some(PathBuf::from(text)).filter(|_| !text.is_empty())));
+    let file = |setting| parse(layers, setting, file_or_none);
     let clients = file(Setting::TlsClients)?;
     match (file(Setting::TlsCertificate)?, file(Setting::TlsKey)?) {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key, clients })),
@@ -138,6 +140,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("expected a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A file that may be none.
+fn file_or_none(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }
 
 /// A share that may be nothing.

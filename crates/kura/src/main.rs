@@ -15,6 +15,7 @@ mod serve;
 mod settings;
 mod setup;
 mod signals;
+mod socket;
 mod telemetry;
 mod tls;
 mod value;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write, stdout};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use kura_cache::Cache;
@@ -17,6 +18,7 @@ use crate::announce;
 use crate::config::Config;
 use crate::memory::{self, Plan};
 use crate::signals::Signals;
+use crate::socket::{self, SocketError, SocketFile};
 use crate::telemetry;
 use crate::tls::TlsFilesError;
 use crate::value::Share;
@@ -34,6 +36,8 @@ pub(crate) enum ServeError {
     NotWritable { path: String, source: io::Error },
     #[error("{path}: {source}")]
     Store { path: String, source: kura_store::Error },
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error(transparent)]
     Tls(#[from] TlsFilesError),
     #[error("the system refused a runtime: {0}")]
@@ -69,7 +73,12 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
     let mut signals = Signals::install().map_err(ServeError::Runtime)?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
     let progress = Arc::new(Progress::default());
-    let server = bind(&config, &runtime, &progress).await?;
+    let mut server = bind(&config, &runtime, &progress).await?;
+    // Its file is removed when this ends, however it does.
+    let _socket = match &config.unix_socket {
+        Some(path) => Some(listen_on(path, &mut server).await?),
+        None => None,
+    };
     secure(&config, &server.handle())?;
     let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?, config.tls.is_some());
     server.welcome(Reapi::new(reapi_settings(&config), server.memory(), Arc::clone(&runtime)));
@@ -114,6 +123,13 @@ async fn bind(config: &Config, runtime: &Arc<dyn Runtime>, progress: &Arc<Progre
         io::ErrorKind::AddrInUse => ServeError::PortTaken { address },
         _ => ServeError::Listen { address, source },
     })
+}
+
+async fn listen_on(path: &Path, server: &mut Server) -> Result<SocketFile, ServeError> {
+    let (listener, file) = socket::listen(path).await?;
+    server.listen_on(listener);
+    tracing::info!(path = %path.display(), "listens on a unix socket too");
+    Ok(file)
 }
 
 /// Before the first connection is taken.

@@ -11,6 +11,7 @@ const ENVIRONMENT_PREFIX: &str = "KURA_";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
     Listen,
+    UnixSocket,
     TlsCertificate,
     TlsKey,
     TlsClients,
@@ -64,8 +65,9 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 33] = [
+    pub(crate) const ALL: [Setting; 34] = [
         Setting::Listen,
+        Setting::UnixSocket,
         Setting::TlsCertificate,
         Setting::TlsKey,
         Setting::TlsClients,
@@ -103,6 +105,12 @@ impl Setting {
     pub(crate) fn spec(self) -> Spec {
         let (name, value, default, help) = match self {
             Setting::Listen => ("listen", "ADDRESS:PORT", "127.0.0.1:8380", "Where to serve; port 0 takes a free one"),
+            Setting::UnixSocket => (
+                "unix-socket",
+                "PATH",
+                "",
+                "Serve on a unix socket too, for this user and its group, without TLS; none: only at the address",
+            ),
             Setting::TlsCertificate => (
                 "tls-certificate",
                 "FILE",

@@ -4,8 +4,11 @@ use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
+use crate::openapi::route::Route;
 
 pub(super) static MANNER: Manner = Manner::of("application/vnd.gradle.build-cache-artifact.v1");
+
+pub(super) static ROUTES: &[Route] = &[Route::artifacts("/cache/{key}", "What a task made.")];
 
 /// One segment below `/cache/`: deeper paths are Bazel's, under the prefix `/cache`.
 fn segment(path: &str) -> Option<&str> {

@@ -227,7 +227,10 @@ impl Client {
         if outcome.is_ok() {
             self.session = None;
         }
-        self.settle(place, Some(write), &outcome.map(drop));
+        // To complete again what was complete before a crash changes nothing: what it made may have been replaced or deleted since.
+        if !outcome.as_ref().is_ok_and(|stored| stored.known) {
+            self.settle(place, Some(write), &outcome.map(drop));
+        }
     }
 
     pub(crate) async fn look_at_everything(&mut self, life: &Life) {

@@ -60,10 +60,7 @@ pub(crate) struct Door(S3Service);
 
 impl Door {
     pub(crate) fn new(key: S3Key) -> Door {
-        let mut outer = builder(Nothing);
-        outer.set_auth(key);
-        outer.set_route(Inside(builder(Calls).build()));
-        Door(outer.build())
+        Door(signed(key, Inside(builder(Calls).build())))
     }
 
     /// # Errors
@@ -133,7 +130,7 @@ fn hold(site: &Arc<Site>, parts: &Parts, body: &Arriving<'_>, chunks: Option<&Ch
 }
 
 /// What can be refused by a request's head alone.
-fn look(parts: &Parts) -> S3Result<()> {
+pub(crate) fn look(parts: &Parts) -> S3Result<()> {
     let headers = &parts.headers;
     let is_form = headers
         .get(CONTENT_TYPE)
@@ -159,7 +156,15 @@ fn look(parts: &Parts) -> S3Result<()> {
     Ok(())
 }
 
-fn builder(calls: impl S3) -> S3ServiceBuilder {
+/// What is handed to `inside` only where its signature holds.
+pub(crate) fn signed(key: S3Key, inside: impl S3Route) -> S3Service {
+    let mut outer = builder(Nothing);
+    outer.set_auth(key);
+    outer.set_route(inside);
+    outer.build()
+}
+
+pub(crate) fn builder(calls: impl S3) -> S3ServiceBuilder {
     let mut config = S3Config::default();
     config.xml_max_body_size = usize::try_from(MAX_LIST).unwrap_or(usize::MAX);
     config.presigned_url_max_skew_time_secs = MAX_SKEW;

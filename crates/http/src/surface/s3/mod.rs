@@ -11,13 +11,13 @@
 mod calls;
 pub(crate) mod chunks;
 pub(crate) mod claim;
-mod door;
+pub(crate) mod door;
 mod error;
 pub(crate) mod kept;
 mod lent;
 pub(crate) mod list;
 mod object;
-mod parts;
+pub(crate) mod parts;
 
 use std::sync::Arc;
 

@@ -162,7 +162,7 @@ fn number(said: i32) -> S3Result<PartNumber> {
 }
 
 /// Those of the parts that are there that a client names, in its order.
-fn chosen(asked: &[CompletedPart], there: &[Part]) -> S3Result<Vec<Part>> {
+pub(crate) fn chosen(asked: &[CompletedPart], there: &[Part]) -> S3Result<Vec<Part>> {
     if asked.is_empty() {
         return Err(S3ErrorCode::MalformedXML.into());
     }

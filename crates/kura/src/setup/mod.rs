@@ -1,9 +1,10 @@
 //! `kura setup CLIENT` prints the lines for a server, from the one table of clients. With `--check` it stores and fetches as that client does
-//! (`http`, `grpc`: what is sent), and says in a sentence what is wrong (`explain`).
+//! (`http`, `grpc`, `s3`: what is sent), and says in a sentence what is wrong (`explain`).
 
 mod explain;
 mod grpc;
 mod http;
+mod s3;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use kura_http::clients::{CLIENTS, client};
@@ -14,7 +15,7 @@ const CLIENT: &str = "client";
 const CHECK: &str = "check";
 
 /// Those that are known, and that there are no lines for yet.
-const NOT_YET: [&str; 2] = ["xcode", "s3"];
+const NOT_YET: [&str; 1] = ["xcode"];
 
 /// As the command line has it.
 pub(crate) fn command() -> Command {
@@ -54,6 +55,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 fn check(name: &str, target: &Target) -> Result<(), Failure> {
     if let Some(manner) = grpc::manner(name) {
         grpc::check(target, &manner)?;
+    }
+    if name == "s3" {
+        return s3::check(target);
     }
     http::check(target, name)
 }

@@ -26,6 +26,8 @@ pub struct Window {
     /// Whether nothing lies behind the last one.
     ends: bool,
     taken: Duration,
+    /// Bytes of what it was asked for by.
+    asked: u64,
 }
 
 /// A key that is there.
@@ -48,7 +50,7 @@ pub(crate) struct Place {
 
 impl Weigh for Window {
     fn weight(&self) -> u64 {
-        self.keys.iter().map(|key| KEY + key.len() as u64).sum()
+        self.asked + self.keys.iter().map(|key| KEY + key.len() as u64).sum::<u64>()
     }
 }
 
@@ -112,7 +114,8 @@ impl Cache {
             }
         };
         inner.store.visit_keys(&namespace, StoreKind(of.kind as u8), visit).await?;
-        let window = Window { ends: lowest.bound.is_none(), keys: lowest.keys.into_iter().collect(), taken };
+        let asked = (of.prefix.len() + of.scope.tenant.as_str().len() + of.scope.namespace.as_str().len()) as u64;
+        let window = Window { ends: lowest.bound.is_none(), keys: lowest.keys.into_iter().collect(), taken, asked };
         let (window, id) = (Arc::new(window), inner.runtime.random());
         inner.windows.put(of.place(id), Arc::clone(&window));
         Ok((window, id))

@@ -7,6 +7,9 @@ use crate::{memory, recipe};
 
 const MIB: u64 = 1 << 20;
 
+/// What a list can be asked for by takes at most, in bytes: a key's beginning and two names.
+const MAX_ASKED: u64 = 2 << 10;
+
 /// How much of what may be in memory at a time. Sizes are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Workspace {
@@ -60,9 +63,9 @@ impl Workspace {
         }
     }
 
-    /// Of a list that is looked for. What is remembered has an account of its own, where the whole list may weigh a little more.
+    /// Of a list that is looked for: so that it can be remembered with what it was asked for by.
     pub(crate) const fn window(&self) -> u64 {
-        self.lists / 2 - memory::ENTRY
+        self.lists / 2 - memory::ENTRY - MAX_ASKED
     }
 
     pub(crate) const fn windows_remembered(&self) -> u64 {

@@ -25,6 +25,7 @@ struct Pair {
     secret: String,
 }
 
+#[allow(clippy::disallowed_methods, reason = "a command is in no simulation")]
 pub(super) fn check(target: &Target) -> Result<(), Failure> {
     let pair = Pair::of_environment()?;
     let artifact = super::artifact();

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share. `.ci/run` and `just e2e` run them: they need root, loop mounts, and Debian's clients.
 //!
+//! - `s3`: the key pair of a server that serves S3.
 //! - `server`: the released binary as a child: started, stopped, killed, asked.
 //! - `bazel`: a workspace, built against a server.
 //! - `casd`: buildbox-casd, as a server or a proxy.
@@ -29,6 +30,7 @@ mod mount;
 mod neighbour;
 mod node;
 mod reapi;
+mod s3;
 mod server;
 mod tool;
 mod wait;
@@ -43,6 +45,7 @@ pub use mount::Mount;
 pub use neighbour::Neighbour;
 pub use node::{node_command, node_modules};
 pub use reapi::{Client, digest};
+pub use s3::S3;
 pub use server::{Kura, kura_binary};
 pub use tool::{run, run_for_status, run_within};
 pub use wait::until;

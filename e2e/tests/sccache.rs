@@ -1,11 +1,11 @@
-//! C and Rust through sccache over WebDAV: the second clean build is all hits, also after a restart and after `kill -9`.
+//! C and Rust through sccache, over WebDAV and over S3: the second clean build is all hits, also after a restart and after `kill -9`.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use kura_e2e::{Kura, run};
+use kura_e2e::{Kura, S3, run};
 
 const SOURCES: usize = 4;
 
@@ -37,17 +37,24 @@ fn second_builds_hit_as_the_wrapper_of_rustc() {
 }
 
 fn second_builds_hit(language: &str, units: usize, build: impl Fn(&Sccache, &Path)) {
-    let mut kura = Kura::start(&["--capacity", "256MiB"]);
+    for over in ["webdav", "s3"] {
+        second_builds_hit_over(over, language, units, &build);
+    }
+}
+
+fn second_builds_hit_over(over: &'static str, language: &str, units: usize, build: impl Fn(&Sccache, &Path)) {
+    let s3 = S3::new();
+    let mut kura = Kura::start(&[&["--capacity", "256MiB"], &s3.flags()[..]].concat());
     let directory = tempfile::tempdir().unwrap();
     let built = |kura: &Kura| {
         let before = kura.metrics();
-        let sccache = Sccache::start(kura);
+        let sccache = Sccache::start(kura, over);
         build(&sccache, directory.path());
         let (hits, misses, failed) = sccache.statistics(language);
         assert_eq!(failed, 0, "of the writes");
         let after = kura.metrics();
         // It reads its own check once at each start.
-        (hits, misses, after.hits("webdav") - before.hits("webdav"), after.stored("webdav") - before.stored("webdav"))
+        (hits, misses, after.hits(over) - before.hits(over), after.stored(over) - before.stored(over))
     };
     let (hits, misses, _, stored) = built(&kura);
     assert_eq!((hits, misses), (0, units));
@@ -61,20 +68,34 @@ fn second_builds_hit(language: &str, units: usize, build: impl Fn(&Sccache, &Pat
 
 /// A server of sccache's: it keeps nothing on this machine.
 struct Sccache {
-    endpoint: String,
-    port: String,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Sccache {
-    fn start(kura: &Kura) -> Sccache {
+    fn start(kura: &Kura, over: &str) -> Sccache {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
-        let sccache = Sccache { endpoint: kura.url("/webdav"), port };
+        let mut variables = match over {
+            "webdav" => vec![("SCCACHE_WEBDAV_ENDPOINT", kura.url("/webdav"))],
+            _ => [
+                ("SCCACHE_BUCKET", "sccache"),
+                ("SCCACHE_REGION", "us-east-1"),
+                ("SCCACHE_S3_USE_SSL", "false"),
+                ("SCCACHE_S3_KEY_PREFIX", "team/ci"),
+                ("SCCACHE_ENDPOINT", &kura.url("/s3")),
+                ("AWS_ACCESS_KEY_ID", S3::ID),
+                ("AWS_SECRET_ACCESS_KEY", S3::SECRET),
+            ]
+            .map(|(name, value)| (name, value.to_owned()))
+            .to_vec(),
+        };
+        variables.push(("SCCACHE_SERVER_PORT", port));
+        let sccache = Sccache { variables };
         run(sccache.command().arg("--start-server"));
         sccache
     }
 
     fn environment(&self, mut command: Command) -> Command {
-        command.env("SCCACHE_WEBDAV_ENDPOINT", &self.endpoint).env("SCCACHE_SERVER_PORT", &self.port);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

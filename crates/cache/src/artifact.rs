@@ -44,7 +44,9 @@ pub enum Kind {
     Opaque = 13,
     /// What the Remote Asset API maps its URIs and qualifiers to.
     Asset = 14,
-    /// Multipart uploads: what each one is for. 15 is S3's.
+    /// S3's objects.
+    S3 = 15,
+    /// Multipart uploads: what each one is for.
     Upload = 16,
     /// Their parts.
     Part = 17,
@@ -56,7 +58,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in order of number.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Cas,
         Kind::Action,
         Kind::KeyValue,
@@ -71,6 +73,7 @@ impl Kind {
         Kind::Webdav,
         Kind::Opaque,
         Kind::Asset,
+        Kind::S3,
         Kind::Upload,
         Kind::Part,
         Kind::Llvm,
@@ -95,6 +98,7 @@ impl Kind {
             Kind::Webdav => "webdav",
             Kind::Opaque => "opaque",
             Kind::Asset => "asset",
+            Kind::S3 => "s3",
             Kind::Upload => "upload",
             Kind::Part => "part",
             Kind::Llvm => "llvm",
@@ -111,7 +115,6 @@ impl Kind {
     pub(crate) const fn position(self) -> usize {
         match self {
             Kind::Probe => Kind::ALL.len() - 1,
-            Kind::Upload | Kind::Part | Kind::Llvm => self as usize - 2,
             other => other as usize - 1,
         }
     }
@@ -289,6 +292,12 @@ impl ArtifactKey {
     fn new(scope: &Scope, kind: Kind, key: &[u8], meaning: Meaning) -> Result<ArtifactKey, InvalidKey> {
         let record = record_key(scope, kind, key)?;
         Ok(ArtifactKey { scope: scope.clone(), meaning, record })
+    }
+
+    /// What its client called it.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.record.key()
     }
 
     /// The surface that it belongs to.

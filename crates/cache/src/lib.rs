@@ -9,7 +9,7 @@
 //! - `keyed`: the last writer wins.
 //! - `multipart`: a keyed value that comes in parts, and stays a list of them, an `assembly`.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
-//! - `namespace`: emptied as one.
+//! - `namespace`: emptied as one. `list`: what is in it.
 //!
 //! Absent on purpose: HTTP and gRPC (the adapters), files and segments (the store), and any task of its own.
 
@@ -32,6 +32,7 @@ mod gate;
 mod gathered;
 mod keyed;
 pub mod limits;
+mod list;
 mod memory;
 mod multipart;
 mod names;
@@ -65,6 +66,7 @@ pub use error::Error;
 pub use fetch::{Compression, Form};
 pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
+pub use list::{Listed, Listing, Window};
 pub use multipart::{Multipart, Part, PartLimits, PartNumber, PartUpload, UploadId};
 pub use presence::{Presence, Probe, Question};
 pub use unnamed::Unnamed;
@@ -76,6 +78,7 @@ use assembly::Assembly;
 use counters::Counters;
 use fetch::Codecs;
 use gate::Gate;
+use list::Place;
 use memory::Memory;
 use multipart::UnderWay;
 use names::Names;
@@ -117,6 +120,10 @@ struct Inner {
     turns: Turns,
     /// Bounds the blobs that are being cut into chunks.
     chunkers: Gate,
+    /// Of lists that are looked for one is at a time.
+    lister: Gate,
+    /// Lists that somebody may go on with.
+    windows: Memory<Place, Window>,
 }
 
 /// An artifact that is there.
@@ -161,6 +168,8 @@ impl Cache {
             codecs: Codecs::new(settings.workspace.codecs, &runtime),
             turns: Turns::default(),
             chunkers: Gate::new(limits::CHUNKERS),
+            lister: Gate::new(1),
+            windows: Memory::new(settings.workspace.windows_remembered()),
             store,
             settings,
             runtime,

@@ -43,6 +43,12 @@ pub(crate) const UPLOAD_IDLE: Duration = Duration::from_secs(10 * 60);
 /// Parts of an upload that is under way are vouched for at least this often.
 pub(crate) const VOUCH_EVERY: Duration = Duration::from_secs(10 * 60);
 
+/// How long to wait until a list is looked for.
+pub(crate) const LIST_WAIT: Duration = Duration::from_secs(20);
+
+/// For how long a list is gone on with that was looked for once.
+pub(crate) const WINDOW_AGE: Duration = Duration::from_secs(10 * 60);
+
 /// How many parts are deleted at a time.
 pub(crate) const DELETES_IN_FLIGHT: usize = 16;
 

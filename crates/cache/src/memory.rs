@@ -8,7 +8,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 /// Bytes that an entry takes beside its value, about: its key, and its places in the map and in the order of use.
-const ENTRY: u64 = 256;
+pub(crate) const ENTRY: u64 = 256;
 
 /// A value whose size is known.
 pub(crate) trait Weigh {

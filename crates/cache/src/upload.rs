@@ -12,7 +12,7 @@ use crate::digest::DigestFunction;
 use crate::error::Error;
 use crate::gathered::Gathered;
 use crate::limits::{MAX_ACTION_RESULT, WHOLE};
-use crate::{Attributes, Cache, Version};
+use crate::{Attributes, Cache, Presence, Version};
 use kura_store::types::Encoding;
 use kura_store::{Commit, PutRequest};
 
@@ -209,6 +209,23 @@ impl Upload {
         }
         self.torn = false;
         Ok(())
+    }
+
+    /// As [`Upload::commit`] of a keyed value, where `holds` says so of what is there until now; else nothing, and nothing is stored. Of those who
+    /// come for one key like this, one is weighed after the other: of two that expect nothing to be there, one is stored.
+    ///
+    /// # Errors
+    /// As [`Upload::commit`]; `Invalid` for what is no keyed value.
+    pub async fn commit_if(self, holds: impl FnOnce(Option<Presence>) -> bool) -> Result<Option<Stored>, Error> {
+        if !matches!(self.sink, Sink::Keyed(_)) {
+            return Err(Error::Invalid("blobs and action results are stored whatever is there"));
+        }
+        let (cache, key) = (self.cache.clone(), self.key.clone());
+        let _turn = cache.inner.turns.take(&key.record).await;
+        if !holds(cache.present(&key).await?) {
+            return Ok(None);
+        }
+        self.commit().await.map(Some)
     }
 
     /// Ends the upload: from the answer on it can be read.

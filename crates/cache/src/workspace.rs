@@ -3,9 +3,12 @@
 use crate::limits::{
     ASSEMBLIES_REMEMBERED, CHUNKER_MEMORY, CHUNKERS, DECODER_MEMORY, ENCODER_MEMORY, MAX_CODECS, MAX_PARTS, MAX_TREE,
 };
-use crate::recipe;
+use crate::{memory, recipe};
 
 const MIB: u64 = 1 << 20;
+
+/// What a list can be asked for by takes at most, in bytes: a key's beginning and two names.
+const MAX_ASKED: u64 = 2 << 10;
 
 /// How much of what may be in memory at a time. Sizes are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,16 +21,28 @@ pub struct Workspace {
     pub(crate) recipes_remembered: u64,
     /// How many bodies are decoded at a time, and how many encoded.
     pub(crate) codecs: u64,
+    /// Of lists of keys: half for one that is looked for, half for those that are remembered. A key takes 64 of them beside its own.
+    pub(crate) lists: u64,
 }
 
 impl Workspace {
     /// The largest that is of use.
-    const MOST: Workspace =
-        Workspace { trees: 64 * MIB, trees_remembered: 32 * MIB, recipes_remembered: 16 * MIB, codecs: MAX_CODECS };
+    const MOST: Workspace = Workspace {
+        trees: 64 * MIB,
+        trees_remembered: 32 * MIB,
+        recipes_remembered: 16 * MIB,
+        codecs: MAX_CODECS,
+        lists: 64 * MIB,
+    };
 
     /// The least that everything works with.
-    const LEAST: Workspace =
-        Workspace { trees: MAX_TREE, trees_remembered: 4 * MIB, recipes_remembered: 6 * MIB, codecs: 2 };
+    const LEAST: Workspace = Workspace {
+        trees: MAX_TREE,
+        trees_remembered: 4 * MIB,
+        recipes_remembered: 6 * MIB,
+        codecs: 2,
+        lists: 8 * MIB,
+    };
 
     /// As much as fits `bytes`, but for the least that it takes.
     #[must_use]
@@ -44,7 +59,17 @@ impl Workspace {
             trees_remembered: share(least.trees_remembered, most.trees_remembered),
             recipes_remembered: share(least.recipes_remembered, most.recipes_remembered),
             codecs: share(least.codecs, most.codecs),
+            lists: share(least.lists, most.lists),
         }
+    }
+
+    /// Of a list that is looked for: so that it can be remembered with what it was asked for by.
+    pub(crate) const fn window(&self) -> u64 {
+        self.lists / 2 - memory::ENTRY - MAX_ASKED
+    }
+
+    pub(crate) const fn windows_remembered(&self) -> u64 {
+        self.lists / 2
     }
 
     /// The most memory that it takes, in bytes.
@@ -55,6 +80,7 @@ impl Workspace {
             + self.trees_remembered
             + self.recipes_remembered
             + ASSEMBLIES_REMEMBERED
+            + self.lists
             + codecs
             + CHUNKERS * CHUNKER_MEMORY
     }

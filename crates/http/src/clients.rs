@@ -73,7 +73,7 @@ pub fn client(name: &str) -> Option<&'static Client> {
 }
 
 /// All of them, in the order in which they are shown.
-pub static CLIENTS: [Client; 13] = [
+pub static CLIENTS: [Client; 14] = [
     Client {
         name: "bazel",
         title: "Bazel",
@@ -191,6 +191,14 @@ unstable_remote:
 COMPILATION_CACHE_ENABLE_CACHING = YES
 COMPILATION_CACHE_ENABLE_PLUGIN = YES
 COMPILATION_CACHE_REMOTE_SERVICE_PATH = {{socket}}",
+    },
+    Client {
+        name: "s3",
+        title: "Tools that speak S3 only",
+        place: "environment of AWS's SDKs; the server's key pair; path-style; any bucket",
+        template: "\
+export AWS_ENDPOINT_URL_S3={{url}}/s3 AWS_REGION=us-east-1
+export AWS_ACCESS_KEY_ID=MY-KEY-ID AWS_SECRET_ACCESS_KEY=MY-SECRET",
     },
     Client {
         name: "http",

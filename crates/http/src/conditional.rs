@@ -4,18 +4,27 @@
 use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH, IF_RANGE};
 use kura_cache::Version;
 
-/// A version as a strong validator: sixteen hexadecimal digits in quotes.
+/// A version as a strong validator: in quotes its time and its counter as hexadecimal digits, and `-` between them. To clients of S3 a validator
+/// with a `-` is none that is an MD5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ETag([u8; 18]);
+pub(crate) struct ETag([u8; ETag::LEN]);
 
 impl ETag {
+    const LEN: usize = 19;
+
     pub(crate) fn of(version: Version) -> ETag {
-        let mut text = [b'"'; 18];
-        for (at, digit) in text[1..17].iter_mut().enumerate() {
+        let mut text = *b"\"-----------------\"";
+        let digits = (1..13).chain(14..18);
+        for (at, place) in digits.enumerate() {
             let nibble = version.0 >> (60 - 4 * at) & 0xf;
-            *digit = b"0123456789abcdef"[usize::try_from(nibble).unwrap_or(0)];
+            text[place] = b"0123456789abcdef"[usize::try_from(nibble).unwrap_or(0)];
         }
         ETag(text)
+    }
+
+    /// What stands between its quotes.
+    pub(crate) fn value(&self) -> &str {
+        std::str::from_utf8(&self.0[1..ETag::LEN - 1]).unwrap_or_default()
     }
 
     pub(crate) fn header(&self) -> HeaderValue {
@@ -70,7 +79,7 @@ mod tests {
     use super::*;
 
     const VERSION: Version = Version(0x0123_4567_89ab_cdef);
-    const TAG: &str = "\"0123456789abcdef\"";
+    const TAG: &str = "\"0123456789ab-cdef\"";
 
     fn with(name: http::header::HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
@@ -79,7 +88,7 @@ mod tests {
     #[test]
     fn a_version_is_its_validator() {
         assert_eq!(ETag::of(VERSION).header(), TAG);
-        assert_eq!(ETag::of(Version(1)).header(), "\"0000000000000001\"");
+        assert_eq!(ETag::of(Version(1)).header(), "\"000000000000-0001\"");
     }
 
     #[test]

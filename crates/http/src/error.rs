@@ -62,15 +62,25 @@ impl Refusal {
         }
     }
 
-    /// The answer. `random` spreads those that are told to come back, so that they do not come all at once.
+    /// What its client is told.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// When to come back, in seconds. `random` spreads those that are told so, so that they do not come all at once.
+    pub(crate) fn retry_after(&self, random: u64) -> Option<u64> {
+        let base = self.retry_after?.as_secs().max(1);
+        Some(base + random % (base + 1))
+    }
+
+    /// The answer. `random` spreads those that are told to come back.
     pub(crate) fn into_response(self, random: u64) -> Response<Answer> {
         let mut response = Response::new(Answer::whole(json_message(&self.message)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(base) = self.retry_after {
-            let base = base.as_secs().max(1);
-            headers.insert(RETRY_AFTER, HeaderValue::from(base + random % (base + 1)));
+        if let Some(seconds) = self.retry_after(random) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));

@@ -42,7 +42,7 @@ pub(crate) struct Exchange<'a> {
 /// # Errors
 /// Whatever is refused, as it is to be answered.
 pub(crate) async fn answer(
-    site: &Site,
+    site: &Arc<Site>,
     surface: Surface,
     parts: &Parts,
     body: &mut Arriving<'_>,
@@ -66,12 +66,12 @@ pub(crate) async fn answer(
 }
 
 impl Exchange<'_> {
-    async fn get(&self) -> Result<Response<Answer>, Refusal> {
+    pub(crate) async fn get(&self) -> Result<Response<Answer>, Refusal> {
         let found = self.cache.get(&self.key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
         let headers = &self.parts.headers;
         let etag = ETag::of(found.version);
         let mut response = Response::new(Answer::Empty);
-        self.describe(response.headers_mut(), etag, &found.attributes);
+        self.describe(response.headers_mut(), found.version, &found.attributes);
         match conditional::verdict(headers, Some(etag)) {
             Verdict::Proceed => {}
             Verdict::Unchanged => {
@@ -120,7 +120,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn head(&self) -> Result<Response<Answer>, Refusal> {
+    pub(crate) async fn head(&self) -> Result<Response<Answer>, Refusal> {
         // What has attributes, or depends on other artifacts, has to be read; for the rest the index knows enough.
         let (length, version, attributes) = if !self.manner.keeps.is_empty() || self.key.kind() == Kind::Action {
             let found = self.cache.get(&self.key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
@@ -131,7 +131,7 @@ impl Exchange<'_> {
         };
         let etag = ETag::of(version);
         let mut response = Response::new(Answer::Empty);
-        self.describe(response.headers_mut(), etag, &attributes);
+        self.describe(response.headers_mut(), version, &attributes);
         match conditional::verdict(&self.parts.headers, Some(etag)) {
             Verdict::Proceed => drop(response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length))),
             Verdict::Unchanged => *response.status_mut() = StatusCode::NOT_MODIFIED,
@@ -140,7 +140,7 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    fn describe(&self, headers: &mut HeaderMap, etag: ETag, attributes: &Attributes) {
+    fn describe(&self, headers: &mut HeaderMap, version: Version, attributes: &Attributes) {
         headers.reserve(4 + self.manner.keeps.len());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.manner.content_type));
         for (header, name) in self.manner.keeps {
@@ -148,7 +148,8 @@ impl Exchange<'_> {
                 headers.insert(HeaderName::from_static(header), kept);
             }
         }
-        headers.insert(ETAG, etag.header());
+        (self.manner.describe)(headers, version, attributes);
+        headers.insert(ETAG, ETag::of(version).header());
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
 

@@ -37,6 +37,14 @@ pub(crate) fn path(segments: &str) -> Result<Cow<'_, [u8]>, InvalidKey> {
     checked(decode(segments)?)
 }
 
+/// Such a key where it stands as it is, and not in a path.
+///
+/// # Errors
+/// For NUL, a segment `.` or `..` and the empty key.
+pub(crate) fn plain_path(key: &str) -> Result<Cow<'_, [u8]>, InvalidKey> {
+    checked(Cow::Borrowed(key.as_bytes()))
+}
+
 fn checked(key: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, InvalidKey> {
     if key.is_empty() {
         return Err(InvalidKey::Empty);

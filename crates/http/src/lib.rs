@@ -12,6 +12,7 @@
 //! | `/webdav/<key…>` | WebDAV, as sccache speaks it |
 //! | `/v8/artifacts`, and below | Turborepo |
 //! | `/v1/cache/<key>` | Nx |
+//! | `/s3/<bucket>/<key…>` | S3 |
 //! | `/metro/<key>`, `/api/metro/cache/<key>` | Metro |
 //! | `/api/cache/cas`, `keyvalue`, `gradle`, `module`, `clean` | Tuist and Xcode |
 //! | `/http/<namespace>/<key…>` | anything |
@@ -25,6 +26,7 @@ mod body;
 mod checksum;
 pub mod clients;
 mod conditional;
+mod date;
 mod error;
 mod exchange;
 #[cfg(any(test, fuzzing))]
@@ -57,7 +59,7 @@ pub use guest::{Answering, Guest, GuestBody};
 pub use memory::{Class, Held, Memory};
 pub use metrics::Exposition;
 pub use serve::{Drained, Handle, Server};
-pub use settings::ServerSettings;
+pub use settings::{S3Key, ServerSettings};
 pub use stream::Deadline;
 pub use tls::{Tls, TlsError};
 pub use window::{Announced, Window};

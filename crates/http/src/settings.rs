@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use s3s::auth::SecretKey;
+
 /// How the server treats its clients. Sizes are bytes.
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
@@ -25,6 +27,23 @@ pub struct ServerSettings {
     pub connection_age: Option<Duration>,
     /// Prefixes of Bazel's paths under which `/ac/` holds bytes that are no action results, such as `/moon`. Without a trailing `/`.
     pub opaque_prefixes: Vec<String>,
+    /// The key pair that S3's clients sign with; `None`: they are refused.
+    pub s3: Option<S3Key>,
+}
+
+/// The one key pair of S3's clients. It shows its secret to nobody.
+#[derive(Debug, Clone)]
+pub struct S3Key {
+    pub(crate) id: String,
+    pub(crate) secret: SecretKey,
+}
+
+impl S3Key {
+    /// A pair as clients are given it.
+    #[must_use]
+    pub fn new(id: String, secret: String) -> S3Key {
+        S3Key { id, secret: secret.into() }
+    }
 }
 
 impl Default for ServerSettings {
@@ -40,6 +59,7 @@ impl Default for ServerSettings {
             connection_window: 16 << 20,
             connection_age: Some(Duration::from_secs(3600)),
             opaque_prefixes: Vec::new(),
+            s3: None,
         }
     }
 }

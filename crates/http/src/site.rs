@@ -14,6 +14,7 @@ use crate::health::Prober;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::settings::ServerSettings;
+use crate::surface::s3::Door;
 
 pub(crate) struct Site {
     pub(crate) settings: ServerSettings,
@@ -22,6 +23,8 @@ pub(crate) struct Site {
     pub(crate) metrics: Metrics,
     pub(crate) memory: Arc<Memory>,
     pub(crate) prober: Prober,
+    /// Where S3's clients come in, if any may.
+    pub(crate) s3: Option<Door>,
     guest: OnceLock<Arc<dyn Guest>>,
     cache: OnceLock<Cache>,
     draining: AtomicBool,
@@ -32,6 +35,7 @@ impl Site {
     pub(crate) fn new(settings: ServerSettings, runtime: Arc<dyn Runtime>, progress: Arc<Progress>) -> Arc<Site> {
         Arc::new(Site {
             memory: Memory::new(settings.memory),
+            s3: settings.s3.clone().map(Door::new),
             settings,
             runtime,
             progress,

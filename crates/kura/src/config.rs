@@ -9,6 +9,7 @@ use kura_reapi::FetchSettings;
 use kura_store::Durability;
 
 use crate::layers::{ConfigError, Layers};
+use crate::s3::S3Pair;
 use crate::settings::Setting;
 use crate::tls::TlsFiles;
 use crate::value::{self, Share};
@@ -27,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) tls: Option<TlsFiles>,
+    pub(crate) s3: Option<S3Pair>,
     pub(crate) data_dir: PathBuf,
     pub(crate) capacity: Share,
     pub(crate) min_free: Share,
@@ -57,6 +59,7 @@ impl Config {
             listen: parse(layers, Setting::Listen, address)?,
             unix_socket: parse(layers, Setting::UnixSocket, file_or_none)?,
             tls: tls(layers)?,
+            s3: s3(layers)?,
             data_dir: parse(layers, Setting::DataDir, directory)?,
             capacity: parse(layers, Setting::Capacity, value::share)?,
             min_free: parse(layers, Setting::MinFree, share_or_none)?,
@@ -104,6 +107,21 @@ fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
         }
         (_, None) => {
             parse(layers, Setting::TlsKey, |_| Err("expected a file, since a certificate is named".to_owned()))
+        }
+    }
+}
+
+/// An id and its secret come together.
+fn s3(layers: &Layers) -> Result<Option<S3Pair>, ConfigError> {
+    let text = |setting| parse(layers, setting, |text| Ok(Some(text.to_owned()).filter(|text| !text.is_empty())));
+    match (text(Setting::S3KeyId)?, text(Setting::S3SecretFile)?) {
+        (Some(id), Some(file)) => Ok(Some(S3Pair { id, file: file.into() })),
+        (None, None) => Ok(None),
+        (None, Some(_)) => {
+            parse(layers, Setting::S3KeyId, |_| Err("expected an id, since a file with a secret is named".to_owned()))
+        }
+        (Some(_), None) => {
+            parse(layers, Setting::S3SecretFile, |_| Err("expected a file, since an id is named".to_owned()))
         }
     }
 }
@@ -248,6 +266,8 @@ mod tests {
             ["--tls-certificate", "/certificate.pem"],
             ["--tls-key", "/key.pem"],
             ["--tls-clients", "/clients.pem"],
+            ["--s3-key-id", "id"],
+            ["--s3-secret-file", "/secret"],
             ["--durability", "sometimes"],
             ["--idle-timeout", "0s"],
             ["--compress", "zstd"],

@@ -11,6 +11,7 @@ mod layers;
 mod memory;
 mod offline;
 mod page;
+mod s3;
 mod serve;
 mod settings;
 mod setup;

@@ -17,6 +17,7 @@ use kura_store::{Progress, Store};
 use crate::announce;
 use crate::config::Config;
 use crate::memory::{self, Plan};
+use crate::s3::S3SecretError;
 use crate::signals::Signals;
 use crate::socket::{self, SocketError, SocketFile};
 use crate::telemetry;
@@ -40,6 +41,8 @@ pub(crate) enum ServeError {
     Socket(#[from] SocketError),
     #[error(transparent)]
     Tls(#[from] TlsFilesError),
+    #[error(transparent)]
+    S3(#[from] S3SecretError),
     #[error("the system refused a runtime: {0}")]
     Runtime(io::Error),
     #[error("stopped, but the last sync failed: {0}")]
@@ -70,6 +73,7 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
     let plan = planned(config.memory);
     config.server.memory = plan.shared;
     config.cache.workspace = plan.workspace;
+    config.server.s3 = config.s3.as_ref().map(|pair| pair.load()).transpose()?;
     let mut signals = Signals::install().map_err(ServeError::Runtime)?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
     let progress = Arc::new(Progress::default());

@@ -41,6 +41,8 @@ pub(crate) enum Setting {
     Memory,
     OpenFiles,
     OpaquePrefixes,
+    S3KeyId,
+    S3SecretFile,
     FingerprintSeed,
     LogFormat,
     LogLevel,
@@ -65,7 +67,7 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 34] = [
+    pub(crate) const ALL: [Setting; 36] = [
         Setting::Listen,
         Setting::UnixSocket,
         Setting::TlsCertificate,
@@ -97,6 +99,8 @@ impl Setting {
         Setting::Memory,
         Setting::OpenFiles,
         Setting::OpaquePrefixes,
+        Setting::S3KeyId,
+        Setting::S3SecretFile,
         Setting::FingerprintSeed,
         Setting::LogFormat,
         Setting::LogLevel,
@@ -256,6 +260,13 @@ impl Setting {
                 "",
                 "Prefixes of Bazel's paths, such as /moon, under which /ac/ holds bytes that are no action results",
             ),
+            Setting::S3KeyId => (
+                "s3-key-id",
+                "ID",
+                "",
+                "Serve S3 under /s3, to clients that sign with this access key id and its secret; none: S3 is not served",
+            ),
+            Setting::S3SecretFile => ("s3-secret-file", "FILE", "", "The file with that key's secret, on one line"),
             Setting::FingerprintSeed => (
                 "fingerprint-seed",
                 "32 HEX DIGITS",

@@ -9,7 +9,7 @@ use kura_disk::{Runtime, TokioRuntime};
 use kura_http::{Server, ServerSettings};
 use kura_reapi::{Reapi, ReapiSettings};
 use kura_store::Progress;
-use support::{Ended, Served, answering, nobody, run};
+use support::{Ended, Served, answering, nobody, run, run_with};
 
 const CLIENTS: [&str; 13] = [
     "bazel",
@@ -145,6 +145,34 @@ fn the_lines_are_those_for_the_server_that_was_named() {
         assert!(told(&["setup", client]).contains("cache.example"), "{client}");
     }
     assert!(told(&["setup", "bazel", "--token", "secret"]).contains("Authorization=\"Bearer secret\""));
-    let ended = run("cache.example", &["setup", "s3"]);
-    assert!(ended.status == 3 && ended.said.contains("not served yet"), "{}", ended.said);
+    assert!(told(&["setup", "s3"]).contains("AWS_ENDPOINT_URL_S3=https://cache.example/s3"));
+}
+
+#[test]
+fn s3_is_checked_with_the_key_pair_of_the_environment() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "hush\n").unwrap();
+    let pair = ["--s3-key-id", "AKID", "--s3-secret-file", secret.path().to_str().unwrap()];
+    let kura = Served::start_with(&pair);
+    let check = |server: &str, id: &str, secret: &str| {
+        let variables = [("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)];
+        run_with(&variables, server, &["setup", "--check", "s3"])
+    };
+    let healthy = check(&kura.address, "AKID", "hush");
+    assert_eq!(healthy.status, 0, "{healthy:?}");
+    let without = Served::start();
+    let wrong = format!("http://{}/wrong", kura.address);
+    for (server, id, secret, status, sentence) in [
+        (&kura.address, "AKID", "rush", 3, "another secret"),
+        (&kura.address, "OTHER", "hush", 3, "knows no key"),
+        (&kura.address, "", "", 2, "set AWS_ACCESS_KEY_ID"),
+        (&without.address, "AKID", "hush", 3, "--s3-key-id"),
+        (&nobody(), "AKID", "hush", 4, "nothing listens"),
+        (&wrong, "AKID", "hush", 3, "nothing is served under /wrong"),
+    ] {
+        let ended = check(server, id, secret);
+        assert_eq!(ended.status, status, "{ended:?}");
+        assert!(ended.said.contains(sentence) && ended.said.lines().count() == 1, "{sentence}: {ended:?}");
+        assert!(!ended.said.contains("hush") && !ended.said.contains("rush"), "{ended:?}");
+    }
 }

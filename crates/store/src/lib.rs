@@ -31,6 +31,7 @@ pub mod index;
 mod keeper;
 pub mod key;
 mod lease;
+mod list;
 mod load;
 mod log;
 mod look;

@@ -7,7 +7,7 @@ use crate::conditional::{ETag, Verdict, is_conditional, range_holds, verdict};
 
 const VERSION: Version = Version(0x0123_4567_89ab_cdef);
 
-const TAG: &[u8] = b"\"0123456789abcdef\"";
+const TAG: &[u8] = b"\"0123456789ab-cdef\"";
 
 pub(super) fn target(bytes: &[u8]) {
     let mut headers = HeaderMap::new();

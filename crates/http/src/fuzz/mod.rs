@@ -7,6 +7,9 @@ mod conditional;
 mod path;
 mod query;
 mod range;
+mod s3_body;
+mod s3_lists;
+mod s3_signature;
 mod tuist;
 mod turborepo;
 mod webdav;
@@ -24,6 +27,9 @@ pub const TARGETS: &[Target] = &[
     ("http_turborepo", turborepo::target),
     ("http_webdav", webdav::target),
     ("http_conditional", conditional::target),
+    ("s3_body", s3_body::target),
+    ("s3_lists", s3_lists::target),
+    ("s3_signature", s3_signature::target),
 ];
 
 /// Text in a path or a query: what needs no spelling out stays, the rest is percent-encoded.

@@ -25,7 +25,7 @@ pub(super) fn target(bytes: &[u8]) {
         Surface::KeyValue => &[Kind::KeyValue],
         Surface::TuistGradle => &[Kind::Gradle],
         Surface::Module => &[Kind::Module],
-        Surface::Clean | Surface::Page => &[],
+        Surface::S3 | Surface::Clean | Surface::Page => &[],
     };
     assert!(may_be.contains(&named.kind()), "{named:?} through {surface:?}");
     if surface == Surface::Bazel {

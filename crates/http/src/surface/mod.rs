@@ -8,13 +8,17 @@ mod generic;
 mod gradle;
 mod metro;
 mod nx;
+pub(crate) mod s3;
 pub(crate) mod tuist;
 pub(crate) mod turborepo;
 pub(crate) mod webdav;
 
+use std::sync::Arc;
+
+use http::header::HeaderMap;
 use http::request::Parts;
 use http::{Response, StatusCode};
-use kura_cache::{ArtifactKey, AttributeName, InvalidKey, Scope};
+use kura_cache::{ArtifactKey, AttributeName, Attributes, InvalidKey, Scope, Version};
 
 use crate::answer::Answer;
 use crate::body::Arriving;
@@ -33,6 +37,7 @@ pub(crate) enum Surface {
     Generic,
     Metro,
     Nx,
+    S3,
     Turborepo,
     Webdav,
     /// Tuist's `cas`.
@@ -49,13 +54,14 @@ pub(crate) enum Surface {
 }
 
 impl Surface {
-    pub(crate) const ALL: [Surface; 14] = [
+    pub(crate) const ALL: [Surface; 15] = [
         Surface::Bazel,
         Surface::Gradle,
         Surface::Ccache,
         Surface::Generic,
         Surface::Metro,
         Surface::Nx,
+        Surface::S3,
         Surface::Turborepo,
         Surface::Webdav,
         Surface::Xcode,
@@ -75,6 +81,7 @@ impl Surface {
             Surface::Generic => "http",
             Surface::Metro => "metro",
             Surface::Nx => "nx",
+            Surface::S3 => "s3",
             Surface::Turborepo => "turborepo",
             Surface::Webdav => "webdav",
             Surface::Xcode => "xcode",
@@ -95,6 +102,7 @@ impl Surface {
             Surface::Generic | Surface::Page => &generic::MANNER,
             Surface::Metro => &metro::MANNER,
             Surface::Nx => &nx::MANNER,
+            Surface::S3 => &s3::MANNER,
             Surface::Turborepo => &turborepo::MANNER,
             Surface::Webdav => &webdav::MANNER,
             Surface::Xcode => &tuist::cas::MANNER,
@@ -105,7 +113,7 @@ impl Surface {
         }
     }
 
-    /// What it serves, as it is described.
+    /// What it serves, as it is described. S3 is described elsewhere, by those whose it is.
     pub(crate) fn routes(self) -> &'static [Route] {
         match self {
             Surface::Bazel => bazel::ROUTES,
@@ -114,6 +122,7 @@ impl Surface {
             Surface::Generic => generic::ROUTES,
             Surface::Metro => metro::ROUTES,
             Surface::Nx => nx::ROUTES,
+            Surface::S3 => &[],
             Surface::Turborepo => turborepo::ROUTES,
             Surface::Webdav => webdav::ROUTES,
             Surface::Xcode => tuist::cas::ROUTES,
@@ -131,6 +140,8 @@ impl Surface {
             Surface::Generic
         } else if path.starts_with("/ccache/") {
             Surface::Ccache
+        } else if s3::owns(path) {
+            Surface::S3
         } else if webdav::owns(path) {
             Surface::Webdav
         } else if turborepo::owns(path) {
@@ -157,7 +168,7 @@ impl Surface {
     /// Whatever is refused.
     pub(crate) async fn aside(
         self,
-        site: &Site,
+        site: &Arc<Site>,
         parts: &Parts,
         body: &mut Arriving<'_>,
     ) -> Result<Option<Response<Answer>>, Refusal> {
@@ -169,6 +180,7 @@ impl Surface {
                 };
                 Box::pin(action_json::answer(site, parts, key, body)).await
             }
+            Surface::S3 => Box::pin(s3::answer(site, parts, body)).await.map(Some),
             Surface::Turborepo => Box::pin(turborepo::aside(site, parts, body)).await,
             Surface::Webdav => Box::pin(webdav::aside(site, parts)).await,
             Surface::KeyValue => Box::pin(tuist::keyvalue::aside(site, parts, body)).await,
@@ -213,7 +225,7 @@ impl Surface {
             Surface::KeyValue => tuist::keyvalue::key(path, &scope),
             Surface::TuistGradle => tuist::gradle::key(path, &scope),
             Surface::Module => tuist::module::key(path, query, &scope),
-            Surface::Clean | Surface::Page => Err(InvalidKey::Empty),
+            Surface::S3 | Surface::Clean | Surface::Page => Err(InvalidKey::Empty),
         }
     }
 }
@@ -224,6 +236,8 @@ pub(crate) struct Manner {
     pub(crate) content_type: &'static str,
     /// The headers of an upload that are kept and given back, in lowercase.
     pub(crate) keeps: &'static [(&'static str, AttributeName)],
+    /// Further headers of an answer that gives or describes an artifact.
+    pub(crate) describe: fn(&mut HeaderMap, Version, &Attributes),
     /// What may be done.
     pub(crate) allow: &'static str,
     pub(crate) may_delete: bool,
@@ -245,6 +259,7 @@ impl Manner {
         Manner {
             content_type,
             keeps: &[],
+            describe: |_, _, _| {},
             allow: "GET, HEAD, PUT",
             may_delete: false,
             may_overwrite: true,
@@ -287,6 +302,10 @@ mod tests {
             ("/v8/artifactsx", Surface::Page),
             ("/v1/cache/12345678901234567890", Surface::Nx),
             ("/v1/cache/cas/HASH", Surface::Bazel),
+            ("/s3/bucket/a/cas/HASH", Surface::S3),
+            ("/s3/bucket", Surface::S3),
+            ("/s3", Surface::S3),
+            ("/s3x/cas/HASH", Surface::Bazel),
             ("/metro/HASH", Surface::Metro),
             ("/metro/cas/HASH", Surface::Bazel),
             ("/api/metro/cache/HASH", Surface::Metro),

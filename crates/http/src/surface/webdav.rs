@@ -2,7 +2,7 @@
 //! ends in `/`. It is always there, which spares clients the walk down to where they write, and lists nothing.
 //! Source: RFC 4918.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
@@ -11,6 +11,7 @@ use kura_cache::{ArtifactKey, InvalidKey, Kind, Presence, Scope};
 
 use super::Manner;
 use crate::answer::Answer;
+use crate::date::stored_at;
 use crate::error::Refusal;
 use crate::openapi::route::{Given, Operation, Route};
 use crate::page::escaped;
@@ -32,9 +33,6 @@ pub(super) static ROUTES: &[Route] = &[Route {
 }];
 
 const ROOT: &str = "/webdav";
-
-/// The end of the year 9999, beyond which HTTP has no dates: a store may have been written by a clock that was far ahead.
-const LAST_DATE_MILLIS: u64 = 253_402_300_799_000;
 
 const DAV: HeaderName = HeaderName::from_static("dav");
 
@@ -105,8 +103,7 @@ pub(crate) fn properties(path: &str, file: Option<Presence>) -> String {
         None => ("<D:resourcetype><D:collection/></D:resourcetype>".to_owned(), SystemTime::UNIX_EPOCH),
         Some(file) => (
             format!("<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength>", file.length),
-            // The upper bits of a version are the time when it was taken, in milliseconds.
-            SystemTime::UNIX_EPOCH + Duration::from_millis((file.version.0 >> 16).min(LAST_DATE_MILLIS)),
+            stored_at(file.version),
         ),
     };
     format!(

@@ -7,6 +7,9 @@
     reason = "a test may fail, and each uses a part"
 )]
 
+pub mod s3;
+pub mod sigv4;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,6 +150,11 @@ impl Client {
         self.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{length}{headers}\r\n")).await;
         self.send(body).await;
         self.response_to(method).await
+    }
+
+    /// Sends nothing more.
+    pub async fn end(&mut self) {
+        self.stream.shutdown().await.unwrap();
     }
 
     pub async fn response(&mut self) -> Response {

@@ -1,11 +1,12 @@
 //! `kura setup CLIENT` prints the lines for a server, from the one table of clients. With `--check` it stores and fetches as that client does
-//! (`http`, `grpc`: what is sent), and says in a sentence what is wrong (`explain`).
+//! (`http`, `grpc`, `s3`: what is sent), and says in a sentence what is wrong (`explain`).
 
 mod explain;
 mod grpc;
 mod http;
 mod llvm;
 mod local;
+mod s3;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use kura_http::clients::{CLIENTS, client};
@@ -15,12 +16,9 @@ use crate::client::{Failure, Target, target, with_server};
 const CLIENT: &str = "client";
 const CHECK: &str = "check";
 
-/// Those that are known, and that there are no lines for yet.
-const NOT_YET: [&str; 1] = ["s3"];
-
 /// As the command line has it.
 pub(crate) fn command() -> Command {
-    let names = CLIENTS.iter().map(|client| client.name).chain(NOT_YET);
+    let names = CLIENTS.iter().map(|client| client.name);
     let client = Arg::new(CLIENT).value_name("CLIENT").required(true).value_parser(names.collect::<Vec<_>>());
     let check = "Store and fetch as the client would, and say what is wrong";
     let check = Arg::new(CHECK).long(CHECK).action(ArgAction::SetTrue).help(check);
@@ -31,9 +29,7 @@ pub(crate) fn command() -> Command {
 /// Carries it out.
 pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let name = matches.get_one::<String>(CLIENT).expect("clap requires it");
-    let Some(client) = client(name) else {
-        return Err(Failure::Refused(format!("{name} is not served yet")));
-    };
+    let client = client(name).expect("clap takes no others");
     // Xcode's is reached by a socket; the address of the same server's port will do for a check.
     let target = target(matches, if client.name == "xcode" { Target::maybe_local } else { Target::new })?;
     if !matches.get_flag(CHECK) {
@@ -48,6 +44,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 fn check(name: &str, target: &Target) -> Result<(), Failure> {
     if let Some(manner) = grpc::manner(name) {
         grpc::check(target, &manner)?;
+    }
+    if name == "s3" {
+        return s3::check(target);
     }
     http::check(target, name)
 }

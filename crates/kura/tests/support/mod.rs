@@ -1,5 +1,6 @@
 //! What the tests of client commands share: the binary as a server, a server that answers as it is told, and what a command came to.
 #![allow(clippy::disallowed_methods, reason = "the threads of a test are in no simulation")]
+#![allow(dead_code, reason = "each uses a part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -26,6 +27,17 @@ pub(crate) struct Ended {
 pub(crate) fn run_in(directory: &Path, server: &str, arguments: &[&str], input: &[u8]) -> Ended {
     let mut command = kura();
     command.current_dir(directory).args(arguments).env("KURA_SERVER", server);
+    end_of(command, input)
+}
+
+/// The same with variables of its environment.
+pub(crate) fn run_with(variables: &[(&str, &str)], server: &str, arguments: &[&str]) -> Ended {
+    let mut command = kura();
+    command.args(arguments).env("KURA_SERVER", server).envs(variables.iter().copied());
+    end_of(command, &[])
+}
+
+fn end_of(mut command: Command, input: &[u8]) -> Ended {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that does not read it may have ended.
     let _ = child.stdin.take().unwrap().write_all(input);
@@ -49,9 +61,16 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start() -> Served {
+        Served::start_with(&[])
+    }
+
+    pub(crate) fn start_with(flags: &[&str]) -> Served {
         let data = tempfile::tempdir().unwrap();
         let mut command = kura();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--capacity", "136MiB", "--data-dir"]).arg(data.path());
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--capacity", "136MiB", "--data-dir"])
+            .arg(data.path())
+            .args(flags);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();

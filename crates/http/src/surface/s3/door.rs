@@ -1,0 +1,244 @@
+//! Who comes in: only requests that are signed with the one key pair, as AWS Signature Version 4 has it, in their headers or their query.
+//! What the library would take and is not served here is refused in front of it: forms, whose bodies it gathers before it knows whose they are, and
+//! headers that ask for what nothing here does.
+//! Invariant: nothing is asked of `calls`, and no byte of a body but a form's is read, before the signature has held.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use http::request::Parts;
+use http::uri::{PathAndQuery, Uri};
+use http::{Extensions, Method, Request, Response};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::route::S3Route;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::validation::NameValidation;
+use s3s::{Body, HttpRequest, HttpResponse, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+
+use super::calls::Calls;
+use super::chunks::Chunks;
+use super::lent::{Lent, lend};
+use super::{Visit, below};
+use crate::answer::Answer;
+use crate::body::Arriving;
+use crate::error::Refusal;
+use crate::memory::{Class, Held};
+use crate::query::parameter;
+use crate::settings::S3Key;
+use crate::site::Site;
+
+/// The longest list that comes as a body, in bytes: as S3 has it. It has 10,000 parts with their checksums, or 1,000 keys.
+const MAX_LIST: u64 = 2 << 20;
+
+/// What a list takes in memory, for each byte of its text: that and what is made of it.
+const LIST_MEMORY: u64 = 6;
+
+/// How far a client's clock may be off, in seconds.
+const MAX_SKEW: u32 = 15 * 60;
+
+/// How long a signature in a query may hold, in seconds: seven days, as S3 has it.
+const MAX_EXPIRY: u64 = 7 * 24 * 60 * 60;
+
+/// What asks for something that nothing here does, by the beginning of its name.
+const LEFT_OUT: [&str; 7] = [
+    "x-amz-server-side-encryption",
+    "x-amz-copy-source",
+    "x-amz-grant-",
+    "x-amz-object-lock-",
+    "x-amz-tagging",
+    "x-amz-website-redirect-location",
+    "x-amz-write-offset-bytes",
+];
+
+/// Access as everybody has it who knows the key pair.
+const ACLS: [&[u8]; 2] = [b"private", b"bucket-owner-full-control"];
+
+pub(crate) struct Door(S3Service);
+
+impl Door {
+    pub(crate) fn new(key: S3Key) -> Door {
+        Door(signed(key, Inside(builder(Calls).build())))
+    }
+
+    /// # Errors
+    /// Whatever is refused before anything is asked.
+    pub(super) async fn ask(
+        &self,
+        site: &Arc<Site>,
+        parts: &Parts,
+        body: &mut Arriving<'_>,
+    ) -> S3Result<Response<Answer>> {
+        look(parts)?;
+        let chunks = Chunks::of(&parts.headers);
+        let _held = hold(site, parts, body, chunks.as_ref())?;
+        let (lent, lender) = Lent::of(body.length().filter(|_| chunks.is_none()));
+        let visit = Visit::new(site);
+        let mut request = HttpRequest::new(Body::http_body_unsync(lent));
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = parts.uri.clone();
+        *request.version_mut() = parts.version;
+        *request.headers_mut() = parts.headers.clone();
+        request.extensions_mut().insert(visit.clone());
+        let lending = pin!(lend(body, lender, chunks));
+        let serving = pin!(self.0.call(request));
+        match select(serving, lending).await {
+            Either::Left((answer, _)) => {
+                let answer = answer.map_err(|_| S3ErrorCode::InternalError)?;
+                Ok(put_together(visit.told.lock().take(), answer))
+            }
+            Either::Right((refusal, _)) => Err(refusal.into()),
+        }
+    }
+}
+
+/// Of what the library answers, and what it was not to touch.
+pub(super) fn put_together(told: Option<Response<Answer>>, answer: HttpResponse) -> Response<Answer> {
+    let (parts, body) = answer.into_parts();
+    match told {
+        Some(mut told) => {
+            told.headers_mut().extend(parts.headers);
+            told
+        }
+        None => {
+            let mut response = Response::new(match http_body::Body::is_end_stream(&body) {
+                true => Answer::Empty,
+                false => Answer::Page(axum::body::Body::new(body)),
+            });
+            (*response.status_mut(), *response.headers_mut()) = (parts.status, parts.headers);
+            response
+        }
+    }
+}
+
+/// Accounts for what is gathered in memory.
+fn hold(site: &Arc<Site>, parts: &Parts, body: &Arriving<'_>, chunks: Option<&Chunks>) -> S3Result<Held> {
+    let bytes = match parts.method {
+        Method::POST => {
+            let length = body.length().ok_or(S3ErrorCode::MissingContentLength)?;
+            if length > MAX_LIST {
+                return Err(S3ErrorCode::MaxMessageLengthExceeded.into());
+            }
+            LIST_MEMORY * length
+        }
+        _ => chunks.map_or(0, Chunks::memory),
+    };
+    let held = site.memory.hold(Class::Request, bytes);
+    Ok(held.ok_or_else(|| Refusal::overload("too many requests are under way"))?)
+}
+
+/// What can be refused by a request's head alone.
+pub(crate) fn look(parts: &Parts) -> S3Result<()> {
+    let headers = &parts.headers;
+    let is_form = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|said| said.as_bytes().trim_ascii().to_ascii_lowercase().starts_with(b"multipart/"));
+    if is_form && parts.method == Method::POST {
+        return Err(s3_error!(NotImplemented, "objects do not come in forms here: PUT them"));
+    }
+    for name in headers.keys() {
+        if LEFT_OUT.iter().any(|left_out| name.as_str().starts_with(left_out)) {
+            return Err(s3_error!(NotImplemented, "{name} asks for what is not done here"));
+        }
+    }
+    if headers.get("x-amz-acl").is_some_and(|acl| !ACLS.contains(&acl.as_bytes())) {
+        return Err(s3_error!(NotImplemented, "objects are private here"));
+    }
+    let expiry = parameter(parts.uri.query(), "X-Amz-Expires").map_err(Refusal::from)?;
+    if expiry.and_then(|said| said.parse::<u64>().ok()).is_some_and(|said| said > MAX_EXPIRY) {
+        return Err(s3_error!(
+            AuthorizationQueryParametersError,
+            "X-Amz-Expires: a signature holds for seven days at most"
+        ));
+    }
+    Ok(())
+}
+
+/// What is handed to `inside` only where its signature holds.
+pub(crate) fn signed(key: S3Key, inside: impl S3Route) -> S3Service {
+    let mut outer = builder(Nothing);
+    outer.set_auth(key);
+    outer.set_route(inside);
+    outer.build()
+}
+
+pub(crate) fn builder(calls: impl S3) -> S3ServiceBuilder {
+    let mut config = S3Config::default();
+    config.xml_max_body_size = usize::try_from(MAX_LIST).unwrap_or(usize::MAX);
+    config.presigned_url_max_skew_time_secs = MAX_SKEW;
+    let mut builder = S3ServiceBuilder::new(calls);
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+    builder.set_validation(AnyName);
+    builder
+}
+
+/// Which names buckets may have is for `scope` to say.
+struct AnyName;
+
+impl NameValidation for AnyName {
+    fn validate_bucket_name(&self, _: &str) -> bool {
+        true
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Auth for S3Key {
+    async fn get_secret_key(&self, id: &str) -> S3Result<SecretKey> {
+        if id == self.id { Ok(self.secret.clone()) } else { Err(S3ErrorCode::InvalidAccessKeyId.into()) }
+    }
+}
+
+/// Outside nothing is served.
+struct Nothing;
+
+impl S3 for Nothing {}
+
+/// Behind the signature.
+struct Inside(S3Service);
+
+#[async_trait::async_trait]
+impl S3Route for Inside {
+    fn is_match(&self, _: &Method, _: &Uri, _: &HeaderMap, _: &mut Extensions) -> bool {
+        true
+    }
+
+    async fn call(&self, signed: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        // A signature of Version 2 has no region: it holds for ever.
+        if signed.service.as_deref() != Some("s3") || signed.region.is_none() {
+            return Err(s3_error!(InvalidRequest, "sign with AWS4-HMAC-SHA256, for the service s3 and a region"));
+        }
+        let request = Request::builder().method(signed.method).uri(without_signature(&signed.uri)?).body(signed.input);
+        let mut request = request.map_err(|_| S3ErrorCode::InvalidURI)?;
+        *request.headers_mut() = signed.headers;
+        request.headers_mut().remove(AUTHORIZATION);
+        *request.extensions_mut() = signed.extensions;
+        request.extensions_mut().extend(signed.trailing_headers.map(trailing).unwrap_or_default());
+        let answer = self.0.call(request).await.map_err(|_| S3ErrorCode::InternalError)?;
+        let (parts, body) = answer.into_parts();
+        Ok(S3Response {
+            output: body,
+            status: Some(parts.status),
+            headers: parts.headers,
+            extensions: parts.extensions,
+        })
+    }
+}
+
+fn trailing(headers: s3s::TrailingHeaders) -> Extensions {
+    let mut extensions = Extensions::new();
+    extensions.insert(headers);
+    extensions
+}
+
+/// What was signed, without the prefix and the signature.
+fn without_signature(uri: &Uri) -> S3Result<Uri> {
+    let path = below(uri.path()).ok_or(S3ErrorCode::InvalidURI)?;
+    let query = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.starts_with("X-Amz-"));
+    let query = query.collect::<Vec<_>>().join("&");
+    let path = if path.is_empty() { "/" } else { path };
+    let whole = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+    let whole = PathAndQuery::try_from(whole).map_err(|_| S3Error::new(S3ErrorCode::InvalidURI))?;
+    Ok(Uri::from(whole))
+}

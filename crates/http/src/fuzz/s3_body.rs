@@ -48,8 +48,8 @@ fn content(chunked: &[u8]) -> (Vec<u8>, &[u8]) {
     let (mut rest, mut content) = (chunked, Vec::new());
     loop {
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return (content, b"") };
-        let line = str::from_utf8(&rest[..end]).unwrap();
-        let length = usize::from_str_radix(line.trim_end().split([';', '\r']).next().unwrap(), 16).unwrap();
+        let digits = rest[..end].split(|byte| matches!(byte, b';' | b'\r')).next().unwrap();
+        let length = usize::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap();
         rest = &rest[end + 1..];
         if length == 0 {
             return (content, rest);

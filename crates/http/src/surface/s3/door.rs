@@ -146,6 +146,7 @@ pub(crate) fn look(parts: &Parts) -> S3Result<()> {
     if headers.get("x-amz-acl").is_some_and(|acl| !ACLS.contains(&acl.as_bytes())) {
         return Err(s3_error!(NotImplemented, "objects are private here"));
     }
+    check_dates(parts)?;
     let expiry = parameter(parts.uri.query(), "X-Amz-Expires").map_err(Refusal::from)?;
     if expiry.and_then(|said| said.parse::<u64>().ok()).is_some_and(|said| said > MAX_EXPIRY) {
         return Err(s3_error!(
@@ -154,6 +155,28 @@ pub(crate) fn look(parts: &Parts) -> S3Result<()> {
         ));
     }
     Ok(())
+}
+
+/// The library computes with the digits of dates before it looks whether they are some: built with overflow checks, it panics on others.
+fn check_dates(parts: &Parts) -> S3Result<()> {
+    let in_query = |name| parameter(parts.uri.query(), name).map_err(Refusal::from);
+    let in_header = |name| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let dates = [in_header("x-amz-date"), in_query("X-Amz-Date")?];
+    let credentials = [in_header("authorization"), in_query("X-Amz-Credential")?];
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_date = |date: String| {
+        let (day, time) = date.split_once('T').unwrap_or_default();
+        digits(day) && time.strip_suffix('Z').is_some_and(digits)
+    };
+    // Behind the key's id stands a day.
+    let has_day = |credential: String| credential.split('/').nth(1).is_none_or(digits);
+    if dates.into_iter().flatten().all(is_date) && credentials.into_iter().flatten().all(has_day) {
+        return Ok(());
+    }
+    Err(s3_error!(
+        InvalidRequest,
+        "a request's date is such as 20261126T150000Z, and its credential's such as 20261126"
+    ))
 }
 
 /// What is handed to `inside` only where its signature holds.

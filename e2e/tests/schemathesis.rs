@@ -25,7 +25,7 @@ fn every_answer_is_described_and_none_is_the_servers_failure() {
     command.current_dir(directory.path()).args(["--no-color", "run", "--workers", "1", "--continue-on-failure"]);
     command.args([
         "--phases",
-        "examples,coverage,fuzzing",
+        "examples,coverage,fuzzing,stateful",
         "--max-time",
         SECONDS,
         "--checks",

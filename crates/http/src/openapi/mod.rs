@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::surface::Surface;
-use route::{Content, Operation, Parameter, Route};
+use route::{Content, Link, Operation, Parameter, Route};
 
 /// The document, which is the same for as long as the program is.
 pub(crate) fn document() -> Bytes {
@@ -134,7 +134,7 @@ fn path_parameter(name: &str) -> Value {
         "pair" => ("The first two bytes of a key, or `ac`", json!({ "type": "string", "pattern": "^[0-9a-z]{2}$" })),
         _ => (
             "Any bytes, percent-encoded, but for NUL, and `.` and `..` as a whole",
-            json!({ "type": "string", "pattern": "^[^/]+$", "minLength": 1, "maxLength": 1024 }),
+            json!({ "type": "string", "pattern": "^[^/]+$", "minLength": 1, "maxLength": 1024, "examples": ["some-key"] }),
         ),
     };
     json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema })
@@ -188,7 +188,7 @@ impl From<&Operation> for Described {
             gives: operation
                 .gives
                 .iter()
-                .map(|given| Answered::of(given.status, given.about, given.content.as_slice()))
+                .map(|given| Answered::of(given.status, given.about, given.content.as_slice()).with_links(given.links))
                 .collect(),
             refuses: operation.refuses.to_vec(),
             ..Described::new(operation.method, operation.about)
@@ -209,11 +209,20 @@ struct Answered {
     about: String,
     headers: Map<String, Value>,
     content: Map<String, Value>,
+    links: Map<String, Value>,
 }
 
 impl Answered {
     fn of(status: u16, about: &str, content: &[Content]) -> Answered {
-        Answered { status, about: about.to_owned(), headers: Map::new(), content: contents(content) }
+        Answered { status, about: about.to_owned(), headers: Map::new(), content: contents(content), links: Map::new() }
+    }
+
+    fn with_links(mut self, links: &[Link]) -> Answered {
+        for Link { operation, parameter } in links {
+            let parameters = json!({ *parameter: format!("$response.body#/{parameter}") });
+            self.links.insert((*operation).to_owned(), json!({ "operationId": operation, "parameters": parameters }));
+        }
+        self
     }
 
     fn with_header(mut self, name: &str, about: &str) -> Answered {
@@ -223,7 +232,7 @@ impl Answered {
 
     fn response(self) -> Value {
         let mut response = json!({ "description": self.about });
-        for (name, value) in [("headers", self.headers), ("content", self.content)] {
+        for (name, value) in [("headers", self.headers), ("content", self.content), ("links", self.links)] {
             if !value.is_empty() {
                 response[name] = value.into();
             }
@@ -290,10 +299,15 @@ mod tests {
             if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
                 assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
             }
-            if let Some(id) = value.get("operationId").and_then(Value::as_str) {
+            if let (Some(id), Some(_)) = (value["operationId"].as_str(), value.get("responses")) {
                 assert!(ids.insert(id), "{id}");
             }
         }
         assert!(ids.contains("get-http-namespace-key"), "{ids:?}");
+        for route in Surface::ALL.into_iter().flat_map(Surface::routes) {
+            for link in route.others.iter().flat_map(|operation| operation.gives).flat_map(|given| given.links) {
+                assert!(ids.contains(link.operation), "{}", link.operation);
+            }
+        }
     }
 }

@@ -64,16 +64,28 @@ pub(crate) struct Given {
     pub(crate) status: u16,
     pub(crate) about: &'static str,
     pub(crate) content: Option<Content>,
+    /// What can be asked for with it.
+    pub(crate) links: &'static [Link],
 }
 
 impl Given {
     pub(crate) const fn nothing(status: u16, about: &'static str) -> Given {
-        Given { status, about, content: None }
+        Given { status, about, content: None, links: &[] }
     }
 
     pub(crate) const fn content(status: u16, about: &'static str, content: Content) -> Given {
-        Given { status, about, content: Some(content) }
+        Given { content: Some(content), ..Given::nothing(status, about) }
     }
+
+    pub(crate) const fn links(self, links: &'static [Link]) -> Given {
+        Given { links, ..self }
+    }
+}
+
+/// A request that goes on with an answer: its operation's id, and the parameter that a member of the answer is.
+pub(crate) struct Link {
+    pub(crate) operation: &'static str,
+    pub(crate) parameter: &'static str,
 }
 
 /// What a body is.

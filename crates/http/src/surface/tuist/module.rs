@@ -17,7 +17,7 @@ use crate::body::Arriving;
 use crate::error::Refusal;
 use crate::exchange::hold_for_upload;
 use crate::memory::Class;
-use crate::openapi::route::{CHANGE, Content, Given, Operation, Parameter, READ, Route};
+use crate::openapi::route::{CHANGE, Content, Given, Link, Operation, Parameter, READ, Route};
 use crate::query::parameter;
 use crate::site::Site;
 use crate::{checksum, key, scope};
@@ -32,7 +32,12 @@ pub(in crate::surface) static ROUTES: &[Route] =
             &[Operation::of(
                 "post",
                 "Begin one",
-                &[Given::content(200, "The upload; `null`: the module is there already", Content::json(begun))],
+                &[Given::content(200, "The upload; `null`: the module is there already", Content::json(begun)).links(
+                    &[
+                        Link { operation: "post-api-cache-module-part", parameter: "upload_id" },
+                        Link { operation: "post-api-cache-module-complete", parameter: "upload_id" },
+                    ],
+                )],
             )
             .refuses(CHANGE)],
         )

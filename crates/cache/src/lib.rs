@@ -10,6 +10,7 @@
 //! - `multipart`: a keyed value that comes in parts, and stays a list of them, an `assembly`.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
+//! - `writer`: who stores.
 //!
 //! Absent on purpose: HTTP and gRPC (the adapters), files and segments (the store), and any task of its own.
 
@@ -47,6 +48,7 @@ mod unnamed;
 mod upload;
 pub mod wire;
 mod workspace;
+mod writer;
 mod zstd;
 
 use std::sync::Arc;
@@ -70,6 +72,7 @@ pub use presence::{Presence, Probe, Question};
 pub use unnamed::Unnamed;
 pub use upload::{Stored, Upload};
 pub use workspace::Workspace;
+pub use writer::WRITER;
 
 use action::ReadAs;
 use assembly::Assembly;
@@ -86,6 +89,8 @@ use turns::Turns;
 #[derive(Clone)]
 pub struct Cache {
     inner: Arc<Inner>,
+    /// What stands for whoever stores through this.
+    writer: Option<Arc<str>>,
 }
 
 /// What the operator decides.
@@ -165,7 +170,7 @@ impl Cache {
             settings,
             runtime,
         };
-        Cache { inner: Arc::new(inner) }
+        Cache { inner: Arc::new(inner), writer: None }
     }
 
     /// The artifact, if it is there and can be vouched for. Counts as a hit or a miss.

@@ -59,7 +59,7 @@ impl Multipart {
         let replaced = inner.store.contains(&key).map_or(0, |old| old.logical_len);
         limits.check(about.saturating_sub(replaced), length.unwrap_or(0))?;
         let request = PutRequest { key, attributes: Attributes::default(), encoding: Encoding::Identity, length };
-        let upload = inner.store.put(request).await?;
+        let upload = self.cache.store(request).await?;
         Ok(PartUpload { multipart: self.clone(), number, limits, upload, received: 0, torn: false })
     }
 }

@@ -5,14 +5,21 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
+use kura_auth::{Denied, Unidentified};
 use kura_cache::{Error, InvalidKey};
 
 use crate::answer::Answer;
 
 /// When to come back, where the cache gives no hint of its own.
 const COME_BACK: Duration = Duration::from_secs(1);
+
+/// When to come back after too many logins that failed.
+const AFTER_FAILURES: Duration = Duration::from_secs(30);
+
+/// How somebody can say who they are. Browsers ask for a password.
+const CHALLENGE: &str = "Basic realm=\"kura\", charset=\"UTF-8\", Bearer realm=\"kura\"";
 
 /// A request that is not carried out.
 #[derive(Debug, Clone)]
@@ -75,6 +82,9 @@ impl Refusal {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
         response
     }
 }
@@ -106,6 +116,19 @@ impl From<Error> for Refusal {
             tracing::error!(%error, "a request failed");
         }
         Refusal { retry_after, ..Refusal::new(status, error.to_string()) }
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Refusal {
+        match denied {
+            Denied::Unidentified(Unidentified::TooOften) => Refusal {
+                retry_after: Some(AFTER_FAILURES),
+                ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, denied.to_string())
+            },
+            Denied::Unidentified(_) => Refusal::new(StatusCode::UNAUTHORIZED, denied.to_string()),
+            _ => Refusal::new(StatusCode::FORBIDDEN, denied.to_string()),
+        }
     }
 }
 

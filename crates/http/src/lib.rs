@@ -21,6 +21,7 @@
 
 mod answer;
 mod attribute;
+mod auth;
 mod body;
 mod checksum;
 pub mod clients;
@@ -40,6 +41,7 @@ mod metrics;
 mod page;
 mod query;
 mod range;
+mod request_id;
 mod scope;
 mod serve;
 mod service;

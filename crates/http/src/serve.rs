@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use kura_auth::Authenticator;
 use kura_cache::Cache;
 use kura_disk::Runtime;
 use kura_store::Progress;
@@ -104,6 +105,11 @@ impl Server {
         self.site.welcome(guest);
     }
 
+    /// From the first request on, whoever makes one is asked who they are. Without this, anyone may do everything. Only the first call counts.
+    pub fn authenticate(&self, authenticator: Arc<Authenticator>) {
+        self.site.authenticate(authenticator);
+    }
+
     /// What steers it.
     #[must_use]
     pub fn handle(&self) -> Handle {
@@ -131,7 +137,7 @@ impl Server {
                     biased;
                     within = &mut asked => break within,
                     () = connections.reap() => {}
-                    (stream, permit) = accept(&listener, &permits) => connections.add(stream, permit),
+                    (stream, peer, permit) = accept(&listener, &permits) => connections.add(stream, peer, permit),
                 }
             }
         };
@@ -164,11 +170,11 @@ impl Handle {
 }
 
 /// The next connection, once there may be one more.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, IpAddr, OwnedSemaphorePermit) {
     loop {
         let Ok(permit) = Arc::clone(permits).acquire_owned().await else { std::future::pending().await };
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, peer)) => return (stream, peer.ip(), permit),
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted now");
@@ -219,14 +225,14 @@ impl Connections {
         }
     }
 
-    fn add(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn add(&mut self, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
         // Small answers leave at once. It is a hint: a socket that refuses it works all the same.
         let _ = stream.set_nodelay(true);
         let Some(held) = self.site.memory.enter(CONNECTION) else {
             tracing::warn!("a connection is closed: there is no memory for it");
             return;
         };
-        let shared = Shared::new(Arc::clone(&self.site));
+        let shared = Shared::new(Arc::clone(&self.site), peer);
         let number = self.next;
         self.next += 1;
         self.open.lock().insert(number, Arc::clone(&shared));

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kura_auth::{Access, Authenticator};
 use kura_cache::Cache;
 use kura_disk::Runtime;
 use kura_store::Progress;
 
+use crate::auth::Door;
 use crate::error::Refusal;
 use crate::guest::Guest;
 use crate::health::Prober;
@@ -22,6 +24,7 @@ pub(crate) struct Site {
     pub(crate) metrics: Metrics,
     pub(crate) memory: Arc<Memory>,
     pub(crate) prober: Prober,
+    door: OnceLock<Door>,
     guest: OnceLock<Arc<dyn Guest>>,
     cache: OnceLock<Cache>,
     draining: AtomicBool,
@@ -37,6 +40,7 @@ impl Site {
             progress,
             metrics: Metrics::default(),
             prober: Prober::default(),
+            door: OnceLock::new(),
             guest: OnceLock::new(),
             cache: OnceLock::new(),
             draining: AtomicBool::new(false),
@@ -49,10 +53,13 @@ impl Site {
         self.cache.get()
     }
 
+    /// The cache, for whoever asks.
+    ///
     /// # Errors
     /// 503 while recovery runs.
-    pub(crate) fn recovered(&self) -> Result<&Cache, Refusal> {
-        self.cache().ok_or_else(|| Refusal::unavailable("recovery is under way: see /ready"))
+    pub(crate) fn cache_for(&self, access: &Access) -> Result<Cache, Refusal> {
+        let cache = self.cache().ok_or_else(|| Refusal::unavailable("recovery is under way: see /ready"))?;
+        Ok(cache.by(access.name()))
     }
 
     pub(crate) fn open(&self, cache: Cache) {
@@ -64,6 +71,17 @@ impl Site {
         self.memory.share_with(move || below.memory());
         if let Some(guest) = self.guest() {
             guest.open(cache);
+        }
+    }
+
+    /// What asks clients who they are; nothing, where anyone may do everything.
+    pub(crate) fn door(&self) -> Option<&Door> {
+        self.door.get()
+    }
+
+    pub(crate) fn authenticate(&self, authenticator: Arc<Authenticator>) {
+        if self.door.set(Door::new(authenticator)).is_err() {
+            tracing::warn!("the server was given a second authenticator: it keeps the first");
         }
     }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use kura_cache::Cache;
+use kura_auth::Access;
+use kura_cache::{Cache, Scope};
 use kura_disk::Runtime;
 use kura_http::{GuestBody, Memory, Window};
 use prost::Message;
@@ -15,11 +16,14 @@ use crate::byte_stream::Unfinished;
 use crate::counters::Tally;
 use crate::grpc::{self, Incoming, Reply, respond};
 use crate::method::Method;
-use crate::{Reapi, action_cache, asset, byte_stream, capabilities, cas, health, llvm, metadata, reflection};
+use crate::{
+    Reapi, action_cache, asset, byte_stream, capabilities, cas, health, llvm, metadata, reflection, scope, status,
+};
 
 /// What a method works with.
 pub(crate) struct Call {
     pub(crate) cache: Cache,
+    pub(crate) access: Access,
     pub(crate) memory: Arc<Memory>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) unfinished: Arc<Unfinished>,
@@ -30,6 +34,14 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// What an instance name stands for.
+    ///
+    /// # Errors
+    /// As for [`scope::of_instance`].
+    pub(crate) fn scope(&self, instance: &str) -> Result<Scope, Status> {
+        scope::of_instance(&self.access, instance)
+    }
+
     /// The message of a call that has one.
     ///
     /// # Errors
@@ -40,11 +52,18 @@ impl Call {
 }
 
 /// Answers one call.
-pub(crate) async fn answer(reapi: Arc<Reapi>, request: Request<hyper::body::Incoming>) -> Response<GuestBody> {
+pub(crate) async fn answer(
+    reapi: Arc<Reapi>,
+    request: Request<hyper::body::Incoming>,
+    access: Access,
+) -> Response<GuestBody> {
     let method = Method::of(request.uri().path());
     let tally = Tally::new(Arc::clone(&reapi.counters), method);
     let answered = match method {
-        Some(method) => within_deadline(&reapi, method, request).await,
+        Some(method) => match access.permits(method.need()) {
+            Ok(()) => within_deadline(&reapi, method, request, access).await,
+            Err(denied) => Err(status::of_denied(&denied)),
+        },
         None => Err(Status::unimplemented("not served here")),
     };
     respond(answered, tally)
@@ -54,6 +73,7 @@ async fn within_deadline(
     reapi: &Arc<Reapi>,
     method: Method,
     request: Request<hyper::body::Incoming>,
+    access: Access,
 ) -> Result<Reply, Status> {
     let (parts, body) = request.into_parts();
     metadata::log(method.names().1, &parts.headers);
@@ -61,10 +81,10 @@ async fn within_deadline(
     let incoming = Incoming::new(body, Arc::clone(settings), Arc::clone(counters), Arc::clone(memory));
     let window = parts.extensions.get::<Arc<Window>>().cloned();
     let Some(patience) = grpc::deadline(&parts.headers)? else {
-        return dispatch(reapi, method, incoming, window).await;
+        return dispatch(reapi, method, incoming, window, access).await;
     };
     let deadline = Instant::now() + patience;
-    let answered = timeout_at(deadline, dispatch(reapi, method, incoming, window)).await;
+    let answered = timeout_at(deadline, dispatch(reapi, method, incoming, window, access)).await;
     answered.map_or_else(|_| Err(grpc::deadline_exceeded()), |answered| Ok(answered?.until(deadline)))
 }
 
@@ -74,12 +94,13 @@ async fn dispatch(
     method: Method,
     incoming: Incoming,
     window: Option<Arc<Window>>,
+    access: Access,
 ) -> Result<Reply, Status> {
     match method {
         Method::HealthCheck => health::check(incoming, reapi.stage()).await,
         Method::HealthWatch => health::watch(incoming, reapi.stages()).await,
         Method::Reflect | Method::ReflectAlpha => Ok(reflection::reflect(incoming)),
-        _ => to_cache(reapi.call(incoming, window)?, method).await?.held_in(&reapi.memory),
+        _ => to_cache(reapi.call(incoming, window, access)?, method).await?.held_in(&reapi.memory),
     }
 }
 

@@ -46,6 +46,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::Request;
 use hyper::body::Incoming;
+use kura_auth::Access;
 use kura_cache::Cache;
 use kura_disk::Runtime;
 use kura_http::{Answering, Exposition, Guest, Memory, Window};
@@ -102,10 +103,11 @@ impl Reapi {
     ///
     /// # Errors
     /// `UNAVAILABLE` while recovery runs.
-    fn call(&self, incoming: grpc::Incoming, window: Option<Arc<Window>>) -> Result<Call, Status> {
+    fn call(&self, incoming: grpc::Incoming, window: Option<Arc<Window>>, access: Access) -> Result<Call, Status> {
         let cache = self.cache.get().ok_or_else(|| status::unavailable("recovery is under way: see /ready"))?;
         Ok(Call {
-            cache: cache.clone(),
+            cache: cache.by(access.name()),
+            access,
             memory: Arc::clone(&self.memory),
             runtime: Arc::clone(&self.runtime),
             unfinished: Arc::clone(&self.unfinished),
@@ -117,8 +119,8 @@ impl Reapi {
 }
 
 impl Guest for Reapi {
-    fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answering {
-        Box::pin(call::answer(self, request))
+    fn answer(self: Arc<Self>, request: Request<Incoming>, access: Access) -> Answering {
+        Box::pin(call::answer(self, request, access))
     }
 
     fn open(&self, cache: Cache) {

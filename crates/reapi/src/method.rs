@@ -1,4 +1,6 @@
-//! The methods that are served, by path.
+//! The methods that are served, by path, and what each needs of its caller.
+
+use kura_auth::Need;
 
 /// A method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +107,40 @@ impl Method {
             Method::HealthWatch => (HEALTH, "Watch"),
             Method::Reflect => ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
             Method::ReflectAlpha => ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
+        }
+    }
+
+    /// What a call needs of whoever makes it.
+    pub(crate) fn need(self) -> Need {
+        match self {
+            Method::HealthCheck | Method::HealthWatch => Need::Nothing,
+            Method::GetCapabilities
+            | Method::GetActionResult
+            | Method::FindMissingBlobs
+            | Method::BatchReadBlobs
+            | Method::GetTree
+            // What they cut is stored too, as what it is: that is theirs who own the blob.
+            | Method::SplitBlob
+            | Method::GetChunkMapping
+            | Method::Read
+            | Method::QueryWriteStatus
+            | Method::FetchBlob
+            | Method::FetchDirectory
+            | Method::CasGet
+            | Method::CasLoad
+            | Method::GetValue
+            | Method::Reflect
+            | Method::ReflectAlpha => Need::Read,
+            Method::UpdateActionResult
+            | Method::BatchUpdateBlobs
+            | Method::SpliceBlob
+            | Method::RegisterChunkMapping
+            | Method::Write
+            | Method::PushBlob
+            | Method::PushDirectory
+            | Method::CasPut
+            | Method::CasSave
+            | Method::PutValue => Need::Write,
         }
     }
 

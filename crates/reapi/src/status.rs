@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bazel_remote_apis::google;
 use bytes::Bytes;
+use kura_auth::{Denied, Unidentified};
 use kura_cache::{Error, InvalidKey};
 use prost::Message;
 use tonic::{Code, Status};
@@ -58,6 +59,16 @@ pub(crate) fn broken_off(error: &dyn std::error::Error) -> Status {
 
 pub(crate) fn of_key(error: InvalidKey) -> Status {
     of(&Error::from(error))
+}
+
+/// Who may not do what they ask for.
+pub(crate) fn of_denied(denied: &Denied) -> Status {
+    let code = match denied {
+        Denied::Unidentified(Unidentified::TooOften) => Code::ResourceExhausted,
+        Denied::Unidentified(_) => Code::Unauthenticated,
+        _ => Code::PermissionDenied,
+    };
+    Status::new(code, denied.to_string())
 }
 
 /// The status of one blob in a batch.

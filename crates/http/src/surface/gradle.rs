@@ -1,11 +1,16 @@
 //! Gradle's build cache: `/cache/<key>`.
 
+use http::StatusCode;
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
 
-pub(super) static MANNER: Manner = Manner::of("application/vnd.gradle.build-cache-artifact.v1");
+pub(super) static MANNER: Manner = Manner {
+    // After any other refusal a build does without the cache to its end; this one it takes for an artifact that is too large.
+    not_for_readers: StatusCode::PAYLOAD_TOO_LARGE,
+    ..Manner::of("application/vnd.gradle.build-cache-artifact.v1")
+};
 
 /// One segment below `/cache/`: deeper paths are Bazel's, under the prefix `/cache`.
 fn segment(path: &str) -> Option<&str> {

@@ -7,10 +7,13 @@
     reason = "a test may fail, and each uses a part"
 )]
 
+pub mod people;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kura_auth::Authenticator;
 use kura_cache::Cache;
 use kura_disk::real::RealDisk;
 use kura_disk::{Runtime, TokioRuntime};
@@ -40,11 +43,17 @@ pub struct Site {
 impl Site {
     /// A server whose recovery has not begun.
     pub async fn unopened(settings: ServerSettings) -> Site {
+        Site::asking(settings, None).await
+    }
+
+    /// The same, which asks who its clients are.
+    pub async fn asking(settings: ServerSettings, who: Option<Arc<Authenticator>>) -> Site {
         let directory = tempfile::tempdir().unwrap();
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
         let progress = Arc::new(Progress::default());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(any, settings, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
+        who.into_iter().for_each(|who| server.authenticate(who));
         let (address, handle) = (server.local_addr().unwrap(), server.handle());
         Site { directory, address, handle, server: tokio::spawn(server.run()), runtime, progress }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kura_cache::{Namespace, Scope, Tenant};
+use kura_cache::{Namespace, Overlay, Scope, Tenant};
 
 use crate::role::{Need, Role};
 
@@ -15,8 +15,22 @@ pub struct Identity {
     pub reach: Reach,
     /// What may be done.
     pub role: Role,
+    /// Of the role `overlay`: the one that is written to, over each of the namespaces. None for the others.
+    pub overlay: Option<Overlay>,
     /// What stands for it in logs and beside what it stores. No secret.
     pub name: Arc<str>,
+}
+
+impl Identity {
+    /// Which overlay a request acts in that names this one, or none.
+    fn overlay(&self, named: Option<Overlay>) -> Result<Option<Overlay>, Denied> {
+        match (&self.overlay, named) {
+            (own, None) => Ok(own.clone()),
+            (Some(own), Some(named)) if *own == named => Ok(Some(named)),
+            (None, Some(named)) if self.role == Role::Admin => Ok(Some(named)),
+            _ => Err(Denied::Overlay),
+        }
+    }
 }
 
 /// Namespaces of a tenant.
@@ -52,6 +66,8 @@ pub struct Named {
     pub tenant: Option<Tenant>,
     /// Which part of it.
     pub namespace: Option<Namespace>,
+    /// Which overlay of that.
+    pub overlay: Option<Overlay>,
 }
 
 /// Why somebody is not known. Its text goes to the client.
@@ -68,6 +84,21 @@ pub enum Unidentified {
     /// A token that nobody has.
     #[error("the token is not known: it is wrong, or was revoked")]
     Unknown,
+    /// A token of an issuer that no rule names.
+    #[error("the token is of an issuer that is not trusted here")]
+    Issuer,
+    /// A token for somebody else.
+    #[error("the token is for another audience: ask its issuer for one for this cache")]
+    Audience,
+    /// One whose time has not come.
+    #[error("the token is not good yet: is a clock wrong?")]
+    NotYet,
+    /// One that says nothing that a rule is about.
+    #[error("the token is good, and no rule says what it may do")]
+    NoRule,
+    /// Nobody can tell now.
+    #[error("the keys of the token's issuer cannot be fetched now: come back later")]
+    NoKeys,
     /// After too many others that were not known.
     #[error("too many logins failed from this address: come back later")]
     TooOften,
@@ -96,6 +127,9 @@ pub enum Denied {
     /// Out of reach.
     #[error("the token is not for the namespace {}", .0.as_str())]
     Namespace(Namespace),
+    /// Another's.
+    #[error("overlays are for those who write to them, and for admins")]
+    Overlay,
     /// What tells of all tenants.
     #[error("what tells of the whole server is for tokens of the tenant default that are for all its namespaces")]
     Server,
@@ -153,7 +187,11 @@ impl Access {
     pub fn oversees(&self) -> Result<(), Denied> {
         self.permits(Need::Read)?;
         match &self.0 {
-            Who::Known(identity) if identity.tenant != Tenant::default() || identity.reach != Reach::All => {
+            Who::Known(identity)
+                if identity.tenant != Tenant::default()
+                    || identity.reach != Reach::All
+                    || identity.role == Role::Overlay =>
+            {
                 Err(Denied::Server)
             }
             _ => Ok(()),
@@ -166,15 +204,21 @@ impl Access {
     /// `Unidentified`, `Tenant`, `Namespace`.
     pub fn scope(&self, named: Named) -> Result<Scope, Denied> {
         match &self.0 {
-            Who::Anyone => {
-                Ok(Scope { tenant: named.tenant.unwrap_or_default(), namespace: named.namespace.unwrap_or_default() })
-            }
+            Who::Anyone => Ok(Scope {
+                tenant: named.tenant.unwrap_or_default(),
+                namespace: named.namespace.unwrap_or_default(),
+                overlay: named.overlay,
+            }),
             Who::Nobody(why) => Err((*why).into()),
             Who::Known(identity) => {
                 if named.tenant.is_some_and(|tenant| tenant != identity.tenant) {
                     return Err(Denied::Tenant(identity.tenant.clone()));
                 }
-                Ok(Scope { tenant: identity.tenant.clone(), namespace: identity.reach.resolve(named.namespace)? })
+                Ok(Scope {
+                    tenant: identity.tenant.clone(),
+                    namespace: identity.reach.resolve(named.namespace)?,
+                    overlay: identity.overlay(named.overlay)?,
+                })
             }
         }
     }
@@ -196,13 +240,14 @@ mod tests {
     fn known(tenant: &str, namespaces: &[&str], role: Role) -> Access {
         let namespaces = namespaces.iter().map(|name| Namespace::parse((*name).to_owned()).unwrap()).collect();
         let tenant = Tenant::parse(tenant.to_owned()).unwrap();
-        Access::of(Arc::new(Identity { tenant, reach: Reach::of(namespaces), role, name: "t".into() }))
+        Access::of(Arc::new(Identity { tenant, reach: Reach::of(namespaces), role, overlay: None, name: "t".into() }))
     }
 
     fn named(tenant: Option<&str>, namespace: Option<&str>) -> Named {
         Named {
             tenant: tenant.map(|name| Tenant::parse(name.to_owned()).unwrap()),
             namespace: namespace.map(|name| Namespace::parse(name.to_owned()).unwrap()),
+            overlay: None,
         }
     }
 
@@ -227,6 +272,29 @@ mod tests {
         assert_eq!(at(&some, None, Some("web")).as_deref(), Some("acme/web"));
         assert_eq!(at(&some, None, Some("default")), None);
         assert_eq!(at(&some, None, Some("ios/web")), None);
+    }
+
+    #[test]
+    fn who_has_an_overlay_acts_in_it_and_only_admins_in_those_of_others() {
+        let overlay = |name: &'static str| Some(Overlay::parse(name).unwrap());
+        let identity = Identity {
+            tenant: Tenant::default(),
+            reach: Reach::All,
+            role: Role::Overlay,
+            overlay: overlay("pr/1"),
+            name: "t".into(),
+        };
+        let named = |overlay: Option<Overlay>| Named { overlay, ..Named::default() };
+        let own = Access::of(Arc::new(identity));
+        assert_eq!(own.scope(named(None)).unwrap().overlay, overlay("pr/1"));
+        assert_eq!(own.scope(named(overlay("pr/1"))).unwrap().overlay, overlay("pr/1"));
+        assert_eq!(own.scope(named(overlay("pr/2"))), Err(Denied::Overlay));
+        assert!(own.permits(Need::Write).is_ok() && own.permits(Need::Administer).is_err() && own.oversees().is_err());
+        for role in [Role::Reader, Role::Writer] {
+            assert_eq!(known("default", &[], role).scope(named(overlay("pr/1"))), Err(Denied::Overlay));
+        }
+        let admin = known("default", &[], Role::Admin).scope(named(overlay("pr/1"))).unwrap();
+        assert_eq!(admin.overlay, overlay("pr/1"));
     }
 
     #[test]

@@ -4,21 +4,24 @@
 //! - `role`: what a request needs, and which role has it.
 //! - `access`: an identity, and the tenant and the namespaces that it reaches.
 //! - `token`: a token's text, and what is kept of it; `tokens`: all of them, as their file has them.
+//! - `jwt`: tokens of other issuers.
 //! - `authenticator`: from a credential to an identity.
 //!
-//! Absent on purpose: protocols (the adapters read headers and answer), files (the binary reads and writes them), clocks.
+//! Absent on purpose: protocols (the adapters read headers and answer), files and other servers (the binary reads and asks them).
 
 mod access;
 mod authenticator;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
+mod jwt;
 mod role;
 mod token;
 mod tokens;
 
 pub use access::{Access, Denied, Identity, Named, Reach, Unidentified};
 pub use authenticator::Authenticator;
+pub use jwt::{Issuer, Keys, KeysError, Rules, RulesError};
 pub use role::{Need, Role};
 pub use token::{Secret, TokenId};
 pub use tokens::{Token, Tokens, TokensError};

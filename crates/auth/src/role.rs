@@ -24,6 +24,8 @@ pub enum Need {
 pub enum Role {
     /// Fetches.
     Reader,
+    /// Fetches, and stores where nobody else fetches.
+    Overlay,
     /// Fetches and stores.
     Writer,
     /// Fetches, stores and removes.
@@ -32,13 +34,14 @@ pub enum Role {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Role; 3] = [Role::Reader, Role::Writer, Role::Admin];
+    pub const ALL: [Role; 4] = [Role::Reader, Role::Overlay, Role::Writer, Role::Admin];
 
     /// As it is written.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Role::Reader => "reader",
+            Role::Overlay => "overlay",
             Role::Writer => "writer",
             Role::Admin => "admin",
         }
@@ -47,7 +50,7 @@ impl Role {
     pub(crate) fn has(self, need: Need) -> bool {
         let most = match self {
             Role::Reader => Need::Read,
-            Role::Writer => Need::Write,
+            Role::Overlay | Role::Writer => Need::Write,
             Role::Admin => Need::Administer,
         };
         need <= most
@@ -55,7 +58,7 @@ impl Role {
 
     /// The least role that has it.
     pub(crate) fn for_need(need: Need) -> Role {
-        Role::ALL.into_iter().find(|role| role.has(need)).unwrap_or(Role::Admin)
+        [Role::Reader, Role::Writer].into_iter().find(|role| role.has(need)).unwrap_or(Role::Admin)
     }
 }
 
@@ -84,6 +87,7 @@ mod tests {
         let has = |role: Role| [Nothing, Read, Write, Administer].map(|need| role.has(need));
         assert_eq!(has(Role::Reader), [true, true, false, false]);
         assert_eq!(has(Role::Writer), [true, true, true, false]);
+        assert_eq!(has(Role::Overlay), has(Role::Writer), "where, is another question");
         assert_eq!(has(Role::Admin), [true; 4]);
         for role in Role::ALL {
             assert_eq!(role.name().parse(), Ok(role));

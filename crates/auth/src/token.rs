@@ -85,6 +85,11 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Whether that is meant to be one of these tokens.
+pub(crate) fn is_ours(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
 /// The id and the secret of a token's text, if it is one.
 pub(crate) fn parse(token: &str) -> Option<(TokenId, Secret)> {
     let (id, secret) = token.strip_prefix(PREFIX)?.split_once('_')?;

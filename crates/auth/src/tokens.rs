@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kura_cache::{InvalidKey, Namespace, Tenant};
+use kura_cache::{InvalidKey, Namespace, Overlay, Tenant};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Identity, Reach, Unidentified};
@@ -63,6 +63,9 @@ pub struct Token {
     pub namespaces: Vec<String>,
     /// What may be done.
     pub role: Role,
+    /// Of the role `overlay`: which one it writes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<String>,
     /// When it was made.
     #[serde(with = "date")]
     pub created: SystemTime,
@@ -86,7 +89,8 @@ impl Token {
             Reach::Some(some) => some.iter().map(|name| name.as_str().to_owned()).collect(),
         };
         let (tenant, role) = (identity.tenant.as_str().to_owned(), identity.role);
-        Token { id, sha256: secret.hash(), tenant, namespaces, role, created, expires }
+        let overlay = identity.overlay.as_ref().map(|overlay| overlay.as_str().to_owned());
+        Token { id, sha256: secret.hash(), tenant, namespaces, role, overlay, created, expires }
     }
 
     /// Whether its time is over.
@@ -98,7 +102,8 @@ impl Token {
     fn identity(&self) -> Result<Identity, InvalidKey> {
         let namespaces: Result<_, _> = self.namespaces.iter().map(|name| Namespace::parse(name.clone())).collect();
         let (tenant, reach) = (Tenant::parse(self.tenant.clone())?, Reach::of(namespaces?));
-        Ok(Identity { tenant, reach, role: self.role, name: self.id.as_str().into() })
+        let overlay = self.overlay.clone().map(Overlay::parse).transpose()?;
+        Ok(Identity { tenant, reach, role: self.role, overlay, name: self.id.as_str().into() })
     }
 }
 
@@ -151,6 +156,9 @@ impl Tokens {
         }
         if self.by_id.contains_key(&token.id) {
             return Err(refused(&"its id is there twice"));
+        }
+        if token.overlay.is_some() != (token.role == Role::Overlay) {
+            return Err(refused(&"an overlay and the role overlay go together"));
         }
         let identity = token.identity().map_err(|error| refused(&error))?;
         self.by_id.insert(token.id.clone(), self.tokens.len());
@@ -235,7 +243,8 @@ mod tests {
         let id = TokenId::parse(&format!("{number:016x}")).unwrap();
         let namespaces = namespaces.iter().map(|name| Namespace::parse((*name).to_owned()).unwrap()).collect();
         let tenant = Tenant::parse("acme").unwrap();
-        let identity = Identity { tenant, reach: Reach::of(namespaces), role: Role::Writer, name: id.as_str().into() };
+        let reach = Reach::of(namespaces);
+        let identity = Identity { tenant, reach, role: Role::Writer, overlay: None, name: id.as_str().into() };
         let secret = Secret::new([number; 32]);
         (Token::new(id.clone(), &secret, &identity, at(1000), expires), secret.token(&id))
     }
@@ -277,6 +286,8 @@ mod tests {
         for (from, to) in [
             ("\"version\": 1", "\"version\": 2"),
             ("\"writer\"", "\"owner\""),
+            ("\"writer\"", "\"overlay\""),
+            ("\"writer\"", "\"writer\", \"overlay\": \"pr\""),
             ("\"acme\"", "\"a/c\""),
             ("\"ios\"", "\"..\""),
             ("\"created\"", "\"made\""),

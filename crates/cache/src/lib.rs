@@ -10,6 +10,7 @@
 //! - `multipart`: a keyed value that comes in parts, and stays a list of them, an `assembly`.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one.
+//! - `overlay`: a namespace over another, which is read and not written.
 //! - `writer`: who stores.
 //!
 //! Absent on purpose: HTTP and gRPC (the adapters), files and segments (the store), and any task of its own.
@@ -37,6 +38,7 @@ mod memory;
 mod multipart;
 mod names;
 mod namespace;
+mod overlay;
 mod pool;
 mod presence;
 mod recipe;
@@ -57,7 +59,7 @@ use bytes::Bytes;
 use kura_disk::Runtime;
 use kura_store::{Stats, Store};
 
-pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Scope, Tenant};
+pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Overlay, Scope, Tenant};
 pub use body::{Body, Pieces};
 pub use chunk::Chunks;
 pub use chunker::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, Chunking, MAX_CHUNK_SIZE};
@@ -68,6 +70,7 @@ pub use fetch::{Compression, Form};
 pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
 pub use multipart::{Multipart, Part, PartLimits, PartNumber, PartUpload, UploadId};
+pub use overlay::OverlaySettings;
 pub use presence::{Presence, Probe, Question};
 pub use unnamed::Unnamed;
 pub use upload::{Stored, Upload};
@@ -100,6 +103,8 @@ pub struct Settings {
     pub compress: bool,
     /// What may be in memory at a time.
     pub workspace: Workspace,
+    /// What holds of each overlay.
+    pub overlays: OverlaySettings,
 }
 
 struct Inner {
@@ -117,6 +122,8 @@ struct Inner {
     assemblies: Memory<StoredAt, Assembly>,
     /// Uploads in parts that are under way.
     uploads: UnderWay,
+    /// What was sent to overlays.
+    sent: overlay::Sent,
     codecs: Codecs,
     /// Of those who store blobs, or change an upload in parts.
     turns: Turns,
@@ -163,6 +170,7 @@ impl Cache {
             recipes: Memory::new(settings.workspace.recipes_remembered),
             assemblies: Memory::new(limits::ASSEMBLIES_REMEMBERED),
             uploads: UnderWay::default(),
+            sent: overlay::Sent::default(),
             codecs: Codecs::new(settings.workspace.codecs, &runtime),
             turns: Turns::default(),
             chunkers: Gate::new(limits::CHUNKERS),

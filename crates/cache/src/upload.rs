@@ -189,6 +189,9 @@ impl Upload {
             return Err(Error::Evicted);
         }
         self.received += piece.len() as u64;
+        if self.declared.is_none() {
+            self.cache.charge(&self.key.record, piece.len() as u64)?;
+        }
         if let Some(declared) = self.declared.filter(|declared| self.received > *declared) {
             return Err(Error::LengthMismatch { declared, received: self.received });
         }

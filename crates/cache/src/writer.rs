@@ -27,6 +27,7 @@ impl Cache {
             let attributes = request.attributes.with(WRITER, kept);
             request.attributes = attributes.map_err(|_| Error::Invalid("the attributes are too long"))?;
         }
+        self.charge(&request.key, request.length.unwrap_or(0))?;
         Ok(self.inner.store.put(request).await?)
     }
 }

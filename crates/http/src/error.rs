@@ -104,6 +104,7 @@ impl From<Error> for Refusal {
             Error::WholeTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Busy { .. } | Error::Evicted => StatusCode::TOO_MANY_REQUESTS,
             Error::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+            Error::Quota { .. } => StatusCode::FORBIDDEN,
             Error::ReadOnly | Error::Closed => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -126,6 +127,12 @@ impl From<Denied> for Refusal {
                 retry_after: Some(AFTER_FAILURES),
                 ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, denied.to_string())
             },
+            Denied::Unidentified(Unidentified::NoKeys) => Refusal {
+                retry_after: Some(COME_BACK),
+                ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, denied.to_string())
+            },
+            // One that is known, and good, and says nothing that counts here.
+            Denied::Unidentified(Unidentified::NoRule) => Refusal::new(StatusCode::FORBIDDEN, denied.to_string()),
             Denied::Unidentified(_) => Refusal::new(StatusCode::UNAUTHORIZED, denied.to_string()),
             _ => Refusal::new(StatusCode::FORBIDDEN, denied.to_string()),
         }

@@ -2,7 +2,7 @@
 //! (`kura-auth`).
 
 use kura_auth::{Access, Named};
-use kura_cache::{InvalidKey, Namespace, Scope, Tenant};
+use kura_cache::{InvalidKey, Namespace, Overlay, Scope, Tenant};
 
 use crate::error::Refusal;
 use crate::query::text;
@@ -24,7 +24,7 @@ pub(crate) fn named(query: Option<&str>, others: &[&str]) -> Result<Named, Inval
     let Some(query) = query else {
         return Ok(Named::default());
     };
-    let (mut tenant, mut namespace) = (None, None);
+    let (mut tenant, mut namespace, mut overlay) = (None, None, None);
     let mut other = None;
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -33,6 +33,7 @@ pub(crate) fn named(query: Option<&str>, others: &[&str]) -> Result<Named, Inval
             "namespace_id" | "project_handle" if namespace.is_none() => {
                 namespace = Some(Namespace::parse(text(value)?)?)
             }
+            "overlay" if overlay.is_none() => overlay = Some(Overlay::parse(text(value)?)?),
             _ => {
                 let rank = others.iter().position(|other| *other == name).filter(|_| !value.is_empty());
                 if let Some(rank) = rank.filter(|rank| other.is_none_or(|(best, _)| *rank < best)) {
@@ -44,7 +45,7 @@ pub(crate) fn named(query: Option<&str>, others: &[&str]) -> Result<Named, Inval
     if let (None, Some((_, value))) = (&namespace, other) {
         namespace = Some(Namespace::parse(text(value)?)?);
     }
-    Ok(Named { tenant, namespace })
+    Ok(Named { tenant, namespace, overlay })
 }
 
 #[cfg(test)]
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     fn said(query: &str) -> Result<(String, String), InvalidKey> {
-        let Named { tenant, namespace } = named(Some(query), &[])?;
+        let Named { tenant, namespace, .. } = named(Some(query), &[])?;
         Ok((tenant.unwrap().as_str().to_owned(), namespace.unwrap().as_str().to_owned()))
     }
 

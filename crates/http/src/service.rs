@@ -29,9 +29,10 @@ pub(crate) async fn serve(turn: &Turn, pages: Router, request: Request<Incoming>
 
 async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> Response<Answer> {
     let site = &turn.shared.site;
-    let access = site
-        .door()
-        .map_or_else(Access::anyone, |door| door.access(request.headers(), turn.shared.peer, &*site.runtime));
+    let access = match site.door() {
+        Some(door) => door.access(request.headers(), turn.shared.peer, &*site.runtime).await,
+        None => Access::anyone(),
+    };
     if let Some(guest) = site.guest().filter(|_| is_grpc(&request)) {
         if !turn.has_room() {
             return guest::refused();
@@ -43,7 +44,7 @@ async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> R
     let surface = Surface::of(request.uri().path());
     let (parts, body) = request.into_parts();
     let need = surface.need(&parts.method, parts.uri.path());
-    let permitted = access.permits(need).map_err(|denied| surface.refuse(denied, need));
+    let permitted = access.permits(need).map_err(Refusal::from);
     let mut response = match (surface, permitted) {
         (Surface::Page, Ok(())) => page(pages, &parts, access).await,
         (Surface::Page, Err(refusal)) => refusal.into_response(site.runtime.random()),
@@ -55,7 +56,8 @@ async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> R
                 Ok(()) => Err(Refusal::overload("too many requests are under way")),
                 Err(refusal) => Err(refusal),
             };
-            let mut response = response.unwrap_or_else(|refusal| refusal.into_response(site.runtime.random()));
+            let refused = |refusal| surface.soften(refusal, need).into_response(site.runtime.random());
+            let mut response = response.unwrap_or_else(refused);
             if !speaks_http2 && !body.is_over() && !Box::pin(body.discard()).await {
                 turn.shared.linger();
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

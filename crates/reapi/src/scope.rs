@@ -36,7 +36,7 @@ fn parse(name: &str) -> Result<Named, InvalidKey> {
         Some((tenant, namespace)) => (Some(Tenant::parse(tenant.to_owned())?), namespace),
         None => (None, name),
     };
-    Ok(Named { tenant, namespace: Some(Namespace::parse(namespace.to_owned())?) })
+    Ok(Named { tenant, namespace: Some(Namespace::parse(namespace.to_owned())?), overlay: None })
 }
 
 #[cfg(test)]

@@ -65,6 +65,8 @@ pub(crate) fn of_key(error: InvalidKey) -> Status {
 pub(crate) fn of_denied(denied: &Denied) -> Status {
     let code = match denied {
         Denied::Unidentified(Unidentified::TooOften) => Code::ResourceExhausted,
+        Denied::Unidentified(Unidentified::NoKeys) => Code::Unavailable,
+        Denied::Unidentified(Unidentified::NoRule) => Code::PermissionDenied,
         Denied::Unidentified(_) => Code::Unauthenticated,
         _ => Code::PermissionDenied,
     };
@@ -86,7 +88,7 @@ fn code(error: &Error) -> Code {
         | Error::NotZstd(_)
         | Error::NotAnActionResult(_) => Code::InvalidArgument,
         Error::Absent(_) => Code::NotFound,
-        Error::Busy { .. } | Error::Full(_) => Code::ResourceExhausted,
+        Error::Busy { .. } | Error::Full(_) | Error::Quota { .. } => Code::ResourceExhausted,
         Error::Evicted | Error::ReadOnly | Error::Closed => Code::Unavailable,
         _ => Code::Internal,
     }

@@ -28,9 +28,12 @@ impl Door {
     }
 
     /// What a request with these headers may do and reach that came from there.
-    pub(crate) fn access(&self, headers: &HeaderMap, from: IpAddr, runtime: &dyn Runtime) -> Access {
+    pub(crate) async fn access(&self, headers: &HeaderMap, from: IpAddr, runtime: &dyn Runtime) -> Access {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(runtime.unix_millis());
-        let identified = credential::token(headers).and_then(|token| self.authenticator.identify(&token, now));
+        let identified = match credential::token(headers) {
+            Ok(token) => self.authenticator.identify(&token, now).await,
+            Err(why) => Err(why),
+        };
         identified.unwrap_or_else(|why| Access::nobody(self.count(why, from, runtime)))
     }
 
@@ -40,8 +43,8 @@ impl Door {
     }
 
     fn count(&self, why: Unidentified, from: IpAddr, runtime: &dyn Runtime) -> Unidentified {
-        // Without a credential nobody tried to be somebody.
-        if why == Unidentified::Missing {
+        // Without a credential nobody tried to be somebody, and without keys nobody can tell.
+        if matches!(why, Unidentified::Missing | Unidentified::NoKeys) {
             return why;
         }
         self.failed.fetch_add(1, Ordering::Relaxed);

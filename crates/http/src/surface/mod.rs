@@ -14,7 +14,7 @@ mod webdav;
 
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use kura_auth::{Access, Denied, Need};
+use kura_auth::{Access, Need};
 use kura_cache::{ArtifactKey, AttributeName, InvalidKey, Scope};
 
 use crate::answer::Answer;
@@ -145,11 +145,9 @@ impl Surface {
         }
     }
 
-    /// How that is refused whose role is not enough for it, or who is not known.
-    pub(crate) fn refuse(self, denied: Denied, need: Need) -> Refusal {
-        let for_reader = need == Need::Write && matches!(denied, Denied::Role { .. });
-        let mut refusal = Refusal::from(denied);
-        if for_reader {
+    /// A refusal as the surface's clients take it best: who may not store is to go on fetching.
+    pub(crate) fn soften(self, mut refusal: Refusal, need: Need) -> Refusal {
+        if need == Need::Write && refusal.status == StatusCode::FORBIDDEN {
             refusal.status = self.manner().not_for_readers;
         }
         refusal

@@ -4,19 +4,26 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use kura_auth::{Authenticator, Identity, Reach, Role, Secret, Token, TokenId, Tokens};
-use kura_cache::{Namespace, Tenant};
+use kura_cache::{Namespace, Overlay, Tenant};
 
 /// Tokens that were given out, and who knows them.
 #[derive(Default)]
 pub struct People {
     tokens: Vec<Token>,
     authenticator: Arc<Authenticator>,
+    overlay: Option<Overlay>,
 }
 
 impl People {
     /// A token for somebody.
     pub fn token(&mut self, tenant: &str, namespaces: &[&str], role: Role) -> String {
         self.token_until(tenant, namespaces, role, None)
+    }
+
+    /// A token for somebody who writes to that overlay.
+    pub fn in_overlay(&mut self, tenant: &str, overlay: &str) -> String {
+        self.overlay = Some(Overlay::parse(overlay.to_owned()).unwrap());
+        self.token(tenant, &[], Role::Overlay)
     }
 
     /// One whose time is over.
@@ -29,7 +36,8 @@ impl People {
         let id = TokenId::parse(&format!("{number:016x}")).unwrap();
         let reach = Reach::of(namespaces.iter().map(|name| Namespace::parse((*name).to_owned()).unwrap()).collect());
         let tenant = Tenant::parse(tenant.to_owned()).unwrap();
-        let identity = Identity { tenant, reach, role, name: id.as_str().into() };
+        let overlay = self.overlay.clone().filter(|_| role == Role::Overlay);
+        let identity = Identity { tenant, reach, role, overlay, name: id.as_str().into() };
         let secret = Secret::new([u8::try_from(number).unwrap(); 32]);
         self.tokens.push(Token::new(id.clone(), &secret, &identity, SystemTime::UNIX_EPOCH, until));
         self.tell();

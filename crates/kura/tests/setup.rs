@@ -137,3 +137,35 @@ fn the_lines_are_those_for_the_server_that_was_named() {
         assert!(ended.status == 3 && ended.said.contains(said), "{}", ended.said);
     }
 }
+
+#[test]
+fn what_is_wrong_with_a_token_is_told_apart() {
+    let kura = Served::with(&["--auth"]);
+    let writer = kura.token(&["create", "--role", "writer"]);
+    let reader = kura.token(&["create", "--role", "reader"]);
+    let expired = kura.token(&["create", "--role", "writer", "--expires", "0s"]);
+    let elsewhere = kura.token(&["create", "--role", "writer", "--namespace", "elsewhere"]);
+    let check = |client: &str, token: &str| run(&kura.address, &["setup", "--check", client, "--token", token]);
+    // Until the server has read its tokens again nobody knows the last one.
+    assert!((0..5000).any(|_| check("http", &elsewhere).said.contains("namespace")));
+    for client in CLIENTS {
+        let ended = check(client, &writer);
+        assert_eq!(ended.status, 0, "{client}: {ended:?}");
+    }
+    for (token, says) in [(&expired, "has expired"), (&reader, "takes the role writer")] {
+        for client in CLIENTS {
+            let ended = check(client, token);
+            assert!(ended.status == 3 && ended.said.contains(says), "{client}: {ended:?}");
+            assert_eq!(ended.said.lines().count(), 1, "{client}: {ended:?}");
+        }
+    }
+    for client in ["http", "turbo", "moon"] {
+        let ended = check(client, &elsewhere);
+        assert!(ended.status == 3 && ended.said.contains("is not for the namespace"), "{client}: {ended:?}");
+    }
+    let ended = run(&kura.address, &["setup", "--check", "bazel"]);
+    assert!(ended.status == 3 && ended.said.contains("asks for a token"), "{ended:?}");
+    // The last, since whoever fails often is told to come back later.
+    let ended = check("bazel", &format!("{writer}x"));
+    assert!(ended.status == 3 && ended.said.contains("not known"), "{ended:?}");
+}

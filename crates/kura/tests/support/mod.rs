@@ -1,5 +1,6 @@
 //! What the tests of client commands share: the binary as a server, a server that answers as it is told, and what a command came to.
 #![allow(clippy::disallowed_methods, reason = "the threads of a test are in no simulation")]
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -44,14 +45,20 @@ pub(crate) fn run(server: &str, arguments: &[&str]) -> Ended {
 pub(crate) struct Served {
     process: Child,
     pub(crate) address: String,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Served {
     pub(crate) fn start() -> Served {
+        Served::with(&[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn with(flags: &[&str]) -> Served {
         let data = tempfile::tempdir().unwrap();
         let mut command = kura();
         command.args(["serve", "--listen", "127.0.0.1:0", "--capacity", "136MiB", "--data-dir"]).arg(data.path());
+        command.args(flags);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
@@ -59,7 +66,22 @@ impl Served {
         // What comes next is printed once it serves.
         lines.next().unwrap().unwrap();
         std::thread::spawn(move || lines.for_each(drop));
-        Served { process, address, _data: data }
+        Served { process, address, data }
+    }
+
+    /// Ends it; its data directory.
+    pub(crate) fn stop(&mut self) -> TempDir {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
+    }
+
+    /// Runs `kura token` about its tokens, with success; what it printed.
+    pub(crate) fn token(&self, arguments: &[&str]) -> String {
+        let place = ["--data-dir", self.data.path().to_str().unwrap()];
+        let ended = run(&self.address, &[&["token"], arguments, &place].concat());
+        assert_eq!(ended.status, 0, "{ended:?}");
+        String::from_utf8(ended.printed).unwrap().trim_end().to_owned()
     }
 }
 

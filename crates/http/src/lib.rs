@@ -19,6 +19,10 @@
 //!
 //! Absent on purpose: storage decisions, and files.
 
+// What tests share names the crate from outside.
+#[cfg(test)]
+extern crate self as kura_http;
+
 mod answer;
 mod attribute;
 mod auth;
@@ -34,6 +38,8 @@ pub mod fuzz;
 mod guest;
 mod health;
 mod http2;
+#[cfg(test)]
+mod isolation;
 mod key;
 mod link;
 mod memory;

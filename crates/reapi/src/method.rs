@@ -172,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn what_stores_is_for_who_may_and_what_asks_is_not_for_everybody() {
+        let stores = ["Update", "BatchUpdate", "Write", "Push", "Put", "Save", "Splice", "Register"];
+        for method in Method::ALL {
+            let (service, name) = method.names();
+            let need = match () {
+                () if stores.iter().any(|stores| name.starts_with(stores)) => Need::Write,
+                () if service == "grpc.health.v1.Health" => Need::Nothing,
+                () => Need::Read,
+            };
+            assert_eq!(method.need(), need, "{name}");
+        }
+    }
+
+    #[test]
     fn each_service_is_named_once() {
         let services = Method::services();
         let distinct: std::collections::HashSet<_> = services.iter().collect();

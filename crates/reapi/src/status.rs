@@ -13,6 +13,9 @@ use tonic::{Code, Status};
 /// When to come back, where the cache gives no hint of its own.
 const COME_BACK: Duration = Duration::from_secs(1);
 
+/// When to come back after too many logins that failed.
+const AFTER_FAILURES: Duration = Duration::from_secs(30);
+
 pub(crate) fn miss() -> Status {
     Status::not_found("not in the cache")
 }
@@ -64,8 +67,10 @@ pub(crate) fn of_key(error: InvalidKey) -> Status {
 /// Who may not do what they ask for.
 pub(crate) fn of_denied(denied: &Denied) -> Status {
     let code = match denied {
-        Denied::Unidentified(Unidentified::TooOften) => Code::ResourceExhausted,
-        Denied::Unidentified(Unidentified::NoKeys) => Code::Unavailable,
+        Denied::Unidentified(Unidentified::TooOften) => {
+            return retry(Code::ResourceExhausted, &denied.to_string(), AFTER_FAILURES);
+        }
+        Denied::Unidentified(Unidentified::NoKeys) => return unavailable(&denied.to_string()),
         Denied::Unidentified(Unidentified::NoRule) => Code::PermissionDenied,
         Denied::Unidentified(_) => Code::Unauthenticated,
         _ => Code::PermissionDenied,

@@ -3,6 +3,9 @@
 
 mod support;
 
+use bazel_remote_apis::build::bazel::remote::asset::v1::fetch_client::FetchClient;
+use bazel_remote_apis::build::bazel::remote::asset::v1::push_client::PushClient;
+use bazel_remote_apis::build::bazel::remote::asset::v1::{FetchBlobRequest, PushBlobRequest};
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::bytestream::byte_stream_client::ByteStreamClient;
 use bazel_remote_apis::google::bytestream::{QueryWriteStatusRequest, ReadRequest, WriteRequest};
@@ -12,6 +15,7 @@ use kura_reapi::ReapiSettings;
 use proto::action_cache_client::ActionCacheClient;
 use proto::capabilities_client::CapabilitiesClient;
 use proto::content_addressable_storage_client::ContentAddressableStorageClient;
+use support::llvm::{Llvm, Value};
 use support::people::People;
 use support::{Site, blob, digest, messages, refused, upload};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -170,4 +174,90 @@ async fn an_upload_that_broke_off_is_known_to_its_tenant_only() {
     refused(resumed, Code::InvalidArgument);
     let resumed = ByteStreamClient::new(by(&site, &acme).await).write(tokio_stream::iter([rest])).await.unwrap();
     assert_eq!(resumed.into_inner().committed_size, 100_000);
+}
+
+/// What somebody is told of everything that the test stores, over every service.
+async fn told(site: &Site, token: &str, data: &proto::Digest) -> Vec<String> {
+    let action = proto::GetActionResultRequest { action_digest: Some(data.clone()), ..Default::default() };
+    let action = ActionCacheClient::new(by(site, token).await).get_action_result(action).await;
+    let fetch = FetchBlobRequest { uris: vec!["https://a/b".to_owned()], ..Default::default() };
+    let fetch = FetchClient::new(by(site, token).await).fetch_blob(fetch).await;
+    let status = QueryWriteStatusRequest { resource_name: upload(data) };
+    let status = ByteStreamClient::new(by(site, token).await).query_write_status(status).await;
+    let batch = proto::BatchReadBlobsRequest { digests: vec![data.clone()], ..Default::default() };
+    let batch = ContentAddressableStorageClient::new(by(site, token).await).batch_read_blobs(batch).await;
+    let tree = proto::GetTreeRequest { root_digest: Some(data.clone()), ..Default::default() };
+    let tree = ContentAddressableStorageClient::new(by(site, token).await).get_tree(tree).await;
+    let tree = match tree {
+        Ok(mut tree) => format!("{:?}", tree.get_mut().message().await.map_err(|status| status.code())),
+        Err(status) => status.to_string(),
+    };
+    let mut llvm = Llvm::new(site.channel().await).with(token);
+    let id: Vec<u8> = (0..32).map(|at| u8::from_str_radix(&data.hash[2 * at..2 * at + 2], 16).unwrap()).collect();
+    vec![
+        format!("{:?}", missing(by(site, token).await, "", data).await),
+        format!("{:?}", read(by(site, token).await, &blob(data)).await.map_err(|status| status.code())),
+        format!("{:?}", action.map(tonic::Response::into_inner).map_err(|status| status.code())),
+        format!("{:?}", fetch.map(tonic::Response::into_inner).map_err(|status| status.code())),
+        format!("{:?}", status.map(tonic::Response::into_inner).map_err(|status| status.code())),
+        format!("{:?}", batch.map(tonic::Response::into_inner).map_err(|status| status.code())),
+        tree,
+        format!("{:?}", llvm.get_value(b"key").await),
+        format!("{:?}", llvm.get(&id, false).await),
+    ]
+}
+
+/// Stores a blob, an action result, a value of LLVM's and an asset.
+async fn store(site: &Site, token: &str, data: &proto::Digest, exit_code: i32) {
+    assert_eq!(write(by(site, token).await, &upload(data), b"data").await.unwrap(), 4);
+    let update = proto::UpdateActionResultRequest {
+        action_digest: Some(data.clone()),
+        action_result: Some(proto::ActionResult { exit_code, ..Default::default() }),
+        ..Default::default()
+    };
+    ActionCacheClient::new(by(site, token).await).update_action_result(update).await.unwrap();
+    let push =
+        PushBlobRequest { uris: vec!["https://a/b".to_owned()], blob_digest: Some(data.clone()), ..Default::default() };
+    PushClient::new(by(site, token).await).push_blob(push).await.unwrap();
+    let mut llvm = Llvm::new(site.channel().await).with(token);
+    let value = Value { entries: [("of".to_owned(), vec![u8::try_from(exit_code).unwrap()])].into() };
+    llvm.put_value(b"key", Some(value)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_one_stores_changes_nothing_of_what_another_is_told() {
+    let mut people = People::default();
+    let pairs = [
+        (people.token("a", &[], Role::Writer), people.token("b", &[], Role::Writer)),
+        (people.token("c", &["x"], Role::Writer), people.token("c", &["y"], Role::Writer)),
+        (people.in_overlay("d", "1"), people.token("d", &[], Role::Writer)),
+        (people.in_overlay("e", "1"), people.in_overlay("e", "2")),
+    ];
+    let site = asking(&people).await;
+    let data = digest(b"data");
+    for (one, other) in pairs {
+        let nothing = told(&site, &other, &data).await;
+        store(&site, &one, &data, 1).await;
+        assert_ne!(told(&site, &one, &data).await, nothing, "what was stored is there");
+        assert_eq!(told(&site, &other, &data).await, nothing);
+        store(&site, &other, &data, 2).await;
+        let own = told(&site, &other, &data).await;
+        store(&site, &one, &data, 3).await;
+        assert_eq!(told(&site, &other, &data).await, own);
+    }
+}
+
+#[tokio::test]
+async fn an_overlay_is_told_what_is_trusted_until_it_stores_its_own() {
+    let mut people = People::default();
+    let (trusted, overlay) = (people.token("a", &[], Role::Writer), people.in_overlay("a", "1"));
+    let site = asking(&people).await;
+    let data = digest(b"data");
+    store(&site, &trusted, &data, 1).await;
+    let good = told(&site, &trusted, &data).await;
+    assert_eq!(told(&site, &overlay, &data).await, good);
+    assert!(may_update(by(&site, &overlay).await, "").await.unwrap());
+    store(&site, &overlay, &data, 7).await;
+    assert_ne!(told(&site, &overlay, &data).await, good);
+    assert_eq!(told(&site, &trusted, &data).await, good, "not one byte of it");
 }

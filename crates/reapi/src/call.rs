@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use kura_auth::Access;
 use kura_cache::{Cache, Scope};
 use kura_disk::Runtime;
@@ -20,17 +20,24 @@ use crate::{
     Reapi, action_cache, asset, byte_stream, capabilities, cas, health, llvm, metadata, reflection, scope, status,
 };
 
+/// What is known of a call beside its messages.
+pub(crate) struct Head {
+    /// What it may do and reach.
+    pub(crate) access: Access,
+    pub(crate) headers: HeaderMap,
+    /// Of the connection, where it is accounted for.
+    pub(crate) window: Option<Arc<Window>>,
+}
+
 /// What a method works with.
 pub(crate) struct Call {
     pub(crate) cache: Cache,
-    pub(crate) access: Access,
+    pub(crate) head: Head,
     pub(crate) memory: Arc<Memory>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) unfinished: Arc<Unfinished>,
     pub(crate) flights: Option<Flights>,
     pub(crate) incoming: Incoming,
-    /// Of the connection, where it is accounted for.
-    pub(crate) window: Option<Arc<Window>>,
 }
 
 impl Call {
@@ -39,7 +46,7 @@ impl Call {
     /// # Errors
     /// As for [`scope::of_instance`].
     pub(crate) fn scope(&self, instance: &str) -> Result<Scope, Status> {
-        scope::of_instance(&self.access, instance)
+        scope::of_instance(&self.head.access, instance)
     }
 
     /// The message of a call that has one.
@@ -80,27 +87,22 @@ async fn within_deadline(
     let Reapi { settings, counters, memory, .. } = &**reapi;
     let incoming = Incoming::new(body, Arc::clone(settings), Arc::clone(counters), Arc::clone(memory));
     let window = parts.extensions.get::<Arc<Window>>().cloned();
-    let Some(patience) = grpc::deadline(&parts.headers)? else {
-        return dispatch(reapi, method, incoming, window, access).await;
+    let deadline = grpc::deadline(&parts.headers)?.map(|patience| Instant::now() + patience);
+    let head = Head { access, headers: parts.headers, window };
+    let Some(deadline) = deadline else {
+        return dispatch(reapi, method, incoming, head).await;
     };
-    let deadline = Instant::now() + patience;
-    let answered = timeout_at(deadline, dispatch(reapi, method, incoming, window, access)).await;
+    let answered = timeout_at(deadline, dispatch(reapi, method, incoming, head)).await;
     answered.map_or_else(|_| Err(grpc::deadline_exceeded()), |answered| Ok(answered?.until(deadline)))
 }
 
 /// What is said of the server itself is said before there is a cache too.
-async fn dispatch(
-    reapi: &Reapi,
-    method: Method,
-    incoming: Incoming,
-    window: Option<Arc<Window>>,
-    access: Access,
-) -> Result<Reply, Status> {
+async fn dispatch(reapi: &Reapi, method: Method, incoming: Incoming, head: Head) -> Result<Reply, Status> {
     match method {
         Method::HealthCheck => health::check(incoming, reapi.stage()).await,
         Method::HealthWatch => health::watch(incoming, reapi.stages()).await,
         Method::Reflect | Method::ReflectAlpha => Ok(reflection::reflect(incoming)),
-        _ => to_cache(reapi.call(incoming, window, access)?, method).await?.held_in(&reapi.memory),
+        _ => to_cache(reapi.call(incoming, head)?, method).await?.held_in(&reapi.memory),
     }
 }
 

@@ -5,11 +5,12 @@ use bazel_remote_apis::build::bazel::semver::SemVer;
 use kura_auth::Need;
 use tonic::Status;
 
-use crate::call::Call;
+use crate::call::{Call, Head};
 use crate::cas::FAST_CDC;
 use crate::digest::FUNCTIONS;
 use crate::grpc::Reply;
 use crate::limits::MAX_BATCH;
+use crate::metadata;
 
 /// The first version of the API that is served: some clients refuse a server that starts later.
 const LOW: SemVer = version(0);
@@ -33,11 +34,17 @@ pub(crate) async fn get(mut call: Call) -> Result<Reply, Status> {
     }))
 }
 
+/// Whether a client is told that it may store results. Bazel before version 6 ends the build where it may not and was not told so by its flags; later ones say
+/// so in a line, and so do earlier ones when a result of theirs is refused.
+fn may_update(head: &Head) -> bool {
+    head.access.permits(Need::Write).is_ok() || metadata::is_bazel_before(6, &head.headers)
+}
+
 /// Identity is served too, and need not be said.
 const COMPRESSORS: [i32; 1] = [proto::compressor::Value::Zstd as i32];
 
 fn cache(call: &Call) -> proto::CacheCapabilities {
-    let (max_blob, update_enabled) = (call.cache.max_artifact_size(), call.access.permits(Need::Write).is_ok());
+    let (max_blob, update_enabled) = (call.cache.max_artifact_size(), may_update(&call.head));
     proto::CacheCapabilities {
         digest_functions: FUNCTIONS.iter().map(|function| *function as i32).collect(),
         action_cache_update_capabilities: Some(proto::ActionCacheUpdateCapabilities { update_enabled }),

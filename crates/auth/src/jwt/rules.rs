@@ -291,7 +291,7 @@ mod tests {
         let push = json!({"repository": "acme/app", "ref": "refs/heads/main", "event_name": "push", "repository_owner": "acme"});
         let names = ["app", "by/acme/app"].map(|name| Namespace::parse(name).unwrap());
         assert_eq!(identity(&push), Ok(("acme".to_owned(), Role::Writer, Reach::Some(names.to_vec()))));
-        let mut other = push.clone();
+        let mut other = push;
         other["ref"] = json!("refs/heads/main2");
         assert_eq!(identity(&other), Err(Unidentified::NoRule));
         other["groups"] = json!(["docs", "build-team"]);

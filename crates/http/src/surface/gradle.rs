@@ -7,7 +7,7 @@ use super::Manner;
 use crate::key;
 
 pub(super) static MANNER: Manner = Manner {
-    // After any other refusal a build does without the cache to its end; this one it takes for an artifact that is too large.
+    // After any other refusal a build does without the cache to its end; this one Gradle calls no error, if not in all of its versions.
     not_for_readers: StatusCode::PAYLOAD_TOO_LARGE,
     ..Manner::of("application/vnd.gradle.build-cache-artifact.v1")
 };

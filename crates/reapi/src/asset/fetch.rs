@@ -45,7 +45,7 @@ pub(crate) async fn fetch_blob(mut call: Call) -> Result<Reply, Status> {
     let answer = match remembered(&call, &asked).await? {
         Some((uri, found)) => Answer::found(uri, found),
         // What is fetched is stored: that is for who may.
-        None => match call.flights.as_ref().filter(|_| call.access.permits(Need::Write).is_ok()) {
+        None => match call.flights.as_ref().filter(|_| call.head.access.permits(Need::Write).is_ok()) {
             Some(flights) => from_origin(&call, flights, &asked, patience(request.timeout.as_ref())?).await?,
             None => return Err(nothing()),
         },

@@ -39,7 +39,7 @@ pub(crate) async fn write(mut call: Call) -> Result<Reply, Status> {
         }
     };
     let size = resource.digest.size().unwrap_or_default();
-    let announced = call.window.as_ref().map(|window| window.announce(size).ok_or_else(too_many));
+    let announced = call.head.window.as_ref().map(|window| window.announce(size).ok_or_else(too_many));
     let _announced = announced.transpose()?;
     let wanted = sink.wanted();
     tokio::select! {
@@ -71,7 +71,7 @@ async fn put(cache: &Cache, resource: &Resource, size: u64) -> Result<Upload, Er
 
 fn parse(call: &Call, name: &[u8]) -> Result<Resource, Status> {
     let name = std::str::from_utf8(name).map_err(|_| Status::invalid_argument("the resource name is no UTF-8"))?;
-    Resource::to_write(&call.access, name)
+    Resource::to_write(&call.head.access, name)
 }
 
 /// Where an upload's bytes go.
@@ -196,7 +196,7 @@ fn committed(committed_size: i64) -> Reply {
 
 pub(crate) async fn query_write_status(mut call: Call) -> Result<Reply, Status> {
     let request: proto::QueryWriteStatusRequest = call.message().await?;
-    let resource = Resource::to_write(&call.access, &request.resource_name)?;
+    let resource = Resource::to_write(&call.head.access, &request.resource_name)?;
     let key = ArtifactKey::blob(&resource.scope, &resource.digest).map_err(status::of_key)?;
     let present = call.cache.present(&key).await.map_err(|error| status::of_read(&error))?;
     let (committed_size, complete) = match present {

@@ -18,7 +18,7 @@ const AT_ONCE: usize = 64;
 
 pub(crate) async fn find_missing(mut call: Call) -> Result<Reply, Status> {
     let request = call.incoming.only().await?;
-    let (scope, function) = common(&call.access, &request)?;
+    let (scope, function) = common(&call.head.access, &request)?;
     let mut asked = Asked { probe: Probe::new(&call.cache, &scope), function, questions: Vec::with_capacity(AT_ONCE) };
     let mut reply = BytesMut::zeroed(PREFIX);
     let mut fields = Fields::of(&request);

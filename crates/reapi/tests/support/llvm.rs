@@ -174,7 +174,7 @@ impl Llvm {
         self.calls.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let codec: ProstCodec<Q, A> = ProstCodec::default();
         let mut request = tonic::Request::new(request);
-        for token in &self.token {
+        if let Some(token) = &self.token {
             request.metadata_mut().insert("authorization", token.parse().unwrap());
         }
         Ok(self.calls.unary(request, PathAndQuery::from_static(path), codec).await?.into_inner())

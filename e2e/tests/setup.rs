@@ -7,8 +7,21 @@ use std::process::{Child, Command, Stdio};
 use kura_e2e::{Kura, Mount, Neighbour, kura_binary, run_for_status, until};
 use tempfile::TempDir;
 
-const CLIENTS: [&str; 12] =
-    ["bazel", "gradle", "ccache", "sccache", "turbo", "nx", "metro", "buildstream", "buck2", "pants", "moon", "http"];
+const CLIENTS: [&str; 13] = [
+    "bazel",
+    "gradle",
+    "ccache",
+    "sccache",
+    "turbo",
+    "nx",
+    "metro",
+    "buildstream",
+    "buck2",
+    "pants",
+    "moon",
+    "xcode",
+    "http",
+];
 
 /// Puts of one size that are refused in a row before the next smaller one is tried.
 const ENOUGH: usize = 3;

@@ -97,8 +97,40 @@ fn an_upload_is_complete_once_and_takes_no_part_then() {
         assert!(matches!(upload.abandon().await, Err(Error::UnknownUpload)));
         assert_eq!(read(&life).await.unwrap(), b"one");
         assert!(life.cache.delete(&module(&life)).await.unwrap());
-        assert!(complete(&again).await.unwrap());
+        assert!(matches!(complete(&again).await, Err(Error::UnknownUpload)));
         assert_eq!(read(&life).await, None, "what was deleted does not come back");
+    });
+}
+
+#[test]
+fn to_complete_again_is_to_name_the_same() {
+    live(async |life| {
+        let upload = start(&life).await;
+        put(&upload, 1, b"one").await.unwrap();
+        put(&upload, 2, b"two").await.unwrap();
+        let all = upload.parts().await.unwrap();
+        let first = &all[..1];
+        for known_digest in [false, true] {
+            let (right, wrong) = (Digest::of(SHA256, b"one"), Digest::of(SHA256, b"two"));
+            let upload = if known_digest { start(&life).await } else { upload.clone() };
+            put(&upload, 1, b"one").await.unwrap();
+            put(&upload, 2, b"two").await.unwrap();
+            let all = upload.parts().await.unwrap();
+            upload.complete(all[..1].to_vec(), Some(&right).filter(|_| known_digest), LIMITS).await.unwrap();
+            for upload in [find(&life, upload.id()).await.unwrap(), upload] {
+                assert_eq!(upload.made_of().await.unwrap().unwrap(), all[..1]);
+                for expected in [None, Some(&right)] {
+                    assert!(upload.complete(all[..1].to_vec(), expected, LIMITS).await.unwrap().known);
+                }
+                let others = upload.complete(all.clone(), None, LIMITS).await;
+                assert!(matches!(others, Err(Error::OtherParts)));
+                let another = upload.complete(all[..1].to_vec(), Some(&wrong), LIMITS).await;
+                assert!(matches!(another, Err(Error::DigestMismatch { .. })));
+            }
+        }
+        // The second has taken the place of what the first made.
+        assert_eq!(upload.made_of().await.unwrap(), None);
+        assert!(matches!(upload.complete(first.to_vec(), None, LIMITS).await, Err(Error::UnknownUpload)));
     });
 }
 
@@ -204,6 +236,31 @@ fn what_is_cleaned_or_abandoned_leaves_no_part() {
         assert!(matches!(complete(&cleaned).await, Err(Error::OtherParts | Error::UnknownUpload)));
         assert!(find(&life, cleaned.id()).await.is_none() && cleaned.parts().await.unwrap().is_empty());
     });
+}
+
+#[test]
+fn what_is_cleaned_while_it_is_completed_is_not_called_complete() {
+    let mut cleaned_between = 0;
+    for late in 0..100 {
+        live(async |life| {
+            let upload = start(&life).await;
+            put(&upload, 1, b"one").await.unwrap();
+            let clean = async {
+                for _ in 0..late {
+                    life.runtime.yield_now().await;
+                }
+                life.cache.clean(&life.scope).await.unwrap();
+            };
+            let (completed, ()) = join(complete(&upload), clean).await;
+            let found = find(&life, upload.id()).await;
+            assert!(read(&life).await.is_none() || found.is_some(), "{late}");
+            if let Some(found) = found.filter(|found| found.completed().is_some()) {
+                assert!(found.made_of().await.unwrap().is_some(), "{late}: it says that it is complete");
+            }
+            cleaned_between += u32::from(matches!(completed, Err(Error::UnknownUpload)));
+        });
+    }
+    assert!(cleaned_between > 0);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use kura_cache::{ArtifactKey, Attributes, Digest, Probe};
+use kura_disk::sim::{Operation, Rule};
 use prost::Message;
 use support::{Life, Machine, SHA256, compressible, send};
 
@@ -155,4 +156,23 @@ fn where_more_is_promised_than_fits_it_is_counted_and_what_is_not_whole_is_a_mis
         }
         assert!(withheld > 0, "some results are there, and not what they name");
     });
+}
+
+#[test]
+fn what_a_clean_that_failed_may_have_ended_is_asked_for_again_and_then_kept() {
+    for seed in 0..20 {
+        let mut machine = Machine::with_seed(seed, BUDGET);
+        machine.live(async |life: Life| {
+            let digest = life.add(&body(1)).await;
+            life.wait(Duration::from_secs(2)).await;
+            let fails = Rule { operation: Some(Operation::Write), path: "segments/", after: 0, times: 1, errno: 5 };
+            life.disk.faults(|faults| faults.fail(fails));
+            life.cache.clean(&life.scope).await.expect_err("the device refuses it");
+            assert!(!life.has(&digest).await, "the next start may find the clean");
+            life.add(&body(1)).await;
+            assert!(life.has(&digest).await);
+        });
+        machine
+            .live(async |life: Life| assert!(life.get(&Digest::of(SHA256, &body(1))).await.is_some(), "seed {seed}"));
+    }
 }

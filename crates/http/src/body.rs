@@ -2,6 +2,7 @@
 //! Only the time spent waiting for the client counts against it; while the store makes it wait, its clock stands still.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::error::Refusal;
 use crate::settings::ServerSettings;
+use crate::window::{Announced, Window};
 
 /// A refused body of at most this many bytes is read to its end, so that its connection can be used again.
 const DISCARDED_AT_MOST: u64 = 64 * 1024;
@@ -22,6 +24,8 @@ const DISCARDED_AT_MOST: u64 = 64 * 1024;
 pub(crate) struct Arriving<'a> {
     body: Incoming,
     settings: &'a ServerSettings,
+    /// Of an HTTP/2 connection.
+    window: Option<&'a Arc<Window>>,
     /// Whether its end says so: on HTTP/2 a stream that was reset without an error has no next frame either.
     tells_its_end: bool,
     /// Whether the client waits to be told before it sends.
@@ -31,12 +35,30 @@ pub(crate) struct Arriving<'a> {
 }
 
 impl<'a> Arriving<'a> {
-    pub(crate) fn new(body: Incoming, head: &Parts, settings: &'a ServerSettings) -> Arriving<'a> {
+    pub(crate) fn new(
+        body: Incoming,
+        head: &Parts,
+        settings: &'a ServerSettings,
+        window: &'a Arc<Window>,
+    ) -> Arriving<'a> {
         let expects_continue =
             head.headers.get(EXPECT).is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         let pace = Pace::new(settings.upload_pace, settings.pace_window);
-        let tells_its_end = head.version == Version::HTTP_2;
-        Arriving { body, settings, tells_its_end, expects_continue, pace, ended: false }
+        let speaks_http2 = head.version == Version::HTTP_2;
+        let window = speaks_http2.then_some(window);
+        Arriving { body, settings, window, tells_its_end: speaks_http2, expects_continue, pace, ended: false }
+    }
+
+    /// Accounts for what the connection may receive of it before it is taken. Whoever wants a body announces it first.
+    ///
+    /// # Errors
+    /// 429.
+    pub(crate) fn announce(&self) -> Result<Option<Announced>, Refusal> {
+        let announce = |window: &Arc<Window>| {
+            let announced = window.announce(self.length().unwrap_or(u64::MAX));
+            announced.ok_or_else(|| Refusal::overload("too many uploads are under way"))
+        };
+        self.window.map(announce).transpose()
     }
 
     /// The declared length in bytes; `None` where it comes in chunks.
@@ -82,12 +104,13 @@ impl<'a> Arriving<'a> {
     /// All of a body that is known to be short.
     ///
     /// # Errors
-    /// 413 with that message for more than `limit` bytes; as for [`Arriving::next`].
+    /// 413 with that message for more than `limit` bytes; as for [`Arriving::announce`] and [`Arriving::next`].
     pub(crate) async fn gather(&mut self, limit: usize, message: &'static str) -> Result<Bytes, Refusal> {
         let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message);
         if self.length().is_some_and(|length| length > limit as u64) {
             return Err(too_large());
         }
+        let _announced = self.announce()?;
         let mut gathered = BytesMut::new();
         while let Some(piece) = self.next().await? {
             if gathered.len() + piece.len() > limit {

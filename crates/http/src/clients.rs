@@ -10,14 +10,14 @@ pub struct Client {
     pub title: &'static str,
     /// Where its lines belong, and what else to know.
     pub place: &'static str,
-    /// With `{{url}}`, `{{grpc}}`, `{{tls}}`, `{{token}}`, and `{{bearer}}` of ccache's. A line that begins with `?` is for who has a token, one with `!` for plain HTTP.
+    /// With `{{url}}`, `{{grpc}}`, `{{socket}}`, `{{tls}}`, `{{token}}`, and `{{bearer}}` of ccache's. A line that begins with `?` is for who has a token, one with `!` for plain HTTP.
     template: &'static str,
 }
 
 /// A server as its clients name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// `http://host:port`, or `https://…` where something in front speaks TLS; no slash at its end.
+    /// `http://host:port`, `https://…` where it or something in front speaks TLS, or `unix:/path`; no slash at its end.
     pub url: String,
     /// What clients are to identify themselves with, where something asks them to.
     pub token: Option<String>,
@@ -33,6 +33,11 @@ impl Address {
 
     fn has_tls(&self) -> bool {
         self.url.starts_with("https://")
+    }
+
+    /// Its unix socket, or what stands for one.
+    fn socket(&self) -> &str {
+        self.url.strip_prefix("unix:").unwrap_or("/path/to/kura.sock")
     }
 
     fn grpc(&self) -> String {
@@ -56,6 +61,7 @@ impl Client {
         let tls = if address.has_tls() { "true" } else { "false" };
         let named = lines.join("\n").replace("{{url}}", &address.url).replace("{{grpc}}", &address.grpc());
         let bearer = address.token.as_ref().map(|token| format!("|bearer-token={token}")).unwrap_or_default();
+        let named = named.replace("{{socket}}", address.socket());
         named.replace("{{tls}}", tls).replace("{{token}}", token).replace("{{bearer}}", &bearer)
     }
 }
@@ -67,7 +73,7 @@ pub fn client(name: &str) -> Option<&'static Client> {
 }
 
 /// All of them, in the order in which they are shown.
-pub static CLIENTS: [Client; 12] = [
+pub static CLIENTS: [Client; 13] = [
     Client {
         name: "bazel",
         title: "Bazel",
@@ -175,6 +181,16 @@ unstable_remote:
   host: '{{grpc}}'
 ?  auth:
 ?    token: 'KURA_TOKEN'",
+    },
+    Client {
+        name: "xcode",
+        title: "Xcode",
+        place: "build settings; the server runs on the same machine, with --unix-socket",
+        template: "\
+// the server on this machine, {{url}}, started with --unix-socket {{socket}}
+COMPILATION_CACHE_ENABLE_CACHING = YES
+COMPILATION_CACHE_ENABLE_PLUGIN = YES
+COMPILATION_CACHE_REMOTE_SERVICE_PATH = {{socket}}",
     },
     Client {
         name: "http",

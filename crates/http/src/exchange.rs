@@ -24,7 +24,6 @@ use crate::metrics::SurfaceCounters;
 use crate::range::{self, Asked};
 use crate::site::Site;
 use crate::surface::{Manner, Surface};
-use crate::window::{Announced, Window};
 
 /// The most that an upload has in memory before it is written: what the store gathers, and what the connection has read ahead.
 const UPLOAD_MEMORY: u64 = (1 << 20) + (512 << 10);
@@ -37,8 +36,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) key: ArtifactKey,
     pub(crate) manner: &'static Manner,
     pub(crate) counters: &'a Arc<SurfaceCounters>,
-    /// Of an HTTP/2 connection.
-    pub(crate) window: Option<&'a Arc<Window>>,
 }
 
 /// What a surface answers to a request. `body` is left where it stands when it is not wanted.
@@ -51,7 +48,6 @@ pub(crate) async fn answer(
     surface: Surface,
     parts: &Parts,
     body: &mut Arriving<'_>,
-    window: Option<&Arc<Window>>,
 ) -> Result<Response<Answer>, Refusal> {
     if let Some(answer) = surface.aside(site, access, parts, body).await? {
         return Ok(answer);
@@ -60,7 +56,7 @@ pub(crate) async fn answer(
     let (path, query) = (parts.uri.path(), parts.uri.query());
     let key = surface.key(path, query, &surface.scope(access, path, query)?, &site.settings)?;
     let (manner, counters) = (surface.manner(), site.metrics.of(surface));
-    let exchange = Exchange { site, cache: &cache, parts, key, manner, counters, window };
+    let exchange = Exchange { site, cache: &cache, parts, key, manner, counters };
     match parts.method {
         Method::GET => exchange.get().await,
         Method::HEAD => exchange.head().await,
@@ -167,7 +163,7 @@ impl Exchange<'_> {
             None => None,
         };
         let _held = hold_for_upload(self.site, &self.key.scope().tenant, length)?;
-        let _announced = self.announce(length)?;
+        let _announced = body.announce()?;
         let mut upload = self.cache.put(&self.key, attributes, length).await?;
         if let Some(version) = upload.known().filter(|_| body.expects_continue()) {
             // The client has not sent a byte yet, and need not.
@@ -192,13 +188,6 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    /// Accounts for what the connection may receive ahead.
-    fn announce(&self, length: Option<u64>) -> Result<Option<Announced>, Refusal> {
-        let announced =
-            self.window.map(|window| window.announce(length.unwrap_or(u64::MAX)).ok_or_else(too_many_uploads));
-        announced.transpose()
-    }
-
     fn hold(&self, class: Class, bytes: u64) -> Option<Held> {
         self.site.memory.hold_for(&self.key.scope().tenant, class, bytes)
     }
@@ -207,6 +196,9 @@ impl Exchange<'_> {
         let (status, body) = self.manner.stored;
         let mut response = Response::new(Answer::whole(Bytes::from_static(body.as_bytes())));
         *response.status_mut() = status;
+        if !body.is_empty() {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         response.headers_mut().insert(ETAG, ETag::of(version).header());
         response
     }
@@ -268,11 +260,9 @@ impl Exchange<'_> {
 /// 429.
 pub(crate) fn hold_for_upload(site: &Site, tenant: &Tenant, length: Option<u64>) -> Result<Held, Refusal> {
     let bytes = length.unwrap_or(u64::MAX).min(UPLOAD_MEMORY);
-    site.memory.hold_for(tenant, Class::Upload, bytes).ok_or_else(too_many_uploads)
-}
-
-fn too_many_uploads() -> Refusal {
-    Refusal::overload("too many uploads are under way")
+    site.memory
+        .hold_for(tenant, Class::Upload, bytes)
+        .ok_or_else(|| Refusal::overload("too many uploads are under way"))
 }
 
 fn precondition_failed() -> Refusal {

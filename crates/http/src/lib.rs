@@ -1,6 +1,6 @@
 //! The HTTP adapter: it parses, translates and streams; what a build cache means is decided below (`kura-cache`).
 //!
-//! A request goes `serve` (the listener) → `link` (its connection) → `service` → its surface by path (`surface`) → `exchange`, which does the
+//! A request goes `listen` → `serve` → `link` (its connection) → `service` → its surface by path (`surface`) → `exchange`, which does the
 //! same for all of them. What is no surface's goes to the pages (`page`), by an ordinary router. HTTP/1.1 and HTTP/2 with prior knowledge
 //! (`http2`, `stream`) are told apart by their first bytes, under TLS too (`tls`); gRPC goes to a guest (`guest`), which lies above.
 //!
@@ -15,7 +15,7 @@
 //! | `/metro/<key>`, `/api/metro/cache/<key>` | Metro |
 //! | `/api/cache/cas`, `keyvalue`, `gradle`, `module`, `clean` | Tuist and Xcode |
 //! | `/http/<namespace>/<key…>` | anything |
-//! | `/`, `/status.json`, `/up`, `/ready`, `/metrics` | people and probes |
+//! | `/`, `/status.json`, `/openapi.json`, `/up`, `/ready`, `/metrics` | people and probes |
 //!
 //! Absent on purpose: storage decisions, and files.
 
@@ -42,8 +42,10 @@ mod http2;
 mod isolation;
 mod key;
 mod link;
+mod listen;
 mod memory;
 mod metrics;
+mod openapi;
 mod page;
 mod query;
 mod range;

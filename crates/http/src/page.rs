@@ -1,4 +1,4 @@
-//! The pages: `/` for people, `/status.json` behind it, `/up`, `/ready`, `/metrics`, and what is nobody's.
+//! The pages: `/` for people, `/status.json` behind it, `/openapi.json`, `/up`, `/ready`, `/metrics`, and what is nobody's.
 //! `/` is one self-contained document: nothing is fetched from elsewhere.
 
 use std::sync::Arc;
@@ -16,9 +16,10 @@ use kura_cache::Kind;
 use crate::clients::{Address, CLIENTS, Client};
 use crate::error::json_message;
 use crate::health::readiness;
-use crate::metrics;
+use crate::openapi::route::{Content, Given, Operation, Route};
 use crate::site::Site;
 use crate::surface::Surface;
+use crate::{metrics, openapi};
 
 const DOCUMENT: &str = include_str!("page.html");
 
@@ -32,6 +33,27 @@ const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:";
 
 const JSON: &str = "application/json";
+
+pub(crate) static ROUTES: &[Route] = &[
+    page("/", "This server, and how its clients are set up.", &[read(&[given(200, "text/html")])]),
+    page("/status.json", "The main figures.", &[read(&[given(200, JSON)])]),
+    page("/openapi.json", "This description.", &[read(&[given(200, JSON)])]),
+    page("/up", "Whether the process answers.", &[read(&[given(200, JSON)])]),
+    page("/ready", "Whether traffic should come here; if not, why.", &[read(&[given(200, JSON), given(503, JSON)])]),
+    page("/metrics", "What Prometheus reads.", &[read(&[given(200, "text/plain")])]),
+];
+
+const fn page(path: &'static str, about: &'static str, others: &'static [Operation]) -> Route {
+    Route { is_scoped: false, ..Route::others(path, about, others) }
+}
+
+const fn read(gives: &'static [Given]) -> Operation {
+    Operation::of("get", "Read it", gives)
+}
+
+const fn given(status: u16, media: &'static str) -> Given {
+    Given::content(status, "The page", Content::bytes(media))
+}
 
 /// What is for everybody: those who ask whether the server is well have no tokens.
 const OPEN: [&str; 2] = ["/up", "/ready"];
@@ -49,6 +71,7 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
         .route("/metrics", get(prometheus))
         // All that is above tells of every tenant.
         .route_layer(from_fn(overseen))
+        .route("/openapi.json", get(openapi))
         .route("/up", get(up))
         .route("/ready", get(ready))
         .fallback(nobodys)
@@ -109,6 +132,10 @@ async fn ready(State(site): State<Arc<Site>>) -> Response {
 
 async fn prometheus(State(site): State<Arc<Site>>) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(&site)).into_response()
+}
+
+async fn openapi() -> Response {
+    ([(CONTENT_TYPE, JSON)], openapi::document()).into_response()
 }
 
 async fn nobodys() -> Response {

@@ -1,10 +1,10 @@
-//! The listener and its connections: bound before there is a cache, drained before there is none.
+//! The connections: their listeners are bound before there is a cache, and they are drained before there is none.
 //! Bounds: connections (here), and how long each may stand still (`link`).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ use kura_cache::Cache;
 use kura_disk::Runtime;
 use kura_store::Progress;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -27,6 +27,7 @@ use tokio_util::either::Either;
 use crate::guest::Guest;
 use crate::http2;
 use crate::link::{Link, Protocol, Shared};
+use crate::listen::{Arrived, Listeners};
 use crate::memory::{CONNECTION, Held, Memory};
 use crate::page;
 use crate::service;
@@ -35,15 +36,15 @@ use crate::site::Site;
 use crate::stream::sending;
 use crate::tls::{Stream, Tls};
 
-/// Where the process is out of files, the next connection is tried for after this long.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Where a client is that comes through a unix socket, or is gone already.
+const HERE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// The longest head of a request, in bytes: twice the longest key, and room for its headers.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
 /// A bound listener. Nothing is answered until [`Server::run`] runs; what comes before waits in its queue.
 pub struct Server {
-    listener: TcpListener,
+    listeners: Listeners,
     site: Arc<Site>,
     tls: watch::Sender<Option<Tls>>,
     drain: watch::Sender<Option<Duration>>,
@@ -78,7 +79,7 @@ impl Server {
         progress: Arc<Progress>,
     ) -> io::Result<Server> {
         Ok(Server {
-            listener: TcpListener::bind(address).await?,
+            listeners: Listeners { port: TcpListener::bind(address).await?, socket: None },
             site: Site::new(settings, runtime, progress),
             tls: watch::Sender::new(None),
             drain: watch::Sender::new(None),
@@ -91,7 +92,12 @@ impl Server {
     /// # Errors
     /// As the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listeners.port.local_addr()
+    }
+
+    /// Serves on a unix socket too, of which its file's rights say who may connect: what comes over it does not speak TLS.
+    pub fn listen_on(&mut self, socket: UnixListener) {
+        self.listeners.socket = Some(socket);
     }
 
     /// The bytes of bodies in memory, which whatever shares the port accounts for too.
@@ -123,7 +129,7 @@ impl Server {
 
     /// Serves until [`Handle::drain`] has ended.
     pub async fn run(self) {
-        let Server { listener, site, tls, drain, drained } = self;
+        let Server { listeners, site, tls, drain, drained } = self;
         let mut connections = Connections::new(site, tls.subscribe());
         let permits = Arc::clone(&connections.permits);
         let within = {
@@ -137,11 +143,11 @@ impl Server {
                     biased;
                     within = &mut asked => break within,
                     () = connections.reap() => {}
-                    (stream, peer, permit) = accept(&listener, &permits) => connections.add(stream, peer, permit),
+                    (stream, permit) = listeners.accept(&permits) => connections.add(stream, permit),
                 }
             }
         };
-        drop(listener);
+        drop(listeners);
         drained.send_replace(Some(connections.drain(within).await));
     }
 }
@@ -167,29 +173,6 @@ impl Handle {
         // An error says that the server has been dropped: nothing is left to cut off.
         ended.ok().and_then(|drained| *drained).unwrap_or_default()
     }
-}
-
-/// The next connection, once there may be one more.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, IpAddr, OwnedSemaphorePermit) {
-    loop {
-        let Ok(permit) = Arc::clone(permits).acquire_owned().await else { std::future::pending().await };
-        match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer.ip(), permit),
-            Err(error) if is_the_clients(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted now");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// The client went away between its connection and our acceptance of it.
-fn is_the_clients(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
 }
 
 /// The connections that are open.
@@ -225,9 +208,15 @@ impl Connections {
         }
     }
 
-    fn add(&mut self, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
-        // Small answers leave at once. It is a hint: a socket that refuses it works all the same.
-        let _ = stream.set_nodelay(true);
+    fn add(&mut self, stream: Arrived, permit: OwnedSemaphorePermit) {
+        if let Either::Left(stream) = &stream {
+            // Small answers leave at once. It is a hint: a socket that refuses it works all the same.
+            let _ = stream.set_nodelay(true);
+        }
+        let peer = match &stream {
+            Either::Left(stream) => stream.peer_addr().map_or(HERE, |peer| peer.ip()),
+            Either::Right(_) => HERE,
+        };
         let Some(held) = self.site.memory.enter(CONNECTION) else {
             tracing::warn!("a connection is closed: there is no memory for it");
             return;
@@ -277,8 +266,11 @@ impl Drop for Entry {
 }
 
 /// The connection, once what is said on it is secret if it is to be.
-async fn secured(stream: TcpStream, shared: &Shared, tls: Option<Tls>) -> io::Result<Stream> {
-    let Some(tls) = tls else { return Ok(Either::Left(stream)) };
+async fn secured(stream: Arrived, shared: &Shared, tls: Option<Tls>) -> io::Result<Stream> {
+    let (stream, tls) = match (stream, tls) {
+        (Either::Left(stream), Some(tls)) => (stream, tls),
+        (stream, _) => return Ok(Either::Left(stream)),
+    };
     tokio::select! {
         stream = tls.accept(stream, shared.site.settings.header_timeout) => stream,
         () = shared.retired() => Err(io::ErrorKind::ConnectionAborted.into()),

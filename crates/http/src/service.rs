@@ -49,10 +49,9 @@ async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> R
         (Surface::Page, Ok(())) => page(pages, &parts, access).await,
         (Surface::Page, Err(refusal)) => refusal.into_response(site.runtime.random()),
         (surface, permitted) => {
-            let mut body = Arriving::new(body, &parts, &site.settings);
-            let window = speaks_http2.then_some(&turn.shared.window);
+            let mut body = Arriving::new(body, &parts, &site.settings, &turn.shared.window);
             let response = match permitted {
-                Ok(()) if turn.has_room() => exchange::answer(site, &access, surface, &parts, &mut body, window).await,
+                Ok(()) if turn.has_room() => exchange::answer(site, &access, surface, &parts, &mut body).await,
                 Ok(()) => Err(Refusal::overload("too many requests are under way")),
                 Err(refusal) => Err(refusal),
             };

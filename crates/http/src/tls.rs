@@ -1,4 +1,4 @@
-//! TLS on the one port: what the server shows, whom it lets connect, and the handshake. What it shows may be replaced while it serves: connections
+//! TLS on the port: what the server shows, whom it lets connect, and the handshake. What it shows may be replaced while it serves: connections
 //! that are open keep what they agreed on.
 //! Bounds: a handshake takes as long as a request's head may.
 //! Not here: where certificates come from, and when they are read again.
@@ -19,8 +19,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
+use crate::listen::Arrived;
+
 /// A connection's bytes, under TLS or as they are.
-pub(crate) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+pub(crate) type Stream = Either<Arrived, Box<TlsStream<TcpStream>>>;
 
 /// What can be agreed on above TLS (ALPN). Whoever agrees on nothing is told by the first bytes, as without TLS.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];

@@ -288,6 +288,11 @@ async fn turborepo_asks_about_many_reports_events_and_looks_ahead() {
     assert_eq!(preflight.status, 200);
     assert!(preflight.header("access-control-allow-headers").unwrap().contains("Authorization"));
     site.request("DELETE", "/v8/artifacts/aa", "", b"").await.refused(405);
+    for (path, allow) in [("", "POST, OPTIONS"), ("/events", "POST, OPTIONS"), ("/status", "GET, OPTIONS")] {
+        let refused = site.put(&format!("/v8/artifacts{path}"), b"body").await;
+        refused.refused(405);
+        assert_eq!(refused.header("allow"), Some(allow), "{path} is no artifact");
+    }
 }
 
 #[tokio::test]

@@ -142,6 +142,10 @@ async fn a_module_comes_in_parts_and_is_read_as_one() {
     for _ in 0..2 {
         assert_eq!(site.complete(&id, &with(&whole)).await.status, 204);
     }
+    assert_eq!(site.complete(&id, "{\"parts\":[1,2,3]}").await.status, 204, "who does not say it is not held to it");
+    site.complete(&id, "{\"parts\":[1,2]}").await.refused(400);
+    site.complete(&id, "{\"parts\":[1,2,3,4]}").await.refused(400);
+    site.complete(&id, &with(b"another")).await.refused(422);
     assert_eq!(site.head(&module).await, 204);
     let found = site.get(&format!("/api/cache/{module}")).await;
     assert!(found.status == 200 && found.body == whole);
@@ -163,6 +167,9 @@ async fn what_no_module_is_made_of_is_refused() {
     for bad in ["0", "10001", "-1", "one", ""] {
         site.part(&id, bad, b"x").await.refused(400);
     }
+    let looked = site.request("GET", "/api/cache/module/start", "", b"").await;
+    looked.refused(405);
+    assert_eq!(looked.header("allow"), Some("POST"));
     site.post(&format!("module/part?{PROJECT}&part_number=1"), "", b"x").await.refused(400);
     site.post(&format!("module/part?part_number=1&upload_id={id}"), "", b"x").await.refused(404);
     site.post(&format!("module/start?{PROJECT}&hash=h"), "", b"").await.refused(400);

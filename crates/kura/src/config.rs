@@ -26,6 +26,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
+    pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) tls: Option<TlsFiles>,
     /// Where those are kept who may do something; without, anyone may do everything.
     pub(crate) auth: Option<AuthFiles>,
@@ -58,6 +59,7 @@ impl Config {
         let (tls, auth) = (tls(layers)?, auth(layers)?);
         Ok(Config {
             listen: listen(layers, auth.is_some() || tls.as_ref().is_some_and(|tls| tls.clients.is_some()))?,
+            unix_socket: parse(layers, Setting::UnixSocket, file_or_none)?,
             tls,
             auth,
             data_dir: parse(layers, Setting::DataDir, directory)?,
@@ -133,7 +135,7 @@ pub(crate) fn tokens(layers: &Layers) -> Result<TokensFile, ConfigError> {
 
 /// A certificate and its key come together.
 fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
-    let file = |setting| parse(layers, setting, |text| Ok(Some(PathBuf::from(text)).filter(|_| !text.is_empty())));
+    let file = |setting| parse(layers, setting, file_or_none);
     let clients = file(Setting::TlsClients)?;
     match (file(Setting::TlsCertificate)?, file(Setting::TlsKey)?) {
         (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key, clients })),
@@ -179,6 +181,11 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn directory(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("expected a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A file that may be none.
+fn file_or_none(text: &str) -> Result<Option<PathBuf>, String> {
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }
 
 /// A share that may be nothing.

@@ -16,6 +16,7 @@ mod serve;
 mod settings;
 mod setup;
 mod signals;
+mod socket;
 mod telemetry;
 mod tls;
 mod value;

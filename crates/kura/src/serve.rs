@@ -2,6 +2,7 @@
 
 use std::io::{self, Write, stdout};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use kura_auth::Authenticator;
@@ -19,6 +20,7 @@ use crate::auth::{AuthFileError, Watch};
 use crate::config::Config;
 use crate::memory::{self, Plan};
 use crate::signals::Signals;
+use crate::socket::{self, SocketError, SocketFile};
 use crate::telemetry;
 use crate::tls::TlsFilesError;
 use crate::value::Share;
@@ -36,6 +38,8 @@ pub(crate) enum ServeError {
     NotWritable { path: String, source: io::Error },
     #[error("{path}: {source}")]
     Store { path: String, source: kura_store::Error },
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     #[error(transparent)]
     Tls(#[from] TlsFilesError),
     #[error(transparent)]
@@ -73,7 +77,12 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
     let mut signals = Signals::install().map_err(ServeError::Runtime)?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
     let progress = Arc::new(Progress::default());
-    let server = bind(&config, &runtime, &progress).await?;
+    let mut server = bind(&config, &runtime, &progress).await?;
+    // Its file is removed when this ends, however it does.
+    let _socket = match &config.unix_socket {
+        Some(path) => Some(listen_on(path, &mut server).await?),
+        None => None,
+    };
     secure(&config, &server.handle())?;
     authenticate(&config, &server)?;
     let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?, config.tls.is_some());
@@ -119,6 +128,13 @@ async fn bind(config: &Config, runtime: &Arc<dyn Runtime>, progress: &Arc<Progre
         io::ErrorKind::AddrInUse => ServeError::PortTaken { address },
         _ => ServeError::Listen { address, source },
     })
+}
+
+async fn listen_on(path: &Path, server: &mut Server) -> Result<SocketFile, ServeError> {
+    let (listener, file) = socket::listen(path).await?;
+    server.listen_on(listener);
+    tracing::info!(path = %path.display(), "listens on a unix socket too");
+    Ok(file)
 }
 
 /// Before the first connection is taken.

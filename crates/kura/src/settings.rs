@@ -14,6 +14,7 @@ const ENVIRONMENT_PREFIX: &str = "KURA_";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
     Listen,
+    UnixSocket,
     TlsCertificate,
     TlsKey,
     TlsClients,
@@ -79,8 +80,9 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 39] = [
+    pub(crate) const ALL: [Setting; 40] = [
         Setting::Listen,
+        Setting::UnixSocket,
         Setting::TlsCertificate,
         Setting::TlsKey,
         Setting::TlsClients,
@@ -124,6 +126,12 @@ impl Setting {
     pub(crate) fn spec(self) -> Spec {
         let (name, value, default, help) = match self {
             Setting::Listen => ("listen", "ADDRESS:PORT", "127.0.0.1:8380", "Where to serve; port 0 takes a free one"),
+            Setting::UnixSocket => (
+                "unix-socket",
+                "PATH",
+                "",
+                "Serve on a unix socket too, for this user and its group, without TLS; none: only at the address",
+            ),
             Setting::TlsCertificate => (
                 "tls-certificate",
                 "FILE",

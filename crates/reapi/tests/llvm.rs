@@ -137,3 +137,24 @@ async fn what_would_take_too_much_memory_is_refused() {
     assert!(llvm.load(&id, false).await.unwrap() == Some(object(&noise(20 << 20, 1), &[])));
     refused(llvm.save(&noise(65 << 20, 1)).await, Code::InvalidArgument);
 }
+
+#[tokio::test]
+async fn all_of_it_is_served_over_a_unix_socket_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let site = Site::listening(
+        ServerSettings::default(),
+        ReapiSettings::default(),
+        Some(tokio::net::UnixListener::bind(&socket).unwrap()),
+    )
+    .await;
+    let _store = site.open().await;
+    let uri = format!("unix:{}", socket.display());
+    let mut llvm = Llvm::new(tonic::transport::Endpoint::from_shared(uri).unwrap().connect().await.unwrap());
+    let id = llvm.put(b"object", &[]).await.unwrap();
+    assert_eq!(llvm.load(&id, true).await.unwrap(), Some(object(b"object", &[])));
+    llvm.put_value(b"key", Some(value(&[("value", &id)]))).await.unwrap();
+    assert_eq!(llvm.get_value(b"key").await.unwrap(), Some(value(&[("value", &id)])));
+    let mut other = client(&site).await;
+    assert_eq!(other.get(&id, false).await.unwrap(), Some(object(b"object", &[])), "it is one cache");
+}

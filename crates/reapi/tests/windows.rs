@@ -9,9 +9,10 @@ use futures_util::future::poll_fn;
 use h2::client::{Builder, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::Request;
+use http_body_util::BodyExt as _;
 use kura_http::ServerSettings;
 use kura_reapi::ReapiSettings;
-use support::raw::{WRITE, framed};
+use support::raw::{Connection, WRITE, framed, full, stepwise};
 use support::{PATIENCE, Site, blob, noise};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -94,4 +95,26 @@ async fn a_download_fills_the_window_that_its_client_gives_it() {
         assert_eq!(window.len(), 7 << 20, "all of the window, and no more");
         answer.flow_control().release_capacity(window.len()).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_part_of_a_module_is_accounted_for_with_what_may_come_in_ahead_of_it() {
+    let settings = ServerSettings { connection_window: 5 * MIB, ..ServerSettings::default() };
+    let (site, _store) = Site::with(settings, ReapiSettings::default()).await;
+    let connection = Connection::new(&site).await;
+    let ask = |path: &str, body| {
+        let request = Request::post(format!("http://test/api/cache/module/{path}")).body(body).unwrap();
+        connection.client.clone().send_request(request)
+    };
+    let started = ask("start?hash=h&name=n", full(b"")).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    let id = str::from_utf8(&started).unwrap().split('"').nth(3).unwrap();
+    let (pieces, body) = stepwise();
+    let part = tokio::spawn(ask(&format!("part?upload_id={id}&part_number=1"), body));
+    pieces.send(Bytes::from_static(b"a piece")).unwrap();
+    while site.metric("kura_http_received_bytes_total{surface=\"module\"}").await < 7 {}
+    let under_way = site.metric("kura_memory_bytes{part=\"bodies\"}").await;
+    assert!(under_way >= u64::from(5 * MIB), "{under_way}");
+    drop(pieces);
+    assert_eq!(part.await.unwrap().unwrap().status(), 204);
+    assert!(site.metric("kura_memory_bytes{part=\"bodies\"}").await < under_way - u64::from(5 * MIB) + 1);
 }

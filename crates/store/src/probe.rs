@@ -28,7 +28,7 @@ pub struct Probe<'a> {
 pub struct Asked(Option<Fingerprint>);
 
 impl Store {
-    /// Whether the artifact is there, which vouches for it.
+    /// Whether the artifact is there, which vouches for it. What a delete or a clean may have ended, though it failed, is not: whoever has it stores it again.
     #[must_use]
     pub fn contains(&self, key: &RecordKey) -> Option<Presence> {
         let inner = &self.inner;
@@ -68,7 +68,11 @@ impl Inner {
         now: Minutes,
         namespace: impl Fn() -> Fingerprint,
     ) -> Option<Presence> {
-        let is_there = |entry: &Entry| self.is_there(entry, namespace);
+        let may_have_ended = |entry: &Entry| {
+            // The next start may find the tombstone, and not what was vouched for.
+            self.tombstones.any_failed() && self.tombstones.may_have_ended(*fingerprint, namespace(), entry.version)
+        };
+        let is_there = |entry: &Entry| self.is_there(entry, &namespace) && !may_have_ended(entry);
         let Entry { version, logical_len, encoding, .. } =
             self.index.lock(fingerprint).touch(fingerprint, now, false, is_there)?;
         Some(Presence { logical_len: logical_len.0, version, encoding })

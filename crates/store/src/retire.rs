@@ -19,10 +19,11 @@ impl Store {
     /// `Busy` or `Full` when no room came in time; `ReadOnly`, `Closed`, `Io`: it may or may not have been ended.
     pub async fn delete(&self, key: &RecordKey) -> Result<bool, Error> {
         self.inner.check_writable()?;
-        let there = self.contains(key).is_some();
+        let fingerprint = self.inner.identity.seed.of(key);
+        let entry = self.inner.index.lock(&fingerprint).get(&fingerprint);
+        let there = entry.is_some_and(|entry| self.inner.is_there(&entry, || self.inner.namespace_fingerprint(key)));
         // What reclaim has dropped from the index would be found again if the process died before its segment is gone.
-        if there || self.inner.may_find_more(self.inner.identity.seed.of(key)) {
-            let fingerprint = self.inner.identity.seed.of(key);
+        if there || self.inner.may_find_more(fingerprint) {
             self.bury(RecordType::KeyTombstone, key.clone(), fingerprint).await?;
         }
         Ok(there)

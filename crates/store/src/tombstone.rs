@@ -4,6 +4,7 @@
 //! Not here: the tombstones' records and index entries; `cleans` mirrors those of namespaces for a cheap probe.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -21,6 +22,8 @@ struct Pending {
 pub(crate) struct Tombstones {
     /// Taken and not committed yet, by key or namespace.
     pending: Mutex<HashMap<Fingerprint, Pending>>,
+    /// Whether one of them has ever failed: spares the probe its lock.
+    any_failed: AtomicBool,
     /// Committed cleans by namespace.
     cleans: RwLock<HashMap<Fingerprint, Version>>,
 }
@@ -46,6 +49,7 @@ impl Tombstones {
     pub(crate) fn fail(&self, ended: Fingerprint, version: Version) {
         if let Some(pending) = self.pending.lock().get_mut(&ended).filter(|pending| pending.version == version) {
             pending.failed = true;
+            self.any_failed.store(true, Ordering::SeqCst);
         }
     }
 
@@ -80,6 +84,11 @@ impl Tombstones {
         let pending = self.pending.lock();
         let bound = |ended| pending.get(&ended).is_some_and(|pending| version < pending.version);
         bound(key) || bound(namespace) || self.ends(namespace, version)
+    }
+
+    /// Whether any tombstone has failed since the start.
+    pub(crate) fn any_failed(&self) -> bool {
+        self.any_failed.load(Ordering::SeqCst)
     }
 
     /// Whether a tombstone that failed would end this version.

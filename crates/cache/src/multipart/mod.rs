@@ -8,12 +8,14 @@
 //!    or is older than [`MAX_UPLOAD_AGE`].
 //! 3. [`Multipart::put_part`] with the surface's own limits, then `write` and `commit`. The [`Version`] that a part gets tells it from one that takes
 //!    its place: a surface with entity tags for parts makes them of it.
-//! 4. [`Multipart::parts`] is what is there. A surface picks those that its client names, or refuses, and gives them to [`Multipart::complete`].
+//! 4. [`Multipart::parts`] is what is there. A surface picks those that its client names, or refuses, and gives them to [`Multipart::complete`]. Who
+//!    completes again names what [`Multipart::made_of`] says.
 //! 5. [`Multipart::abandon`], or nothing: what is abandoned is evicted in its turn.
 //!
 //! Invariants:
 //! - The list under the artifact's key is the one commit that matters: before it nothing of the upload can be read, from it on no part of it is taken
-//!   any more. That the session says so too comes after it, and is made up for where a crash came between.
+//!   any more. That the session says so too comes after it, and is made up for where a crash came between. One whose artifact is gone is as good as
+//!   none: whoever is told that it is complete can read it.
 //! - A list names its parts by number, size and version: a part that was replaced is never served as the one before.
 //! - What changes an upload takes its turn: a part's commit, the completion and the end see no other in between.
 //! - While parts come they are vouched for, all of them; a complete artifact vouches for its own. Deleting or replacing it deletes them.
@@ -208,22 +210,30 @@ impl Multipart {
         Ok(self.parts().await?.iter().map(|part| part.size).sum())
     }
 
+    /// What the artifact was made of, where this upload made the one that is there.
+    ///
+    /// # Errors
+    /// As for reading an artifact.
+    pub async fn made_of(&self) -> Result<Option<Vec<Part>>, Error> {
+        Ok(self.made().await?.map(|(made, _)| made.parts.clone()))
+    }
+
     /// Makes the artifact of these parts, whose numbers rise; `expected` is its digest, where its client says one. What an upload has made stays what
-    /// it is: to complete it again changes nothing. Whoever is told that it is there can read it.
+    /// it is: to complete it again with the same parts changes nothing. Whoever is told that it is there can read it.
     ///
     /// # Errors
     /// `OtherParts` for none, another order, and parts that are not there like that; `DigestMismatch`; `WholeTooLarge`; `UnknownUpload` where it
-    /// has ended meanwhile; as for storing an artifact.
+    /// has ended meanwhile, or what it made is gone; as for storing an artifact.
     pub async fn complete(
         &self,
         parts: Vec<Part>,
         expected: Option<&Digest>,
         limits: PartLimits,
     ) -> Result<Stored, Error> {
-        if let Some(version) = self.completed() {
-            return Ok(Stored { version, known: true });
-        }
         let assembly = Assembly { id: self.id, parts };
+        if self.completed().is_some() {
+            return self.again(&assembly, expected).await;
+        }
         let limit = limits.whole.min(self.cache.max_artifact_size());
         let length = assembly.length().filter(|_| assembly.is_in_order()).ok_or(Error::OtherParts)?;
         if length > limit {
@@ -237,17 +247,42 @@ impl Multipart {
         let inner = &self.cache.inner;
         let _turn = inner.turns.take(&self.record).await;
         let session = self.cache.session(self.scope(), &self.record).await?.ok_or(Error::UnknownUpload)?;
-        if let Some(version) = session.completed {
-            return Ok(Stored { version, known: true });
+        if session.completed.is_some() {
+            return self.again(&assembly, None).await;
         }
         let (version, known) = match self.made().await? {
-            Some(version) => (version, true),
+            Some((made, _)) if *made != *assembly => return Err(Error::OtherParts),
+            Some((_, version)) => (version, true),
             None if !self.cache.is_whole(self.scope(), &assembly).await? => return Err(Error::OtherParts),
             None => (self.store(&assembly, commit).await?, false),
         };
         self.cache.store_session(&self.record, &Session { completed: Some(version), ..session }).await?;
         inner.uploads.leave(&self.record);
+        if self.made().await?.is_none() {
+            // The namespace was cleaned after the one, and before the other was stored.
+            inner.store.delete(&self.record).await?;
+            return Err(Error::UnknownUpload);
+        }
         Ok(Stored { version, known })
+    }
+
+    /// What completing it comes to that was complete: nothing new, of the same parts and with the same digest.
+    async fn again(&self, named: &Assembly, expected: Option<&Digest>) -> Result<Stored, Error> {
+        let (made, version) = self.made().await?.ok_or(Error::UnknownUpload)?;
+        if !self.cache.is_whole(self.scope(), &made).await? {
+            return Err(Error::UnknownUpload);
+        }
+        if *made != *named {
+            return Err(Error::OtherParts);
+        }
+        if let Some(expected) = expected {
+            let stored = self.cache.inner.store.get(&self.target().record).await?;
+            let known = stored.and_then(|stored| stored.sha256);
+            if known.is_none() || known != expected.sha256() {
+                self.verify(&made, made.length().unwrap_or(0), expected).await?;
+            }
+        }
+        Ok(Stored { version, known: true })
     }
 
     /// Reads the parts once.
@@ -290,9 +325,9 @@ impl Multipart {
     }
 
     /// Set if the artifact is what this upload made of it.
-    async fn made(&self) -> Result<Option<Version>, Error> {
+    async fn made(&self) -> Result<Option<(Arc<Assembly>, Version)>, Error> {
         let found = self.cache.assembly_of(self.target()).await?;
-        Ok(found.filter(|(assembly, _)| assembly.id == self.id).map(|(_, version)| version))
+        Ok(found.filter(|(assembly, _)| assembly.id == self.id))
     }
 
     /// # Errors

@@ -42,13 +42,21 @@ impl Machine {
     }
 
     pub(crate) fn with_budget(budget: u64) -> Machine {
+        Machine::with_seed(1, budget)
+    }
+
+    pub(crate) fn with_seed(seed: u64, budget: u64) -> Machine {
         let machine = Machine {
-            world: World::new(1),
+            world: World::new(seed),
             settings: Settings::new(Geometry::simulation(budget)),
             chosen: kura_cache::Settings::default(),
         };
         machine.world.disk().set_capacity(4 * budget);
         machine
+    }
+
+    pub(crate) fn disk(&self) -> Arc<SimDisk> {
+        self.world.disk()
     }
 
     /// Opens a cache, does `what` with it, and kills it.

@@ -8,6 +8,8 @@ mod path;
 mod query;
 mod range;
 mod tuist;
+mod turborepo;
+mod webdav;
 
 /// A name, which is that of its corpus, and what holds of any bytes.
 pub type Target = (&'static str, fn(&[u8]));
@@ -19,6 +21,8 @@ pub const TARGETS: &[Target] = &[
     ("http_query", query::target),
     ("http_range", range::target),
     ("http_tuist", tuist::target),
+    ("http_turborepo", turborepo::target),
+    ("http_webdav", webdav::target),
     ("http_conditional", conditional::target),
 ];
 

@@ -1,11 +1,14 @@
-//! What Tuist's clients send beside bodies: entries and lists of parts as JSON, and the parameters of a query.
+//! What Tuist's clients send beside bodies: entries and lists of parts as JSON, checksums, and the parameters of a query.
 
 use super::spelled;
+use crate::checksum;
 use crate::query::parameter;
 use crate::surface::tuist::keyvalue::Saved;
 use crate::surface::tuist::module::Asked;
 
 pub(super) fn target(bytes: &[u8]) {
+    let is_one = bytes.len() == 64 && bytes.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    assert_eq!(checksum::parse(bytes).is_ok(), is_one);
     if let Ok(saved) = Saved::parse(bytes) {
         let told = saved.told();
         let again = [b"{\"cas_id\":\"again\",", &told[1..]].concat();

@@ -109,6 +109,7 @@ async fn put(
     }
     let held = site.memory.hold_for(&key.scope().tenant, Class::Upload, declared * MEMORY);
     let _held = held.ok_or_else(|| Refusal::overload("too many uploads are under way"))?;
+    let _announced = body.announce()?;
     let cache = site.cache_for(access)?;
     let mut json = BytesMut::new();
     while let Some(piece) = body.next().await? {

@@ -2,11 +2,24 @@
 //! then what comes under its `/ac/` is kept as it is, since it is no action result.
 
 use kura_cache::{ArtifactKey, Digest, DigestFunction, InvalidKey, Kind, Scope};
+use serde_json::json;
 
 use super::Manner;
 use crate::key;
+use crate::openapi::route::{Content, Route};
 
 pub(super) static MANNER: Manner = Manner::deletable("application/octet-stream");
+
+pub(super) static ROUTES: &[Route] = &[
+    Route {
+        form: Some(Content::json(|| json!({ "type": "object" }))),
+        ..Route::artifacts(
+            "/ac/{sha256}",
+            "An action's result, as the message or as its JSON; under any prefix that is no other surface's.",
+        )
+    },
+    Route::artifacts("/cas/{sha256}", "A blob, which has this digest; under any prefix that is no other surface's."),
+];
 
 /// The last two segments, and what is before them.
 fn split(path: &str) -> Option<(&str, &str, &str)> {

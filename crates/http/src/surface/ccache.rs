@@ -5,8 +5,14 @@ use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
+use crate::openapi::route::Route;
 
 pub(super) static MANNER: Manner = Manner::deletable("application/octet-stream");
+
+pub(super) static ROUTES: &[Route] = &[
+    Route::artifacts("/ccache/{key}", "What a compilation made, in the layout `flat`."),
+    Route::artifacts("/ccache/{pair}/{key}", "The same in the layout `subdirs`; below `ac` in the layout `bazel`."),
+];
 
 /// The segment in front of a key in the layout `bazel`, and of what it is stored under.
 const BAZEL: &[u8] = b"ac";

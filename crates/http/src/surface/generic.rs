@@ -5,12 +5,18 @@ use std::str;
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Namespace, Scope};
 
 use super::Manner;
+use crate::openapi::route::Route;
 use crate::{attribute, key};
 
 pub(super) static MANNER: Manner = Manner {
     keeps: &[("content-type", attribute::TYPE), ("content-encoding", attribute::ENCODING)],
     ..Manner::deletable("application/octet-stream")
 };
+
+pub(super) static ROUTES: &[Route] = &[Route::artifacts(
+    "/http/{namespace}/{key}",
+    "Anything. A key may hold `/`, as it is or as `%2F`; so may a namespace, as `%2F`. Of the query, only the tenant counts.",
+)];
 
 /// The namespace and the key, as they are spelled.
 fn split(path: &str) -> Result<(&str, &str), InvalidKey> {

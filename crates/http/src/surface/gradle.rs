@@ -5,12 +5,15 @@ use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
+use crate::openapi::route::Route;
 
 pub(super) static MANNER: Manner = Manner {
     // After any other refusal a build does without the cache to its end; this one Gradle calls no error, if not in all of its versions.
     not_for_readers: StatusCode::PAYLOAD_TOO_LARGE,
     ..Manner::of("application/vnd.gradle.build-cache-artifact.v1")
 };
+
+pub(super) static ROUTES: &[Route] = &[Route::artifacts("/cache/{key}", "What a task made.")];
 
 /// One segment below `/cache/`: deeper paths are Bazel's, under the prefix `/cache`.
 fn segment(path: &str) -> Option<&str> {

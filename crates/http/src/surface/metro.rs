@@ -4,8 +4,14 @@ use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
+use crate::openapi::route::Route;
 
 pub(super) static MANNER: Manner = Manner::of("application/octet-stream");
+
+pub(super) static ROUTES: &[Route] = &[
+    Route::artifacts("/metro/{key}", "A transformed file."),
+    Route::artifacts("/api/metro/cache/{key}", "The same, by another path."),
+];
 
 const PREFIXES: [&str; 2] = ["/metro/", "/api/metro/cache/"];
 

@@ -9,8 +9,8 @@ mod gradle;
 mod metro;
 mod nx;
 pub(crate) mod tuist;
-mod turborepo;
-mod webdav;
+pub(crate) mod turborepo;
+pub(crate) mod webdav;
 
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -20,10 +20,10 @@ use kura_cache::{ArtifactKey, AttributeName, InvalidKey, Scope};
 use crate::answer::Answer;
 use crate::body::Arriving;
 use crate::error::Refusal;
-use crate::page;
-use crate::scope;
+use crate::openapi::route::Route;
 use crate::settings::ServerSettings;
 use crate::site::Site;
+use crate::{page, scope};
 
 /// Who is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,26 @@ impl Surface {
             Surface::TuistGradle => &tuist::gradle::MANNER,
             Surface::Module => &tuist::module::MANNER,
             Surface::Clean => &tuist::clean::MANNER,
+        }
+    }
+
+    /// What it serves, as it is described.
+    pub(crate) fn routes(self) -> &'static [Route] {
+        match self {
+            Surface::Bazel => bazel::ROUTES,
+            Surface::Gradle => gradle::ROUTES,
+            Surface::Ccache => ccache::ROUTES,
+            Surface::Generic => generic::ROUTES,
+            Surface::Metro => metro::ROUTES,
+            Surface::Nx => nx::ROUTES,
+            Surface::Turborepo => turborepo::ROUTES,
+            Surface::Webdav => webdav::ROUTES,
+            Surface::Xcode => tuist::cas::ROUTES,
+            Surface::KeyValue => tuist::keyvalue::ROUTES,
+            Surface::TuistGradle => tuist::gradle::ROUTES,
+            Surface::Module => tuist::module::ROUTES,
+            Surface::Clean => tuist::clean::ROUTES,
+            Surface::Page => page::ROUTES,
         }
     }
 
@@ -242,7 +262,7 @@ pub(crate) struct Manner {
     pub(crate) saves: &'static str,
     /// The header, if any, that says the SHA-256 of an upload's body.
     pub(crate) checksum: Option<&'static str>,
-    /// The status and the body of an upload's answer.
+    /// The status and the body, which is JSON, of an upload's answer.
     pub(crate) stored: (StatusCode, &'static str),
     /// The status where nothing was there before, if that is another.
     pub(crate) created: Option<StatusCode>,

@@ -5,8 +5,12 @@ use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
+use crate::openapi::route::Route;
 
 pub(super) static MANNER: Manner = Manner { may_overwrite: false, ..Manner::of("application/octet-stream") };
+
+pub(super) static ROUTES: &[Route] =
+    &[Route::artifacts("/v1/cache/{key}", "What a task made. It is never written again.")];
 
 const PREFIX: &str = "/v1/cache/";
 

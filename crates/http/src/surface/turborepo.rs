@@ -9,12 +9,14 @@ use http::{Method, Response, StatusCode};
 use kura_auth::{Access, Named};
 use kura_cache::{ArtifactKey, Attributes, Cache, InvalidKey, Kind, Scope};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::Manner;
 use crate::answer::Answer;
 use crate::body::Arriving;
 use crate::error::Refusal;
 use crate::memory::Class;
+use crate::openapi::route::{Content, Given, Operation, Parameter, Route};
 use crate::site::Site;
 use crate::{attribute, key, scope};
 
@@ -24,6 +26,76 @@ pub(super) static MANNER: Manner = Manner {
     ..Manner::of("application/octet-stream")
 };
 
+pub(super) static ROUTES: &[Route] = &[
+    Route { others: &[PREFLIGHT], ..Route::artifacts("/v8/artifacts/{hash}", "What a task made.") }.query(TEAM),
+    Route {
+        is_scoped: false,
+        ..Route::others(
+            "/v8/artifacts/status",
+            "Whether there is a cache.",
+            &[
+                Operation::of("get", "Ask", &[Given::content(200, "There is", Content::json(enabled))]).refuses(&[429]),
+                PREFLIGHT,
+            ],
+        )
+    },
+    Route {
+        is_scoped: false,
+        ..Route::others(
+            "/v8/artifacts/events",
+            "What was used.",
+            &[
+                Operation::of("post", "Tell: nothing is made of it", &[Given::nothing(200, "As you say")])
+                    .takes(Content::bytes(Content::ANY))
+                    .refuses(&[429]),
+                PREFLIGHT,
+            ],
+        )
+    },
+    Route::others(
+        "/v8/artifacts",
+        "Many artifacts.",
+        &[
+            Operation::of(
+                "post",
+                "Ask what is there of them",
+                &[Given::content(200, "What is there of each; `null` for what is not", Content::json(told))],
+            )
+            .takes(Content::json(asked))
+            .refuses(&[400, 404, 408, 413, 429, 503]),
+            PREFLIGHT,
+        ],
+    )
+    .query(TEAM),
+];
+
+/// What a team is named by.
+const TEAM: &[Parameter] = &[
+    Parameter::optional("teamId", "The namespace, where `namespace_id` is missing", text_schema),
+    Parameter::optional("slug", "The same, where `teamId` is missing", text_schema),
+];
+
+fn text_schema() -> Value {
+    json!({ "type": "string", "maxLength": 255 })
+}
+
+fn enabled() -> Value {
+    json!({ "type": "object", "properties": { "status": { "const": "enabled" } }, "required": ["status"] })
+}
+
+fn asked() -> Value {
+    let hash = json!({ "type": "string", "minLength": 1, "maxLength": 1024 });
+    let hashes = json!({ "type": "array", "items": hash, "maxItems": MAX_ASKED });
+    json!({ "type": "object", "properties": { "hashes": hashes }, "required": ["hashes"] })
+}
+
+fn told() -> Value {
+    json!({ "type": "object", "additionalProperties": { "type": ["object", "null"] } })
+}
+
+const PREFLIGHT: Operation =
+    Operation::of("options", "A browser's preflight", &[Given::nothing(200, "What may be sent")]);
+
 const ROOT: &str = "/v8/artifacts";
 
 /// What a browser, and a client that acts like one, may send.
@@ -31,10 +103,12 @@ const ALLOWED_HEADERS: &str = "Authorization, Content-Type, User-Agent, x-artifa
                                x-artifact-client-ci, x-artifact-client-interactive";
 
 /// The most hashes of one query.
-const MAX_ASKED: usize = 1000;
+pub(crate) const MAX_ASKED: usize = 1000;
 
 /// The longest query, in bytes.
 const MAX_QUERY: usize = 256 << 10;
+
+const TOO_LARGE: &str = "a query has at most 256 KiB and 1000 hashes";
 
 /// Memory of one: its text, what is made of it, and the answer, in bytes.
 const QUERY_MEMORY: u64 = 4 << 20;
@@ -48,7 +122,7 @@ pub(super) fn owns(path: &str) -> bool {
     rest(path).is_some()
 }
 
-pub(super) fn named(query: Option<&str>) -> Result<Named, InvalidKey> {
+pub(crate) fn named(query: Option<&str>) -> Result<Named, InvalidKey> {
     scope::named(query, &["teamId", "slug"])
 }
 
@@ -76,9 +150,11 @@ pub(super) async fn aside(
             let held = site.memory.hold(Class::Request, QUERY_MEMORY);
             let _held = held.ok_or_else(|| Refusal::overload("too many queries are under way"))?;
             let scope = access.scope(named(parts.uri.query())?)?;
-            let asked = read(body).await?;
+            let asked = Asked::parse(&body.gather(MAX_QUERY, TOO_LARGE).await?)?;
             Ok(Some(query(&site.cache_for(access)?, &scope, &asked).await?))
         }
+        (_, Some("" | "/" | "/events")) => Err(Refusal::method("POST, OPTIONS")),
+        (_, Some("/status")) => Err(Refusal::method("GET, OPTIONS")),
         _ => Ok(None),
     }
 }
@@ -98,8 +174,19 @@ fn json(body: Bytes) -> Response<Answer> {
 }
 
 #[derive(Deserialize)]
-struct Asked {
-    hashes: Vec<String>,
+pub(crate) struct Asked {
+    pub(crate) hashes: Vec<String>,
+}
+
+impl Asked {
+    pub(crate) fn parse(body: &[u8]) -> Result<Asked, Refusal> {
+        let asked: Asked = serde_json::from_slice(body)
+            .map_err(|error| Refusal::bad_request(format!("no query, which is {{\"hashes\": [...]}}: {error}")))?;
+        if asked.hashes.len() > MAX_ASKED {
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE));
+        }
+        Ok(asked)
+    }
 }
 
 #[derive(Serialize)]
@@ -109,18 +196,6 @@ struct Told {
     task_duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<String>,
-}
-
-/// The body of a query.
-async fn read(body: &mut Arriving<'_>) -> Result<Asked, Refusal> {
-    const TOO_LARGE: &str = "a query has at most 256 KiB and 1000 hashes";
-    let read = body.gather(MAX_QUERY, TOO_LARGE).await?;
-    let asked: Asked = serde_json::from_slice(&read)
-        .map_err(|error| Refusal::bad_request(format!("no query, which is {{\"hashes\": [...]}}: {error}")))?;
-    if asked.hashes.len() > MAX_ASKED {
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE));
-    }
-    Ok(asked)
 }
 
 /// What is there of each: `null` for what is not.
@@ -133,9 +208,9 @@ async fn query(cache: &Cache, scope: &Scope, asked: &Asked) -> Result<Response<A
             task_duration_ms: text(&found.attributes, attribute::DURATION).and_then(|it| it.parse().ok()).unwrap_or(0),
             tag: text(&found.attributes, attribute::TAG),
         });
-        told.insert(hash.clone(), serde_json::json!(found));
+        told.insert(hash.clone(), json!(found));
     }
-    Ok(json(serde_json::Value::Object(told).to_string().into()))
+    Ok(json(Value::Object(told).to_string().into()))
 }
 
 fn text(attributes: &Attributes, name: kura_cache::AttributeName) -> Option<String> {

@@ -13,6 +13,7 @@ use kura_cache::{ArtifactKey, InvalidKey, Kind, Presence, Scope};
 use super::Manner;
 use crate::answer::Answer;
 use crate::error::Refusal;
+use crate::openapi::route::{Given, Operation, Route};
 use crate::page::escaped;
 use crate::site::Site;
 use crate::{key, scope};
@@ -22,6 +23,14 @@ pub(super) static MANNER: Manner = Manner {
     stored: (StatusCode::CREATED, ""),
     ..Manner::deletable("application/octet-stream")
 };
+
+pub(super) static ROUTES: &[Route] = &[Route {
+    others: &[Operation::of("options", "What may be done", &[Given::nothing(200, "The header `Allow` lists it")])],
+    ..Route::artifacts(
+        "/webdav/{key}",
+        "A file. A key may hold `/`. PROPFIND tells a file's properties with 207; MKCOL answers 201: a path that ends in `/` is always a collection.",
+    )
+}];
 
 const ROOT: &str = "/webdav";
 
@@ -50,7 +59,7 @@ pub(super) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> 
 ///
 /// # Errors
 /// For one that leads elsewhere.
-fn is_collection(path: &str) -> Result<bool, InvalidKey> {
+pub(crate) fn is_collection(path: &str) -> Result<bool, InvalidKey> {
     let Some(inner) = rest(path).and_then(|rest| rest.strip_prefix('/')).filter(|inner| !inner.is_empty()) else {
         return Ok(true);
     };
@@ -84,8 +93,15 @@ fn options() -> Response<Answer> {
     response
 }
 
-/// The properties of what is there: of a collection, or of a file.
 fn found(path: &str, file: Option<Presence>) -> Response<Answer> {
+    let mut response = Response::new(Answer::whole(properties(path, file).into()));
+    *response.status_mut() = StatusCode::MULTI_STATUS;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
+    response
+}
+
+/// The properties of what is there: of a collection, or of a file.
+pub(crate) fn properties(path: &str, file: Option<Presence>) -> String {
     let (sort, since) = match file {
         None => ("<D:resourcetype><D:collection/></D:resourcetype>".to_owned(), SystemTime::UNIX_EPOCH),
         Some(file) => (
@@ -94,15 +110,11 @@ fn found(path: &str, file: Option<Presence>) -> Response<Answer> {
             SystemTime::UNIX_EPOCH + Duration::from_millis((file.version.0 >> 16).min(LAST_DATE_MILLIS)),
         ),
     };
-    let document = format!(
+    format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<D:multistatus xmlns:D=\"DAV:\"><D:response><D:href>{}</D:href><D:propstat>\
          <D:prop>{sort}<D:getlastmodified>{}</D:getlastmodified></D:prop><D:status>HTTP/1.1 200 OK</D:status>\
          </D:propstat></D:response></D:multistatus>\n",
         escaped(path),
         httpdate::fmt_http_date(since),
-    );
-    let mut response = Response::new(Answer::whole(document.into()));
-    *response.status_mut() = StatusCode::MULTI_STATUS;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
-    response
+    )
 }

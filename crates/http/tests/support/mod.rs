@@ -22,7 +22,7 @@ use kura_store::geometry::Geometry;
 use kura_store::{Durability, Progress, Settings, Store};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixListener};
 use tokio::task::JoinHandle;
 
 /// The least that a store works with.
@@ -43,16 +43,26 @@ pub struct Site {
 impl Site {
     /// A server whose recovery has not begun.
     pub async fn unopened(settings: ServerSettings) -> Site {
-        Site::asking(settings, None).await
+        Site::made(settings, None, None).await
     }
 
     /// The same, which asks who its clients are.
     pub async fn asking(settings: ServerSettings, who: Option<Arc<Authenticator>>) -> Site {
+        Site::made(settings, None, who).await
+    }
+
+    /// The same, which may also listen on a unix socket.
+    pub async fn listening(settings: ServerSettings, socket: Option<UnixListener>) -> Site {
+        Site::made(settings, socket, None).await
+    }
+
+    async fn made(settings: ServerSettings, socket: Option<UnixListener>, who: Option<Arc<Authenticator>>) -> Site {
         let directory = tempfile::tempdir().unwrap();
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
         let progress = Arc::new(Progress::default());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(any, settings, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
+        let mut server = Server::bind(any, settings, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
+        socket.into_iter().for_each(|socket| server.listen_on(socket));
         who.into_iter().for_each(|who| server.authenticate(who));
         let (address, handle) = (server.local_addr().unwrap(), server.handle());
         Site { directory, address, handle, server: tokio::spawn(server.run()), runtime, progress }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-pub(crate) use target::{PATIENCE, Target, message_in, text_of};
+pub(crate) use target::{MAX_TEXT, PATIENCE, Target, message_in, text_of};
 
 const SERVER: &str = "server";
 const TOKEN: &str = "token";
@@ -87,18 +87,21 @@ pub(crate) fn with_server(command: Command) -> Command {
         .arg(Arg::new(TOKEN).long(TOKEN).value_name("TOKEN").help(token))
 }
 
-/// The server that the flags, or the environment, name.
-pub(crate) fn target(matches: &ArgMatches) -> Result<Target, Failure> {
+/// The server that the flags, or the environment, name, as `read` understands its address.
+pub(crate) fn target(
+    matches: &ArgMatches,
+    read: fn(&str, Option<String>) -> Result<Target, String>,
+) -> Result<Target, Failure> {
     let given = |flag: &str, variable: &str| {
         matches.get_one::<String>(flag).cloned().or_else(|| std::env::var(variable).ok()).filter(|it| !it.is_empty())
     };
     let url = given(SERVER, "KURA_SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-    Target::new(&url, given(TOKEN, "KURA_TOKEN")).map_err(Failure::Usage)
+    read(&url, given(TOKEN, "KURA_TOKEN")).map_err(Failure::Usage)
 }
 
 /// Carries one of [`commands`] out.
 pub(crate) fn run(name: &str, matches: &ArgMatches) -> Result<(), Failure> {
-    let target = target(matches)?;
+    let target = target(matches, Target::new)?;
     let key = matches.get_one::<String>(KEY).expect("clap requires it");
     let path = path_of(key).map_err(Failure::Usage)?;
     let file = || matches.get_one::<PathBuf>(FILE).expect("clap has a default");

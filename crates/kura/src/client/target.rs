@@ -1,5 +1,6 @@
 //! A server as a client reaches it: its address, checked once, and requests with bounded waits.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The most that is read of an answer which is to be read by people.
-const MAX_TEXT: u64 = 64 << 10;
+pub(crate) const MAX_TEXT: u64 = 64 << 10;
 
 /// A server, and where below its root it was said to be.
 pub(crate) struct Target {
@@ -26,6 +27,8 @@ pub(crate) struct Target {
     /// What follows: empty, or a path without a slash at its end.
     pub(crate) path: String,
     pub(crate) token: Option<String>,
+    /// Where it is reached by a unix socket, for gRPC alone.
+    pub(crate) socket: Option<PathBuf>,
     agent: Agent,
 }
 
@@ -36,6 +39,9 @@ impl Target {
     /// Says what was expected.
     pub(crate) fn new(url: &str, token: Option<String>) -> Result<Target, String> {
         let bad = || format!("`{url}` is no address of a server: expected http://HOST:PORT");
+        if socket_in(url).is_some() {
+            return Err(format!("`{url}` is a socket: only `kura setup xcode` takes one"));
+        }
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let scheme = match scheme {
             "http" | "grpc" => "http",
@@ -47,12 +53,23 @@ impl Target {
         if parsed.query().is_some() {
             return Err(bad());
         }
-        if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err("a token is of visible characters without spaces".to_owned());
-        }
         let origin = format!("{scheme}://{authority}");
-        let agent = agent(scheme == "https");
-        Ok(Target { origin, path: parsed.path().trim_end_matches('/').to_owned(), token, agent })
+        let (path, agent) = (parsed.path().trim_end_matches('/').to_owned(), agent(scheme == "https"));
+        Ok(Target { origin, path, token: checked(token)?, socket: None, agent })
+    }
+
+    /// The same, for what may also be reached by a unix socket: `unix:/PATH`.
+    ///
+    /// # Errors
+    /// As for [`Target::new`].
+    pub(crate) fn maybe_local(url: &str, token: Option<String>) -> Result<Target, String> {
+        let Some(named) = socket_in(url) else { return Target::new(url, token) };
+        let path = named.strip_prefix("//").unwrap_or(named);
+        if !path.starts_with('/') || path.ends_with('/') {
+            return Err(format!("`{url}` is no address of a socket: expected unix:/PATH"));
+        }
+        let (origin, socket) = (format!("unix:{path}"), Some(PathBuf::from(path)));
+        Ok(Target { origin, path: String::new(), token: checked(token)?, socket, agent: agent(false) })
     }
 
     /// The server, as its clients are told of it.
@@ -123,6 +140,20 @@ impl Target {
     }
 }
 
+/// What is named as a socket. A host may be called unix, too.
+fn socket_in(url: &str) -> Option<&str> {
+    url.strip_prefix("unix:").filter(|named| !named.starts_with(|digit: char| digit.is_ascii_digit()))
+}
+
+fn checked(token: Option<String>) -> Result<Option<String>, String> {
+    match token {
+        Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err("a token is of visible characters without spaces".to_owned())
+        }
+        token => Ok(token),
+    }
+}
+
 /// The beginning of an answer's body.
 pub(crate) fn text_of(response: Response<Body>) -> String {
     let mut body = response.into_body();
@@ -179,5 +210,21 @@ mod tests {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert!(Target::new("cache", Some("a\nb".to_owned())).is_err());
+    }
+
+    #[test]
+    fn a_socket_is_an_address_for_those_who_can_reach_it() {
+        for same in ["unix:/run/kura.sock", "unix:///run/kura.sock"] {
+            let target = Target::maybe_local(same, None).unwrap();
+            assert_eq!((target.origin.as_str(), target.authority()), ("unix:/run/kura.sock", "unix:/run/kura.sock"));
+            assert_eq!(target.socket, Some(PathBuf::from("/run/kura.sock")));
+            assert!(Target::new(same, None).is_err());
+        }
+        for host in ["cache:8380", "unix:8380"] {
+            assert!(Target::maybe_local(host, None).unwrap().socket.is_none(), "{host}");
+        }
+        for bad in ["unix:", "unix:kura.sock", "unix:/run/", "unix://kura.sock"] {
+            assert!(Target::maybe_local(bad, None).is_err(), "{bad}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use ureq::http::header::SERVER;
 use ureq::http::{Response, StatusCode};
 use ureq::{Body, SendBody};
 
+use super::local;
 use crate::client::{Failure, Target, message_in, text_of};
 
 /// Who answers at an address.
@@ -21,10 +22,16 @@ enum Who {
 
 /// Asks the root of the server: what is below a path may be anybody's.
 fn who(target: &Target) -> Result<Who, Failure> {
-    let url = format!("{}/ready", target.origin);
-    let response = target.send("GET", &url, &[], SendBody::none()).map_err(|error| target.unreachable(&error))?;
-    let name = response.headers().get(SERVER).and_then(|name| name.to_str().ok()).map(str::to_owned);
-    let body = text_of(response);
+    let (name, body) = match &target.socket {
+        Some(socket) => (None, local::get(socket, "/ready").map_err(|error| local::unreachable(socket, &error))?),
+        None => {
+            let url = format!("{}/ready", target.origin);
+            let response = target.send("GET", &url, &[], SendBody::none());
+            let response = response.map_err(|error| target.unreachable(&error))?;
+            let name = response.headers().get(SERVER).and_then(|name| name.to_str().ok()).map(str::to_owned);
+            (name, text_of(response))
+        }
+    };
     let said: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
     Ok(match said["ready"].as_bool() {
         Some(true) => Who::Kura,

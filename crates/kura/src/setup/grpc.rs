@@ -1,4 +1,5 @@
-//! What each client of the Remote Execution API calls, in its order: stored one way or the other, found by an action or a name, and fetched.
+//! What each client of the Remote Execution API calls, in its order: stored one way or the other, found by an action or a name, and fetched. What other
+//! clients of gRPC call is beside it (`llvm`).
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 
-use super::explain;
+use super::{explain, llvm};
 use crate::client::{Failure, PATIENCE, Target};
 
 /// Longest wait for a connection.
@@ -47,6 +48,8 @@ enum Finds {
     ActionFirst,
     /// By a name.
     Asset,
+    /// By the value of a key: no client of this API.
+    Value,
 }
 
 /// That of the client of that name; nothing, where it does not speak gRPC.
@@ -57,6 +60,7 @@ pub(super) fn manner(name: &str) -> Option<Manner> {
         "pants" => ("", Stores::Batch, Finds::ActionFirst),
         "moon" => ("moon-outputs", Stores::Batch, Finds::Action),
         "buildstream" => ("", Stores::Stream, Finds::Asset),
+        "xcode" => ("", Stores::Batch, Finds::Value),
         _ => return None,
     };
     Some(Manner { instance, stores, finds })
@@ -79,12 +83,12 @@ pub(super) fn check(target: &Target, manner: &Manner) -> Result<(), Failure> {
 }
 
 /// A call whose answer is not what the client takes; without a status, what came back is not what was stored.
-struct Wrong {
-    call: &'static str,
-    status: Option<Status>,
+pub(super) struct Wrong {
+    pub(super) call: &'static str,
+    pub(super) status: Option<Status>,
 }
 
-fn of(call: &'static str) -> impl Fn(Status) -> Wrong {
+pub(super) fn of(call: &'static str) -> impl Fn(Status) -> Wrong {
     move |status| Wrong { call, status: Some(status) }
 }
 
@@ -99,7 +103,7 @@ fn refused_with<T>(call: &'static str, code: Code, answer: Result<T, Status>) ->
 
 /// Adds the token.
 #[derive(Clone)]
-struct Identified(Option<MetadataValue<Ascii>>);
+pub(super) struct Identified(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Identified {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -110,8 +114,11 @@ impl Interceptor for Identified {
     }
 }
 
+/// What calls go over.
+pub(super) type Connection = InterceptedService<Channel, Identified>;
+
 struct Session<'a> {
-    channel: InterceptedService<Channel, Identified>,
+    channel: Connection,
     manner: &'a Manner,
     artifact: Vec<u8>,
     digest: Digest,
@@ -138,6 +145,7 @@ impl<'a> Session<'a> {
 
     async fn check(&self) -> Result<(), Wrong> {
         match self.manner.finds {
+            Finds::Value => return llvm::check(self.channel.clone(), &self.artifact).await,
             Finds::Action => {
                 self.capabilities().await?;
                 refused_with("GetActionResult", Code::NotFound, self.action_result().await)?;
@@ -162,6 +170,7 @@ impl<'a> Session<'a> {
                 self.push(names()).await.map_err(of("PushBlob"))?;
                 self.fetch(names()).await.map_err(of("FetchBlob"))?;
             }
+            Finds::Value => {}
         }
         let read = self.read().await.map_err(of("Read"))?;
         if read == self.artifact { Ok(()) } else { Err(Wrong { call: "Read", status: None }) }

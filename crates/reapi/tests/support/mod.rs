@@ -25,6 +25,7 @@ use kura_store::{Durability, Progress, Settings, Store};
 use proto::action_cache_client::ActionCacheClient;
 use proto::content_addressable_storage_client::ContentAddressableStorageClient;
 use sha2::{Digest, Sha256};
+use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -47,16 +48,31 @@ pub struct Site {
 impl Site {
     /// A server whose recovery has not begun.
     pub async fn unopened(http: ServerSettings, grpc: ReapiSettings) -> Site {
-        Site::asking(http, grpc, None).await
+        Site::made(http, grpc, None, None).await
     }
 
     /// The same, which asks who its clients are.
     pub async fn asking(http: ServerSettings, grpc: ReapiSettings, who: Option<Arc<Authenticator>>) -> Site {
+        Site::made(http, grpc, None, who).await
+    }
+
+    /// The same, which may also listen on a unix socket.
+    pub async fn listening(http: ServerSettings, grpc: ReapiSettings, socket: Option<UnixListener>) -> Site {
+        Site::made(http, grpc, socket, None).await
+    }
+
+    async fn made(
+        http: ServerSettings,
+        grpc: ReapiSettings,
+        socket: Option<UnixListener>,
+        who: Option<Arc<Authenticator>>,
+    ) -> Site {
         let directory = tempfile::tempdir().unwrap();
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
         let progress = Arc::new(Progress::default());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Server::bind(any, http, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
+        let mut server = Server::bind(any, http, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
+        socket.into_iter().for_each(|socket| server.listen_on(socket));
         server.welcome(Reapi::new(grpc, server.memory(), Arc::clone(&runtime)));
         who.into_iter().for_each(|who| server.authenticate(who));
         let (address, handle) = (server.local_addr().unwrap(), server.handle());

@@ -5,6 +5,7 @@ use http::StatusCode;
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::super::Manner;
+use crate::openapi::route::Route;
 use crate::{attribute, key};
 
 const CHECKSUM: &str = "tuist-checksum-sha256";
@@ -17,6 +18,8 @@ pub(in crate::surface) static MANNER: Manner = Manner {
     stored: (StatusCode::NO_CONTENT, ""),
     ..Manner::of("application/octet-stream")
 };
+
+pub(in crate::surface) static ROUTES: &[Route] = &[Route::artifacts("/api/cache/cas/{id}", "What a compilation made.")];
 
 pub(in crate::surface) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
     ArtifactKey::keyed(scope, Kind::Xcode, &key::opaque(super::segment(path, "cas").ok_or(InvalidKey::Empty)?)?)

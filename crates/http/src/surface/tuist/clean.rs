@@ -7,10 +7,17 @@ use kura_auth::Access;
 use super::super::Manner;
 use crate::answer::Answer;
 use crate::error::Refusal;
+use crate::openapi::route::{CHANGE, Given, Operation, Route};
 use crate::scope;
 use crate::site::Site;
 
 pub(in crate::surface) static MANNER: Manner = Manner { allow: "DELETE", ..Manner::of("application/json") };
+
+pub(in crate::surface) static ROUTES: &[Route] = &[Route::others(
+    "/api/cache/clean",
+    "All of a namespace.",
+    &[Operation::of("delete", "Empty it", &[Given::nothing(204, "It is empty")]).refuses(CHANGE)],
+)];
 
 pub(in crate::surface) async fn aside(
     site: &Site,

@@ -7,16 +7,39 @@ use http::{Method, Response, StatusCode};
 use kura_auth::Access;
 use kura_cache::{ArtifactKey, Attributes, InvalidKey, Kind, Scope};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::super::Manner;
 use crate::answer::Answer;
 use crate::body::Arriving;
 use crate::error::Refusal;
 use crate::memory::Class;
+use crate::openapi::route::{Content, Given, Operation, Route, TELL};
 use crate::site::Site;
 use crate::{key, scope};
 
 pub(in crate::surface) static MANNER: Manner = Manner { allow: "GET, HEAD", ..Manner::of("application/json") };
+
+pub(in crate::surface) static ROUTES: &[Route] = &[
+    Route::others(
+        "/api/cache/keyvalue",
+        "The entries of a key.",
+        &[Operation::of("put", "Store them", &[Given::nothing(204, "They are stored")])
+            .takes(Content::json(saved))
+            .refuses(TELL)],
+    ),
+    Route::artifacts("/api/cache/keyvalue/{cas_id}", "The entries of a key."),
+];
+
+fn saved() -> Value {
+    let id = json!({ "type": "string", "minLength": 1, "maxLength": 1024 });
+    json!({ "type": "object", "properties": { "cas_id": id, "entries": entries() }, "required": ["cas_id", "entries"] })
+}
+
+fn entries() -> Value {
+    let entry = json!({ "type": "object", "properties": { "value": { "type": "string" } }, "required": ["value"] });
+    json!({ "type": "array", "items": entry })
+}
 
 const PART: &str = "keyvalue";
 

@@ -10,6 +10,7 @@ use kura_cache::{
     ArtifactKey, Attributes, Cache, InvalidKey, Kind, Multipart, Part, PartLimits, PartNumber, Scope, UploadId,
 };
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::super::{Manner, Surface};
 use crate::answer::Answer;
@@ -17,13 +18,85 @@ use crate::body::Arriving;
 use crate::error::Refusal;
 use crate::exchange::hold_for_upload;
 use crate::memory::Class;
+use crate::openapi::route::{CHANGE, Content, Given, Operation, Parameter, READ, Route};
 use crate::query::parameter;
 use crate::site::Site;
 use crate::{checksum, key, scope};
 
 pub(in crate::surface) static MANNER: Manner = Manner { allow: "GET, HEAD", ..Manner::of("application/octet-stream") };
 
+pub(in crate::surface) static ROUTES: &[Route] =
+    &[
+        Route::others(
+            "/api/cache/module/start",
+            "An upload in parts.",
+            &[Operation::of(
+                "post",
+                "Begin one",
+                &[Given::content(200, "The upload; `null`: the module is there already", Content::json(begun))],
+            )
+            .refuses(CHANGE)],
+        )
+        .query(NAMED),
+        Route::others(
+            "/api/cache/module/part",
+            "A part of an upload, of at most 10 MiB.",
+            &[Operation::of("post", "Store it, or store it again", &[Given::nothing(204, "It is stored")])
+                .takes(Content::bytes(Content::ANY))
+                .refuses(OF_UPLOADS)],
+        )
+        .query(&[UPLOAD, Parameter::required("part_number", "The part's place among the others", part_number)]),
+        Route::others(
+            "/api/cache/module/complete",
+            "The end of an upload.",
+            &[Operation::of("post", "Make a module of its parts", &[Given::nothing(204, "The module is there")])
+                .takes(Content::json(list))
+                .refuses(OF_UPLOADS)],
+        )
+        .query(&[UPLOAD]),
+        Route {
+            others: &[
+                Operation::of("head", "Ask whether it is there", &[Given::nothing(204, "It is there")]).refuses(READ)
+            ],
+            ..Route::artifacts(
+                "/api/cache/module/{id}",
+                "A module, which the query names; the id says nothing beside it.",
+            )
+        }
+        .query(NAMED),
+    ];
+
+const OF_UPLOADS: &[u16] = &[400, 404, 408, 413, 422, 429, 500, 503, 507];
+
 const PART: &str = "module";
+
+/// The parameters that name a module.
+const NAMED: &[Parameter] = &[
+    Parameter::required("hash", "Of what it was made from", some_text),
+    Parameter::required("name", "Its name", some_text),
+    Parameter::optional("cache_category", "`builds` where nothing says it", some_text),
+];
+
+const UPLOAD: Parameter = Parameter::required("upload_id", "As its beginning was answered", some_text);
+
+fn begun() -> Value {
+    let id = json!({ "type": ["string", "null"] });
+    json!({ "type": "object", "properties": { "upload_id": id }, "required": ["upload_id"] })
+}
+
+fn list() -> Value {
+    let parts = json!({ "type": "array", "items": part_number() });
+    let checksum = json!({ "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" });
+    json!({ "type": "object", "properties": { "parts": parts, "checksum_sha256": checksum }, "required": ["parts"] })
+}
+
+fn part_number() -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": 10000 })
+}
+
+fn some_text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
+}
 
 /// The category of a module that names none.
 const CATEGORY: &str = "builds";
@@ -65,6 +138,7 @@ pub(in crate::surface) async fn aside(
         (&Method::POST, Some("/start")) => Ok(Some(start(site, access, query).await?)),
         (&Method::POST, Some("/part")) => Ok(Some(take(site, access, query, body).await?)),
         (&Method::POST, Some("/complete")) => Ok(Some(complete(site, access, query, body).await?)),
+        (_, Some("/start" | "/part" | "/complete")) => Err(Refusal::method("POST")),
         (&Method::HEAD, _) => {
             let key = key(parts.uri.path(), query, &scope::of_query(access, query)?)?;
             let found = site.cache_for(access)?.present(&key).await.map_err(Refusal::of_read)?;
@@ -83,7 +157,7 @@ async fn start(site: &Site, access: &Access, query: Option<&str>) -> Result<Resp
         Some(_) => None,
         None => Some(cache.start_multipart(&key, Attributes::default()).await?.id().to_string()),
     };
-    let told = Bytes::from(serde_json::json!({ "upload_id": id }).to_string());
+    let told = Bytes::from(json!({ "upload_id": id }).to_string());
     let mut response = Response::new(Answer::whole(told));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
@@ -110,6 +184,7 @@ async fn take(
     let number = number.ok_or_else(|| Refusal::bad_request("part_number is a number from 1 to 10000"))?;
     let upload = upload(&cache, access, query).await?;
     let _held = hold_for_upload(site, &upload.target().scope().tenant, body.length())?;
+    let _announced = body.announce()?;
     let mut part = upload.put_part(number, body.length(), LIMITS).await?;
     let counters = site.metrics.of(Surface::Module);
     while let Some(piece) = body.next().await? {
@@ -150,13 +225,14 @@ async fn complete(
     let upload = upload(&cache, access, query).await?;
     let asked = Asked::parse(&body.gather(MAX_LIST, "a list of parts has at most 256 KiB").await?)?;
     let expected = asked.checksum_sha256.as_ref().map(|said| checksum::parse(said.as_bytes())).transpose()?;
-    if upload.completed().is_none() {
-        let there = upload.parts().await?;
-        if !asked.are(&there) {
-            return Err(kura_cache::Error::OtherParts.into());
-        }
-        upload.complete(there, expected.as_ref(), LIMITS).await.map_err(checksum::refused)?;
+    let there = match upload.completed() {
+        Some(_) => upload.made_of().await?.ok_or(kura_cache::Error::UnknownUpload)?,
+        None => upload.parts().await?,
+    };
+    if !asked.are(&there) {
+        return Err(kura_cache::Error::OtherParts.into());
     }
+    upload.complete(there, expected.as_ref(), LIMITS).await.map_err(checksum::refused)?;
     Ok(Answer::nothing(StatusCode::NO_CONTENT))
 }
 

@@ -9,8 +9,13 @@ mod target {
     use kura_store::fuzz::Target;
 
     pub(crate) static CHOSEN: LazyLock<fn(&[u8])> = LazyLock::new(|| {
-        let crates =
-            [kura_store::fuzz::TARGETS, kura_cache::fuzz::TARGETS, kura_http::fuzz::TARGETS, kura_reapi::fuzz::TARGETS];
+        let crates = [
+            kura_store::fuzz::TARGETS,
+            kura_cache::fuzz::TARGETS,
+            kura_auth::fuzz::TARGETS,
+            kura_http::fuzz::TARGETS,
+            kura_reapi::fuzz::TARGETS,
+        ];
         let targets: Vec<Target> = crates.concat();
         let name = std::env::var("KURA_FUZZ").unwrap_or_default();
         let names: Vec<_> = targets.iter().map(|(name, _)| *name).collect();

@@ -216,18 +216,70 @@ impl fmt::Debug for Namespace {
     }
 }
 
-/// Where a request acts: one namespace of one tenant.
+/// What an overlay is called, beside the namespace that it lies over.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Overlay(Name);
+
+impl Overlay {
+    /// # Errors
+    /// `Name`.
+    pub fn parse(name: impl Into<Cow<'static, str>>) -> Result<Overlay, InvalidKey> {
+        Name::parse(name.into()).map(Overlay)
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0.0
+    }
+}
+
+impl fmt::Debug for Overlay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// What stands between a namespace and an overlay's name in records. No name holds it, so that no request can name what is behind it.
+pub(crate) const OVERLAY_MARK: char = '\u{1f}';
+
+/// Where a request acts: one namespace of one tenant, or an overlay of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Scope {
     /// Whose.
     pub tenant: Tenant,
     /// Which part of it.
     pub namespace: Namespace,
+    /// Which overlay of that, if one.
+    pub overlay: Option<Overlay>,
 }
 
 impl Scope {
     pub(crate) fn namespace_id(&self) -> Result<NamespaceId, KeyError> {
-        NamespaceId::new(self.tenant.as_str(), self.namespace.as_str())
+        NamespaceId::new(self.tenant.as_str(), &self.stored_in())
+    }
+
+    /// The namespace that its records are in.
+    fn stored_in(&self) -> Cow<'_, str> {
+        let namespace = self.namespace.as_str();
+        match &self.overlay {
+            Some(overlay) => Cow::Owned(format!("{namespace}{OVERLAY_MARK}{}", overlay.as_str())),
+            None => Cow::Borrowed(namespace),
+        }
+    }
+
+    /// The record in the trusted namespace that stands for one of an overlay where it has none; nothing, if this is no overlay.
+    pub(crate) fn below(&self, record: &RecordKey) -> Result<Option<RecordKey>, InvalidKey> {
+        if self.overlay.is_none() {
+            return Ok(None);
+        }
+        let below = RecordKey::new(record.kind(), self.tenant.as_str(), self.namespace.as_str(), record.key());
+        below.map(Some).map_err(refused)
+    }
+
+    /// The trusted namespace that this is an overlay of; nothing, if it is none.
+    pub(crate) fn trusted(&self) -> Option<Scope> {
+        self.overlay.is_some().then(|| Scope { overlay: None, ..self.clone() })
     }
 }
 
@@ -325,7 +377,7 @@ pub(crate) fn blob_record(scope: &Scope, digest: &Digest) -> Result<RecordKey, I
 /// As for [`ArtifactKey::blob`].
 pub(crate) fn blob_group(scope: &Scope, function: DigestFunction) -> Result<KeyGroup, InvalidKey> {
     let kind = kura_store::types::Kind(Kind::Cas as u8);
-    KeyGroup::new(kind, scope.tenant.as_str(), scope.namespace.as_str(), function.key_len()).map_err(refused)
+    KeyGroup::new(kind, scope.tenant.as_str(), &scope.stored_in(), function.key_len()).map_err(refused)
 }
 
 /// What an artifact of that kind is stored under.
@@ -337,7 +389,7 @@ pub(crate) fn record_key(scope: &Scope, kind: Kind, key: &[u8]) -> Result<Record
         return Err(InvalidKey::Empty);
     }
     let kind = kura_store::types::Kind(kind as u8);
-    RecordKey::new(kind, scope.tenant.as_str(), scope.namespace.as_str(), key).map_err(refused)
+    RecordKey::new(kind, scope.tenant.as_str(), &scope.stored_in(), key).map_err(refused)
 }
 
 fn refused(error: KeyError) -> InvalidKey {

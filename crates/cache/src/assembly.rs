@@ -101,7 +101,7 @@ pub(crate) fn part_record(scope: &Scope, id: &UploadId, number: PartNumber) -> R
 impl Cache {
     /// The list that stands under a key, if one does, as it is remembered or stored.
     pub(crate) async fn assembly_of(&self, key: &ArtifactKey) -> Result<Option<(Arc<Assembly>, Version)>, Error> {
-        let Some(found) = self.inner.store.contains(&key.record) else { return Ok(None) };
+        let Some(found) = self.look(&key.scope, &key.record)? else { return Ok(None) };
         if found.encoding != Encoding::Recipe || !key.kind().is_keyed() {
             return Ok(None);
         }
@@ -109,7 +109,7 @@ impl Cache {
         if let Some(known) = self.inner.assemblies.get(&stored_at) {
             return Ok(Some((known, found.version)));
         }
-        match self.inner.store.get(&key.record).await? {
+        match self.read(&key.scope, &key.record).await? {
             Some(stored) => {
                 let version = stored.version;
                 Ok(self.read_assembly(&key.record, stored).await?.map(|assembly| (assembly, version)))
@@ -143,7 +143,7 @@ impl Cache {
             if at % PROBES_BETWEEN_YIELDS == PROBES_BETWEEN_YIELDS - 1 {
                 self.inner.runtime.yield_now().await;
             }
-            let found = self.inner.store.contains(&assembly.record(scope, part)?);
+            let found = self.look(scope, &assembly.record(scope, part)?)?;
             if found.is_none_or(|found| found.version != part.version || found.logical_len != part.size) {
                 return Ok(false);
             }

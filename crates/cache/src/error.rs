@@ -69,6 +69,12 @@ pub enum Error {
     /// The filesystem is full, and giving way did not help.
     #[error("the disk is full: {0}")]
     Full(&'static str),
+    /// An overlay has taken as much as it may.
+    #[error("the overlay has taken the {limit} bytes that it may take")]
+    Quota {
+        /// The most bytes.
+        limit: u64,
+    },
     /// What was being written or read was evicted under it: start again.
     #[error("evicted while it was being transferred: start again")]
     Evicted,

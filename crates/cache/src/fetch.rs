@@ -100,7 +100,7 @@ impl Cache {
 
     /// The stored artifact, whatever it means: its content, or what is stored where the form allows for that.
     pub(crate) async fn fetch(&self, key: &ArtifactKey, form: Form) -> Result<Option<Artifact>, Error> {
-        let Some(found) = self.inner.store.get(&key.record).await? else {
+        let Some(found) = self.read(&key.scope, &key.record).await? else {
             return Ok(None);
         };
         let (length, version, attributes) = (found.logical_len, found.version, found.attributes.clone());

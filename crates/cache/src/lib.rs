@@ -10,6 +10,8 @@
 //! - `multipart`: a keyed value that comes in parts, and stays a list of them, an `assembly`.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
 //! - `namespace`: emptied as one. `list`: what is in it.
+//! - `overlay`: a namespace over another, which is read and not written.
+//! - `writer`: who stores.
 //!
 //! Absent on purpose: HTTP and gRPC (the adapters), files and segments (the store), and any task of its own.
 
@@ -37,6 +39,7 @@ mod memory;
 mod multipart;
 mod names;
 mod namespace;
+mod overlay;
 mod pool;
 mod presence;
 mod recipe;
@@ -48,6 +51,7 @@ mod unnamed;
 mod upload;
 pub mod wire;
 mod workspace;
+mod writer;
 mod zstd;
 
 use std::sync::Arc;
@@ -56,7 +60,7 @@ use bytes::Bytes;
 use kura_disk::Runtime;
 use kura_store::{Stats, Store};
 
-pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Scope, Tenant};
+pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Overlay, Scope, Tenant};
 pub use body::{Body, Pieces};
 pub use chunk::Chunks;
 pub use chunker::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, Chunking, MAX_CHUNK_SIZE};
@@ -68,10 +72,12 @@ pub use kura_store::key::{AttributeName, Attributes};
 pub use kura_store::types::Version;
 pub use list::{Listed, Listing, Window};
 pub use multipart::{Multipart, Part, PartLimits, PartNumber, PartUpload, UploadId};
+pub use overlay::OverlaySettings;
 pub use presence::{Presence, Probe, Question};
 pub use unnamed::Unnamed;
 pub use upload::{Stored, Upload};
 pub use workspace::Workspace;
+pub use writer::WRITER;
 
 use action::ReadAs;
 use assembly::Assembly;
@@ -89,6 +95,8 @@ use turns::Turns;
 #[derive(Clone)]
 pub struct Cache {
     inner: Arc<Inner>,
+    /// What stands for whoever stores through this.
+    writer: Option<Arc<str>>,
 }
 
 /// What the operator decides.
@@ -98,6 +106,8 @@ pub struct Settings {
     pub compress: bool,
     /// What may be in memory at a time.
     pub workspace: Workspace,
+    /// What holds of each overlay.
+    pub overlays: OverlaySettings,
 }
 
 struct Inner {
@@ -115,6 +125,8 @@ struct Inner {
     assemblies: Memory<StoredAt, Assembly>,
     /// Uploads in parts that are under way.
     uploads: UnderWay,
+    /// What was sent to overlays.
+    sent: overlay::Sent,
     codecs: Codecs,
     /// Of those who store blobs, or change an upload in parts.
     turns: Turns,
@@ -165,6 +177,7 @@ impl Cache {
             recipes: Memory::new(settings.workspace.recipes_remembered),
             assemblies: Memory::new(limits::ASSEMBLIES_REMEMBERED),
             uploads: UnderWay::default(),
+            sent: overlay::Sent::default(),
             codecs: Codecs::new(settings.workspace.codecs, &runtime),
             turns: Turns::default(),
             chunkers: Gate::new(limits::CHUNKERS),
@@ -174,7 +187,7 @@ impl Cache {
             settings,
             runtime,
         };
-        Cache { inner: Arc::new(inner) }
+        Cache { inner: Arc::new(inner), writer: None }
     }
 
     /// The artifact, if it is there and can be vouched for. Counts as a hit or a miss.

@@ -34,7 +34,7 @@ impl Cache {
     pub async fn present(&self, key: &ArtifactKey) -> Result<Option<Presence>, Error> {
         match &key.meaning {
             Meaning::Blob(digest) => Probe::new(self, &key.scope).find(digest).await,
-            Meaning::Action(_) | Meaning::Keyed(_) => match self.inner.store.contains(&key.record) {
+            Meaning::Action(_) | Meaning::Keyed(_) => match self.look(&key.scope, &key.record)? {
                 Some(found) if found.encoding == Encoding::Recipe => self.present_in_parts(key).await,
                 found => Ok(found.map(Presence::of)),
             },
@@ -81,14 +81,22 @@ pub struct Probe<'a> {
     cache: &'a Cache,
     scope: &'a Scope,
     /// For digests of that function, which have the same length; made anew after whatever may have taken long, since it has read the clock.
-    group: Option<(DigestFunction, kura_store::Probe<'a>)>,
+    group: Option<Group<'a>>,
     /// Since other tasks ran.
     asked: usize,
 }
 
+/// What is asked about digests of one function: in an overlay, and in what is below it.
+struct Group<'a> {
+    function: DigestFunction,
+    own: kura_store::Probe<'a>,
+    trusted: Option<kura_store::Probe<'a>>,
+}
+
 /// A question about one blob.
 pub struct Question {
-    asked: kura_store::Asked,
+    own: kura_store::Asked,
+    trusted: Option<kura_store::Asked>,
     /// A digest of another size is another blob's.
     size: Option<u64>,
 }
@@ -115,17 +123,13 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// `Key` where the scope does not fit a record.
     pub fn ask(&mut self, digest: &Digest) -> Result<Question, Error> {
-        let group = self.group(digest.function())?;
-        let asked = group.ask(digest.as_key());
-        group.announce(&asked);
-        Ok(Question { asked, size: digest.size() })
+        Ok(self.group(digest.function())?.ask(digest))
     }
 
     /// Whether the blob is there, which vouches for it. Nothing, where the index alone does not tell: then [`Probe::find`] does.
     #[must_use]
     pub fn answer(&self, question: &Question) -> Option<bool> {
-        let (_, group) = self.group.as_ref()?;
-        match group.answer(&question.asked) {
+        match self.group.as_ref()?.answer(question, self.cache) {
             Some(found) if found.encoding == Encoding::Recipe => None,
             Some(found) => Some(question.size.is_none_or(|size| size == found.logical_len)),
             // The empty blob always is.
@@ -146,8 +150,9 @@ impl<'a> Probe<'a> {
     /// What the index has under that digest.
     pub(crate) async fn look(&mut self, digest: &Digest) -> Result<Option<kura_store::Presence>, Error> {
         self.rest(1).await;
+        let cache = self.cache;
         let group = self.group(digest.function())?;
-        Ok(group.answer(&group.ask(digest.as_key())).filter(|found| is_of(digest, found)))
+        Ok(group.answer(&group.ask(digest), cache).filter(|found| is_of(digest, found)))
     }
 
     /// What an entry comes to: a recipe is there while all its parts are, and the empty blob always.
@@ -167,15 +172,17 @@ impl<'a> Probe<'a> {
         Ok(Some(Presence::of(found)))
     }
 
-    fn group(&mut self, function: DigestFunction) -> Result<&kura_store::Probe<'a>, Error> {
-        if self.group.as_ref().is_some_and(|(of, _)| *of != function) {
+    fn group(&mut self, function: DigestFunction) -> Result<&Group<'a>, Error> {
+        if self.group.as_ref().is_some_and(|group| group.function != function) {
             self.group = None;
         }
         match &mut self.group {
-            Some((_, group)) => Ok(group),
+            Some(group) => Ok(group),
             none => {
-                let group = self.cache.inner.store.probe(&artifact::blob_group(self.scope, function)?);
-                Ok(&none.insert((function, group)).1)
+                let store = &self.cache.inner.store;
+                let own = store.probe(&artifact::blob_group(self.scope, function)?);
+                let below = self.scope.trusted().map(|below| artifact::blob_group(&below, function)).transpose()?;
+                Ok(none.insert(Group { function, own, trusted: below.map(|below| store.probe(&below)) }))
             }
         }
     }
@@ -229,10 +236,29 @@ impl<'a> Probe<'a> {
             return Ok(Some(recipe));
         }
         self.group = None;
-        match self.cache.inner.store.get(&stored_at.0).await? {
+        match self.cache.read(self.scope, &stored_at.0).await? {
             Some(stored) => self.cache.read_recipe(stored_at.0, stored).await,
             None => Ok(None),
         }
+    }
+}
+
+impl Group<'_> {
+    fn ask(&self, digest: &Digest) -> Question {
+        let own = self.own.ask(digest.as_key());
+        self.own.announce(&own);
+        let trusted = self.trusted.as_ref().map(|trusted| {
+            let asked = trusted.ask(digest.as_key());
+            trusted.announce(&asked);
+            asked
+        });
+        Question { own, trusted, size: digest.size() }
+    }
+
+    fn answer(&self, question: &Question, cache: &Cache) -> Option<kura_store::Presence> {
+        let found = self.own.answer(&question.own);
+        let (Some(trusted), Some(asked)) = (&self.trusted, &question.trusted) else { return found };
+        found.filter(|found| !cache.has_expired(found.version)).or_else(|| trusted.answer(asked))
     }
 }
 

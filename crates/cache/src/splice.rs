@@ -119,7 +119,7 @@ impl Cache {
             encoding: Encoding::Recipe,
             length: Some(list.len() as u64),
         };
-        let mut upload = self.inner.store.put(request).await?;
+        let mut upload = self.store(request).await?;
         upload.write(list).await?;
         Ok(upload.commit(commit).await?)
     }

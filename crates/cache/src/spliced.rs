@@ -37,7 +37,7 @@ impl Parts {
             }
         };
         let Some(key) = key else { return Ok(None) };
-        let found = cache.inner.store.get(&key?).await?;
+        let found = cache.read(scope, &key?).await?;
         let meant = |found: &kura_store::Artifact| {
             self.size(at) == Some(found.logical_len) && version.is_none_or(|version| version == found.version)
         };

@@ -57,9 +57,7 @@ impl Cache {
     /// `TooLarge`, `LengthMismatch` against the digest's size; `Busy`, `Full`, `ReadOnly`, `Closed`.
     pub async fn put(&self, key: &ArtifactKey, attributes: Attributes, length: Option<u64>) -> Result<Upload, Error> {
         let sink = match &key.meaning {
-            Meaning::Keyed(_) => {
-                Sink::Keyed(self.inner.store.put(request(key, attributes, Encoding::Identity, length)).await?)
-            }
+            Meaning::Keyed(_) => Sink::Keyed(self.store(request(key, attributes, Encoding::Identity, length)).await?),
             Meaning::Blob(digest) => {
                 if let (Some(declared), Some(received)) = (digest.size(), length)
                     && declared != received
@@ -141,7 +139,7 @@ impl Cache {
             Some(frame) => (Encoding::Zstd, frame),
             None => (Encoding::Identity, content),
         };
-        let mut upload = self.inner.store.put(request(key, attributes, encoding, Some(body.len() as u64))).await?;
+        let mut upload = self.store(request(key, attributes, encoding, Some(body.len() as u64))).await?;
         upload.write(body).await?;
         Ok(upload.commit(commit).await?)
     }
@@ -150,7 +148,7 @@ impl Cache {
         let check = Box::new(check);
         Ok(match self.present(key).await? {
             Some(presence) => Sink::Known(check, presence.version),
-            None => Sink::Blob(check, self.inner.store.put(request).await?),
+            None => Sink::Blob(check, self.store(request).await?),
         })
     }
 }
@@ -191,6 +189,9 @@ impl Upload {
             return Err(Error::Evicted);
         }
         self.received += piece.len() as u64;
+        if self.declared.is_none() {
+            self.cache.charge(&self.key.record, piece.len() as u64)?;
+        }
         if let Some(declared) = self.declared.filter(|declared| self.received > *declared) {
             return Err(Error::LengthMismatch { declared, received: self.received });
         }
@@ -269,7 +270,7 @@ impl Upload {
                 let result = gathered.into_bytes();
                 check_result(&result, function)?;
                 let request = request(key, attributes, Encoding::Identity, Some(self.received));
-                let mut upload = cache.inner.store.put(request).await?;
+                let mut upload = cache.store(request).await?;
                 upload.write(result).await?;
                 upload.commit(Commit::default()).await?
             }

@@ -221,6 +221,7 @@ async fn kinds_tenants_and_namespaces_are_apart_and_a_clean_empties_one_namespac
     let scope = |tenant: &'static str, namespace: &'static str| Scope {
         tenant: Tenant::parse(tenant).unwrap(),
         namespace: Namespace::parse(namespace).unwrap(),
+        overlay: None,
     };
     let places = [
         (scope("a", "x"), Kind::Http),

@@ -1,4 +1,5 @@
-//! What is kept beside a body of what its client said of it. The numbers are on disk: they never change and are never used again; 3 is the cache's.
+//! What is kept beside a body of what its client said of it. The numbers are on disk: they never change and are never used again; 3 and 11 are the cache's,
+//! 6 to 9 are S3's.
 
 use kura_cache::AttributeName;
 

@@ -5,14 +5,21 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
+use kura_auth::{Denied, Unidentified};
 use kura_cache::{Error, InvalidKey};
 
 use crate::answer::Answer;
 
 /// When to come back, where the cache gives no hint of its own.
 const COME_BACK: Duration = Duration::from_secs(1);
+
+/// When to come back after too many logins that failed.
+const AFTER_FAILURES: Duration = Duration::from_secs(30);
+
+/// How somebody can say who they are. Browsers ask for a password.
+const CHALLENGE: &str = "Basic realm=\"kura\", charset=\"UTF-8\", Bearer realm=\"kura\"";
 
 /// A request that is not carried out.
 #[derive(Debug, Clone)]
@@ -85,6 +92,9 @@ impl Refusal {
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        }
         response
     }
 }
@@ -104,6 +114,7 @@ impl From<Error> for Refusal {
             Error::WholeTooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Busy { .. } | Error::Evicted => StatusCode::TOO_MANY_REQUESTS,
             Error::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+            Error::Quota { .. } => StatusCode::FORBIDDEN,
             Error::ReadOnly | Error::Closed => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -116,6 +127,25 @@ impl From<Error> for Refusal {
             tracing::error!(%error, "a request failed");
         }
         Refusal { retry_after, ..Refusal::new(status, error.to_string()) }
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Refusal {
+        match denied {
+            Denied::Unidentified(Unidentified::TooOften) => Refusal {
+                retry_after: Some(AFTER_FAILURES),
+                ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, denied.to_string())
+            },
+            Denied::Unidentified(Unidentified::NoKeys) => Refusal {
+                retry_after: Some(COME_BACK),
+                ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, denied.to_string())
+            },
+            // One that is known, and good, and says nothing that counts here.
+            Denied::Unidentified(Unidentified::NoRule) => Refusal::new(StatusCode::FORBIDDEN, denied.to_string()),
+            Denied::Unidentified(_) => Refusal::new(StatusCode::UNAUTHORIZED, denied.to_string()),
+            _ => Refusal::new(StatusCode::FORBIDDEN, denied.to_string()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use kura_auth::Access;
 use kura_cache::{Artifact, ArtifactKey, Attributes, Body, Cache, Kind, Tenant, Version};
 
 use crate::answer::{Answer, STREAM_MEMORY};
@@ -43,18 +44,19 @@ pub(crate) struct Exchange<'a> {
 /// Whatever is refused, as it is to be answered.
 pub(crate) async fn answer(
     site: &Arc<Site>,
+    access: &Access,
     surface: Surface,
     parts: &Parts,
     body: &mut Arriving<'_>,
 ) -> Result<Response<Answer>, Refusal> {
-    if let Some(answer) = surface.aside(site, parts, body).await? {
+    if let Some(answer) = surface.aside(site, access, parts, body).await? {
         return Ok(answer);
     }
-    let cache = site.recovered()?;
-    let scope = surface.scope(parts.uri.query())?;
-    let key = surface.key(parts.uri.path(), parts.uri.query(), scope, &site.settings)?;
+    let cache = site.cache_for(access)?;
+    let (path, query) = (parts.uri.path(), parts.uri.query());
+    let key = surface.key(path, query, &surface.scope(access, path, query)?, &site.settings)?;
     let (manner, counters) = (surface.manner(), site.metrics.of(surface));
-    let exchange = Exchange { site, cache, parts, key, manner, counters };
+    let exchange = Exchange { site, cache: &cache, parts, key, manner, counters };
     match parts.method {
         Method::GET => exchange.get().await,
         Method::HEAD => exchange.head().await,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
+use kura_auth::Access;
 use kura_cache::Cache;
 
 use crate::answer::Answer;
@@ -20,8 +21,8 @@ pub type Answering = Pin<Box<dyn Future<Output = Response<GuestBody>> + Send>>;
 
 /// What speaks another protocol on the same port.
 pub trait Guest: Send + Sync + 'static {
-    /// Answers one request. Dropping the answer calls the request off.
-    fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answering;
+    /// Answers one request, which may do and reach what `access` says. Dropping the answer calls the request off.
+    fn answer(self: Arc<Self>, request: Request<Incoming>, access: Access) -> Answering;
 
     /// Recovery is done: `cache` serves from here on.
     fn open(&self, cache: Cache);

@@ -20,8 +20,13 @@
 //!
 //! Absent on purpose: storage decisions, and files.
 
+// What tests share names the crate from outside.
+#[cfg(test)]
+extern crate self as kura_http;
+
 mod answer;
 mod attribute;
+mod auth;
 mod body;
 mod checksum;
 pub mod clients;
@@ -35,6 +40,8 @@ pub mod fuzz;
 mod guest;
 mod health;
 mod http2;
+#[cfg(test)]
+mod isolation;
 mod key;
 mod link;
 mod listen;
@@ -44,6 +51,7 @@ mod openapi;
 mod page;
 mod query;
 mod range;
+mod request_id;
 mod scope;
 mod serve;
 mod service;

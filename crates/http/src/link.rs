@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +38,8 @@ const ABOUT_THE_CONNECTION: usize = 128;
 /// What the two sides of a connection know of each other: its bytes ([`Link`]) and its requests.
 pub(crate) struct Shared {
     pub(crate) site: Arc<Site>,
+    /// Where its client is, or who stands in front of it.
+    pub(crate) peer: IpAddr,
     /// Requests that are carried out; on HTTP/2 until their answers have been given to the connection.
     running: AtomicU64,
     /// Counts their beginnings and ends.
@@ -52,10 +55,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(site: Arc<Site>) -> Arc<Shared> {
+    pub(crate) fn new(site: Arc<Site>, peer: IpAddr) -> Arc<Shared> {
         let window = Window::new(Arc::clone(&site.memory), u64::from(site.settings.connection_window));
         Arc::new(Shared {
             site,
+            peer,
             window,
             running: AtomicU64::new(0),
             turns: AtomicU64::new(0),

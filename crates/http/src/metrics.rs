@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{Method, StatusCode};
 use kura_store::{LATENCY_BUCKETS_MICROS, Stats};
 
+use crate::auth::Door;
 use crate::memory::Memory;
 use crate::site::Site;
 use crate::surface::Surface;
 
 /// The statuses that are told apart; the rest are counted as 0.
-const STATUSES: [u16; 22] =
-    [0, 200, 201, 202, 204, 206, 207, 304, 400, 404, 405, 408, 409, 412, 413, 415, 416, 422, 429, 500, 503, 507];
+const STATUSES: [u16; 24] = [
+    0, 200, 201, 202, 204, 206, 207, 304, 400, 401, 403, 404, 405, 408, 409, 412, 413, 415, 416, 422, 429, 500, 503,
+    507,
+];
 
 /// The methods that are told apart.
 const METHODS: [&str; 5] = ["GET", "HEAD", "PUT", "DELETE", "other"];
@@ -70,6 +73,8 @@ pub(crate) fn render(site: &Site) -> String {
     let mut text = Exposition(String::with_capacity(16 * 1024));
     requests(&mut text, &site.metrics);
     text.one("kura_http_connections", "gauge", "Open connections.", site.metrics.connections.load(Ordering::Relaxed));
+    let failed = site.door().map_or(0, Door::failed);
+    text.one("kura_logins_failed_total", "counter", "Requests with credentials that nobody knows.", failed);
     memory(&mut text, &site.memory);
     let ready = u8::from(site.cache().is_some());
     text.one("kura_recovered", "gauge", "Whether recovery is done.", ready);

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST};
 use http::{HeaderMap, StatusCode};
+use kura_auth::{Access, Need};
 use kura_cache::Kind;
 
 use crate::clients::{Address, CLIENTS, Client};
@@ -53,17 +55,36 @@ const fn given(status: u16, media: &'static str) -> Given {
     Given::content(status, "The page", Content::bytes(media))
 }
 
+/// What is for everybody: those who ask whether the server is well have no tokens.
+const OPEN: [&str; 2] = ["/up", "/ready"];
+
+/// What a request for a page needs, before anything else is asked of it.
+pub(crate) fn need(path: &str) -> Need {
+    if OPEN.contains(&path) { Need::Nothing } else { Need::Read }
+}
+
 /// The pages' routes.
 pub(crate) fn routes(site: Arc<Site>) -> Router {
     Router::new()
         .route("/", get(document))
         .route("/status.json", get(status))
+        .route("/metrics", get(prometheus))
+        // All that is above tells of every tenant.
+        .route_layer(from_fn(overseen))
         .route("/openapi.json", get(openapi))
         .route("/up", get(up))
         .route("/ready", get(ready))
-        .route("/metrics", get(prometheus))
         .fallback(nobodys)
         .with_state(site)
+}
+
+async fn overseen(Extension(access): Extension<Access>, request: Request, next: Next) -> Response {
+    match access.oversees() {
+        Ok(()) => next.run(request).await,
+        Err(denied) => {
+            (StatusCode::FORBIDDEN, [(CONTENT_TYPE, JSON)], json_message(&denied.to_string())).into_response()
+        }
+    }
 }
 
 async fn document(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {

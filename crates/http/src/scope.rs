@@ -1,19 +1,30 @@
-//! Tenant and namespace of a request: its query says them, under Tuist's names or its own, or they are the defaults.
+//! Tenant and namespace of a request: its query says them, under Tuist's names or its own. What it does not say, and what it may say, is for who makes it
+//! (`kura-auth`).
 
-use kura_cache::{InvalidKey, Namespace, Scope, Tenant};
+use kura_auth::{Access, Named};
+use kura_cache::{InvalidKey, Namespace, Overlay, Scope, Tenant};
 
+use crate::error::Refusal;
 use crate::query::text;
+
+/// Where a request acts, by its query.
+///
+/// # Errors
+/// For names that are none, and those that are out of reach.
+pub(crate) fn of_query(access: &Access, query: Option<&str>) -> Result<Scope, Refusal> {
+    Ok(access.scope(named(query, &[])?)?)
+}
 
 /// What a query says of tenant and namespace. Where one is said twice, the first counts. A surface's own names for a namespace, `others`, count where
 /// none of the common ones is there; the first of them does.
 ///
 /// # Errors
 /// `Name`, and malformed percent-encoding.
-pub(crate) fn of_query(query: Option<&str>, others: &[&str]) -> Result<Scope, InvalidKey> {
+pub(crate) fn named(query: Option<&str>, others: &[&str]) -> Result<Named, InvalidKey> {
     let Some(query) = query else {
-        return Ok(Scope::default());
+        return Ok(Named::default());
     };
-    let (mut tenant, mut namespace) = (None, None);
+    let (mut tenant, mut namespace, mut overlay) = (None, None, None);
     let mut other = None;
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -22,6 +33,7 @@ pub(crate) fn of_query(query: Option<&str>, others: &[&str]) -> Result<Scope, In
             "namespace_id" | "project_handle" if namespace.is_none() => {
                 namespace = Some(Namespace::parse(text(value)?)?)
             }
+            "overlay" if overlay.is_none() => overlay = Some(Overlay::parse(text(value)?)?),
             _ => {
                 let rank = others.iter().position(|other| *other == name).filter(|_| !value.is_empty());
                 if let Some(rank) = rank.filter(|rank| other.is_none_or(|(best, _)| *rank < best)) {
@@ -33,7 +45,7 @@ pub(crate) fn of_query(query: Option<&str>, others: &[&str]) -> Result<Scope, In
     if let (None, Some((_, value))) = (&namespace, other) {
         namespace = Some(Namespace::parse(text(value)?)?);
     }
-    Ok(Scope { tenant: tenant.unwrap_or_default(), namespace: namespace.unwrap_or_default() })
+    Ok(Named { tenant, namespace, overlay })
 }
 
 #[cfg(test)]
@@ -41,7 +53,8 @@ mod tests {
     use super::*;
 
     fn said(query: &str) -> Result<(String, String), InvalidKey> {
-        of_query(Some(query), &[]).map(|scope| (scope.tenant.as_str().to_owned(), scope.namespace.as_str().to_owned()))
+        let Named { tenant, namespace, .. } = named(Some(query), &[])?;
+        Ok((tenant.unwrap().as_str().to_owned(), namespace.unwrap().as_str().to_owned()))
     }
 
     #[test]
@@ -53,19 +66,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_the_default() {
-        assert_eq!(of_query(None, &[]), Ok(Scope::default()));
-        assert_eq!(of_query(Some(""), &[]), Ok(Scope::default()));
-        assert_eq!(of_query(Some("hash=1&name"), &[]), Ok(Scope::default()));
+    fn what_is_not_said_is_not_made_up() {
+        for query in [None, Some(""), Some("hash=1&name")] {
+            assert_eq!(named(query, &[]), Ok(Named::default()));
+        }
     }
 
     #[test]
     fn a_surfaces_own_names_count_where_the_common_ones_are_missing() {
-        let said = |query| of_query(Some(query), &["teamId", "slug"]).map(|scope| scope.namespace.as_str().to_owned());
+        let said = |query| {
+            let named = named(Some(query), &["teamId", "slug"])?;
+            Ok::<_, InvalidKey>(named.namespace.map_or_else(String::new, |namespace| namespace.as_str().to_owned()))
+        };
         assert_eq!(said("slug=web"), Ok("web".to_owned()));
         assert_eq!(said("slug=web&teamId=team_1"), Ok("team_1".to_owned()));
         assert_eq!(said("slug=web&namespace_id=ios"), Ok("ios".to_owned()));
-        assert_eq!(said("slug="), Ok("default".to_owned()));
+        assert_eq!(said("slug="), Ok(String::new()));
         assert!(said("slug=..").is_err());
     }
 
@@ -80,7 +96,7 @@ mod tests {
             "tenant_id=%0",
             "project_handle",
         ] {
-            assert!(said(query).is_err(), "{query}");
+            assert!(named(Some(query), &[]).is_err(), "{query}");
         }
     }
 }

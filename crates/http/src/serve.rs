@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use kura_auth::Authenticator;
 use kura_cache::Cache;
 use kura_disk::Runtime;
 use kura_store::Progress;
@@ -34,6 +35,9 @@ use crate::settings::ServerSettings;
 use crate::site::Site;
 use crate::stream::sending;
 use crate::tls::{Stream, Tls};
+
+/// Where a client is that comes through a unix socket, or is gone already.
+const HERE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// The longest head of a request, in bytes: twice the longest key, and room for its headers.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
@@ -105,6 +109,11 @@ impl Server {
     /// Lets another protocol share the port. Only the first call counts.
     pub fn welcome(&self, guest: Arc<dyn Guest>) {
         self.site.welcome(guest);
+    }
+
+    /// From the first request on, whoever makes one is asked who they are. Without this, anyone may do everything. Only the first call counts.
+    pub fn authenticate(&self, authenticator: Arc<Authenticator>) {
+        self.site.authenticate(authenticator);
     }
 
     /// What steers it.
@@ -204,11 +213,15 @@ impl Connections {
             // Small answers leave at once. It is a hint: a socket that refuses it works all the same.
             let _ = stream.set_nodelay(true);
         }
+        let peer = match &stream {
+            Either::Left(stream) => stream.peer_addr().map_or(HERE, |peer| peer.ip()),
+            Either::Right(_) => HERE,
+        };
         let Some(held) = self.site.memory.enter(CONNECTION) else {
             tracing::warn!("a connection is closed: there is no memory for it");
             return;
         };
-        let shared = Shared::new(Arc::clone(&self.site));
+        let shared = Shared::new(Arc::clone(&self.site), peer);
         let number = self.next;
         self.next += 1;
         self.open.lock().insert(number, Arc::clone(&shared));

@@ -7,7 +7,9 @@ use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
+use kura_auth::{Access, Unidentified};
 use tower_service::Service as _;
+use tracing::Instrument as _;
 
 use crate::answer::Answer;
 use crate::body::Arriving;
@@ -15,30 +17,48 @@ use crate::error::Refusal;
 use crate::exchange;
 use crate::guest::{self, is_grpc};
 use crate::link::Turn;
+use crate::request_id::RequestId;
 use crate::surface::Surface;
 
-/// Answers one request of a connection.
-pub(crate) async fn serve(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> Response<Answer> {
+/// Answers one request of a connection, and says what it is called.
+pub(crate) async fn serve(turn: &Turn, pages: Router, request: Request<Incoming>) -> Response<Answer> {
+    let id = RequestId::of(request.headers(), &*turn.shared.site.runtime);
+    let span = tracing::info_span!("request", id = id.as_str());
+    id.tell(answer(turn, pages, request).instrument(span).await)
+}
+
+async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> Response<Answer> {
     let site = &turn.shared.site;
+    let surface = Surface::of(request.uri().path());
+    let access = match site.door() {
+        // Its clients sign: that is no login that fails.
+        Some(_) if surface == Surface::S3 => Access::nobody(Unidentified::Missing),
+        Some(door) => door.access(request.headers(), turn.shared.peer, &*site.runtime).await,
+        None => Access::anyone(),
+    };
     if let Some(guest) = site.guest().filter(|_| is_grpc(&request)) {
         if !turn.has_room() {
             return guest::refused();
         }
         request.extensions_mut().insert(Arc::clone(&turn.shared.window));
-        return Arc::clone(guest).answer(request).await.map(Answer::Page);
+        return Arc::clone(guest).answer(request, access).await.map(Answer::Page);
     }
     let speaks_http2 = request.version() == Version::HTTP_2;
-    let surface = Surface::of(request.uri().path());
     let (parts, body) = request.into_parts();
-    let mut response = match surface {
-        Surface::Page => page(pages, &parts).await,
-        surface => {
+    let need = surface.need(&parts.method, parts.uri.path());
+    let permitted = access.permits(need).map_err(Refusal::from);
+    let mut response = match (surface, permitted) {
+        (Surface::Page, Ok(())) => page(pages, &parts, access).await,
+        (Surface::Page, Err(refusal)) => refusal.into_response(site.runtime.random()),
+        (surface, permitted) => {
             let mut body = Arriving::new(body, &parts, &site.settings, &turn.shared.window);
-            let response = match turn.has_room() {
-                true => exchange::answer(site, surface, &parts, &mut body).await,
-                false => Err(Refusal::overload("too many requests are under way")),
+            let response = match permitted {
+                Ok(()) if turn.has_room() => exchange::answer(site, &access, surface, &parts, &mut body).await,
+                Ok(()) => Err(Refusal::overload("too many requests are under way")),
+                Err(refusal) => Err(refusal),
             };
-            let mut response = response.unwrap_or_else(|refusal| refusal.into_response(site.runtime.random()));
+            let refused = |refusal| surface.soften(refusal, need).into_response(site.runtime.random());
+            let mut response = response.unwrap_or_else(refused);
             if !speaks_http2 && !body.is_over() && !Box::pin(body.discard()).await {
                 turn.shared.linger();
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -54,11 +74,12 @@ pub(crate) async fn serve(turn: &Turn, pages: Router, mut request: Request<Incom
 }
 
 /// Pages take no bodies.
-async fn page(mut pages: Router, parts: &Parts) -> Response<Answer> {
+async fn page(mut pages: Router, parts: &Parts, access: Access) -> Response<Answer> {
     let mut request = Request::new(axum::body::Body::empty());
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = parts.uri.clone();
     *request.headers_mut() = parts.headers.clone();
+    request.extensions_mut().insert(access);
     let Ok(response) = Box::pin(pages.call(request)).await;
     response.map(Answer::Page)
 }

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use kura_auth::{Access, Authenticator};
 use kura_cache::Cache;
 use kura_disk::Runtime;
 use kura_store::Progress;
 
+use crate::auth::Door;
 use crate::error::Refusal;
 use crate::guest::Guest;
 use crate::health::Prober;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::settings::ServerSettings;
-use crate::surface::s3::Door;
+use crate::surface::s3;
 
 pub(crate) struct Site {
     pub(crate) settings: ServerSettings,
@@ -24,7 +26,8 @@ pub(crate) struct Site {
     pub(crate) memory: Arc<Memory>,
     pub(crate) prober: Prober,
     /// Where S3's clients come in, if any may.
-    pub(crate) s3: Option<Door>,
+    pub(crate) s3: Option<s3::Door>,
+    door: OnceLock<Door>,
     guest: OnceLock<Arc<dyn Guest>>,
     cache: OnceLock<Cache>,
     draining: AtomicBool,
@@ -35,12 +38,13 @@ impl Site {
     pub(crate) fn new(settings: ServerSettings, runtime: Arc<dyn Runtime>, progress: Arc<Progress>) -> Arc<Site> {
         Arc::new(Site {
             memory: Memory::new(settings.memory),
-            s3: settings.s3.clone().map(Door::new),
+            s3: settings.s3.clone().map(s3::Door::new),
             settings,
             runtime,
             progress,
             metrics: Metrics::default(),
             prober: Prober::default(),
+            door: OnceLock::new(),
             guest: OnceLock::new(),
             cache: OnceLock::new(),
             draining: AtomicBool::new(false),
@@ -53,6 +57,16 @@ impl Site {
         self.cache.get()
     }
 
+    /// The cache, for whoever asks.
+    ///
+    /// # Errors
+    /// 503 while recovery runs.
+    pub(crate) fn cache_for(&self, access: &Access) -> Result<Cache, Refusal> {
+        Ok(self.recovered()?.by(access.name()))
+    }
+
+    /// The cache, for whoever is nobody's in particular.
+    ///
     /// # Errors
     /// 503 while recovery runs.
     pub(crate) fn recovered(&self) -> Result<&Cache, Refusal> {
@@ -68,6 +82,17 @@ impl Site {
         self.memory.share_with(move || below.memory());
         if let Some(guest) = self.guest() {
             guest.open(cache);
+        }
+    }
+
+    /// What asks clients who they are; nothing, where anyone may do everything.
+    pub(crate) fn door(&self) -> Option<&Door> {
+        self.door.get()
+    }
+
+    pub(crate) fn authenticate(&self, authenticator: Arc<Authenticator>) {
+        if self.door.set(Door::new(authenticator)).is_err() {
+            tracing::warn!("the server was given a second authenticator: it keeps the first");
         }
     }
 

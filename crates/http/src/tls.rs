@@ -32,8 +32,8 @@ const HANDSHAKE: u8 = 22;
 
 /// What is said to somebody who does not speak TLS.
 const SPEAK_TLS: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 71\r\nConnection: close\r\n\r\n\
-    {\"message\":\"this port speaks TLS: use https:// or, for gRPC, grpcs://\"}";
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 82\r\nConnection: close\r\n\r\n\
+    {\"message\":\"this port speaks TLS: use https:// or, for gRPC, grpcs://\",\"tls\":true}";
 
 /// Certificates or a key that cannot be used.
 #[derive(Debug, thiserror::Error)]

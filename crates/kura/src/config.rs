@@ -8,6 +8,7 @@ use kura_http::ServerSettings;
 use kura_reapi::FetchSettings;
 use kura_store::Durability;
 
+use crate::auth::{AuthFiles, RulesFile, TokensFile};
 use crate::layers::{ConfigError, Layers};
 use crate::s3::S3Pair;
 use crate::settings::Setting;
@@ -29,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) s3: Option<S3Pair>,
+    /// Where those are kept who may do something; without, anyone may do everything.
+    pub(crate) auth: Option<AuthFiles>,
     pub(crate) data_dir: PathBuf,
     pub(crate) capacity: Share,
     pub(crate) min_free: Share,
@@ -55,10 +58,12 @@ impl Config {
     /// Names the setting, where its value came from, and what was expected.
     pub(crate) fn check(layers: &Layers) -> Result<Config, ConfigError> {
         let interval = parse(layers, Setting::SyncInterval, waitable)?;
+        let (tls, auth) = (tls(layers)?, auth(layers)?);
         Ok(Config {
-            listen: parse(layers, Setting::Listen, address)?,
+            listen: listen(layers, auth.is_some() || tls.as_ref().is_some_and(|tls| tls.clients.is_some()))?,
             unix_socket: parse(layers, Setting::UnixSocket, file_or_none)?,
-            tls: tls(layers)?,
+            tls,
+            auth,
             s3: s3(layers)?,
             data_dir: parse(layers, Setting::DataDir, directory)?,
             capacity: parse(layers, Setting::Capacity, value::share)?,
@@ -67,6 +72,10 @@ impl Config {
             max_artifact_size: parse(layers, Setting::MaxArtifactSize, value::size)?,
             cache: kura_cache::Settings {
                 compress: parse(layers, Setting::Compress, value::switch)?,
+                overlays: kura_cache::OverlaySettings {
+                    quota: parse(layers, Setting::OverlayQuota, value::size)?,
+                    age: parse(layers, Setting::OverlayAge, waitable)?,
+                },
                 ..kura_cache::Settings::default()
             },
             lease: parse(layers, Setting::Lease, lease)?,
@@ -93,6 +102,38 @@ impl Config {
             log_level: parse(layers, Setting::LogLevel, log_level)?,
         })
     }
+}
+
+/// Where to listen: nobody beyond this machine is served without being known, unless that is said.
+fn listen(layers: &Layers, asks: bool) -> Result<SocketAddr, ConfigError> {
+    let anonymous = parse(layers, Setting::InsecureAnonymous, value::switch)?;
+    parse(layers, Setting::Listen, |text| {
+        let address = address(text)?;
+        if asks || anonymous || address.ip().is_loopback() {
+            return Ok(address);
+        }
+        Err("beyond this machine clients have to say who they are: see --auth and --tls-clients, or \
+             --insecure-anonymous if anyone who reaches the port may store and delete"
+            .to_owned())
+    })
+}
+
+fn auth(layers: &Layers) -> Result<Option<AuthFiles>, ConfigError> {
+    let rules =
+        parse(layers, Setting::AuthRules, |text| Ok(Some(RulesFile(text.into())).filter(|_| !text.is_empty())))?;
+    let files = AuthFiles { tokens: tokens(layers)?, rules };
+    Ok(parse(layers, Setting::Auth, value::switch)?.then_some(files))
+}
+
+/// Where tokens are kept.
+///
+/// # Errors
+/// Where a setting is wrong that says so.
+pub(crate) fn tokens(layers: &Layers) -> Result<TokensFile, ConfigError> {
+    let directory = parse(layers, Setting::DataDir, directory)?;
+    parse(layers, Setting::AuthTokens, |text| {
+        Ok(TokensFile(if text.is_empty() { directory.join(kura_store::format::TOKENS) } else { text.into() }))
+    })
 }
 
 /// A certificate and its key come together.
@@ -244,6 +285,21 @@ mod tests {
         assert_eq!(config.server.connection_age, ServerSettings::default().connection_age);
         assert_eq!(check(&["--http2-connection-age", "0s"]).unwrap().server.connection_age, None);
         assert_eq!(config.memory, Share::Percent(50));
+    }
+
+    #[test]
+    fn beyond_this_machine_nobody_is_served_who_is_not_known() {
+        let error = check(&["--listen", "0.0.0.0:1"]).unwrap_err().to_string();
+        assert!(error.contains("`listen`") && error.contains("--insecure-anonymous"), "{error}");
+        let tls = ["--listen", "[::]:1", "--tls-certificate", "/c", "--tls-key", "/k"];
+        assert!(check(&tls).is_err(), "secret is not known");
+        assert!(check(&[&tls[..], &["--tls-clients", "/a"]].concat()).is_ok());
+        let config = check(&["--listen", "0.0.0.0:1", "--auth", "--data-dir", "/d"]).unwrap();
+        let tokens = TokensFile("/d/tokens".into());
+        assert_eq!(config.auth, Some(AuthFiles { tokens, rules: None }));
+        for flags in [&["--listen", "0.0.0.0:1", "--insecure-anonymous"][..], &["--listen", "[::1]:1"]] {
+            assert_eq!(check(flags).unwrap().auth, None);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use kura_cache::Kind;
+use kura_cache::{Kind, WRITER};
 use kura_store::format::footer::FooterEntry;
 use kura_store::format::record::Head;
 use kura_store::format::segment::SegmentKind;
@@ -87,7 +87,8 @@ fn line_of_record(entry: &FooterEntry, head: &Head) -> String {
         (RecordType::Artifact, Encoding::Recipe) => format!("recipe of {}", size(entry.logical_len)),
     };
     let copy = if entry.copy { ", moved here" } else { "" };
-    format!("{:>10}  {}  {}  {what}{copy}", entry.offset.0, time(entry.version.unix_millis()), name(&head.key))
+    let writer = head.attributes.get(WRITER).map(|writer| format!(", by {}", text(writer))).unwrap_or_default();
+    format!("{:>10}  {}  {}  {what}{copy}{writer}", entry.offset.0, time(entry.version.unix_millis()), name(&head.key))
 }
 
 /// Tenant, namespace, kind and key.

@@ -74,7 +74,8 @@ impl Layers {
             None => HashMap::new(),
         };
         let value = |setting: Setting| {
-            let flag = flags.get_one::<String>(setting.spec().name).cloned();
+            // A command takes the flags of some settings only.
+            let flag = flags.try_get_one::<String>(setting.spec().name).ok().flatten().cloned();
             let flag = flag.map(|value| Written { value, source: Source::Flag });
             let set = flag.or_else(|| environment.values.get(setting.spec().name).cloned());
             let set = set.or_else(|| file.get(setting.spec().name).cloned());

@@ -3,6 +3,7 @@
 //! Absent on purpose: everything that a cache does.
 
 mod announce;
+mod auth;
 mod check;
 mod client;
 mod config;
@@ -53,6 +54,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             let is_sound = check::check(directory(matches), matches.get_flag(REPAIR))?;
             return Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        "token" => return Ok(auth::run(matches)?),
         "setup" => return Ok(client::ended(setup::run(matches))),
         "get" | "put" | "head" | "rm" => return Ok(client::ended(client::run(name, matches))),
         "inspect" => inspect::inspect(directory(matches), matches.get_one(SEGMENT).copied())?,
@@ -73,10 +75,9 @@ fn directory(matches: &ArgMatches) -> &Path {
 }
 
 fn command() -> Command {
-    let with_settings = |command: Command| {
-        let file = Arg::new(CONFIG_FILE).long(CONFIG_FILE).value_name("FILE").help("A TOML file with settings");
-        command.arg(file).args(Setting::ALL.into_iter().map(flag))
-    };
+    let file = || Arg::new(CONFIG_FILE).long(CONFIG_FILE).value_name("FILE").help("A TOML file with settings");
+    let with_settings = |command: Command| command.arg(file()).args(Setting::ALL.map(flag));
+    let with_place = |command: Command| command.arg(file()).args([Setting::DataDir, Setting::AuthTokens].map(flag));
     let directory = || {
         let help = "A data directory that no server uses";
         Arg::new(DIRECTORY).value_name("DIR").required(true).value_parser(value_parser!(PathBuf)).help(help)
@@ -94,6 +95,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(with_settings(Command::new("serve").about("Serve the cache until SIGTERM or SIGINT")))
         .subcommand(with_settings(Command::new("config").about("Print the settings in force and where each came from")))
+        .subcommand(auth::command(with_place))
         .subcommand(setup::command())
         .subcommands(client::commands())
         .subcommand(Command::new("check").about(check).arg(directory()).arg(repair))
@@ -107,12 +109,9 @@ fn segment_number(text: &str) -> Result<u64, String> {
 
 fn flag(setting: Setting) -> Arg {
     let spec = setting.spec();
-    Arg::new(spec.name).long(spec.name).value_name(spec.value).allow_hyphen_values(true).help(format!(
-        "{} [default: {}] [env: {}]",
-        spec.help,
-        spec.default,
-        spec.variable()
-    ))
+    let help = format!("{} [default: {}] [env: {}]", spec.help, spec.default, spec.variable());
+    let flag = Arg::new(spec.name).long(spec.name).value_name(spec.value).help(help);
+    if spec.is_switch() { flag.num_args(0..=1).default_missing_value("on") } else { flag.allow_hyphen_values(true) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use kura_auth::Authenticator;
 use kura_cache::Cache;
 use kura_disk::real::RealDisk;
 use kura_disk::{Disk, Runtime, TokioRuntime};
@@ -15,6 +16,7 @@ use kura_store::geometry::Geometry;
 use kura_store::{Progress, Store};
 
 use crate::announce;
+use crate::auth::{AuthFileError, Watch};
 use crate::config::Config;
 use crate::memory::{self, Plan};
 use crate::s3::S3SecretError;
@@ -43,6 +45,8 @@ pub(crate) enum ServeError {
     Tls(#[from] TlsFilesError),
     #[error(transparent)]
     S3(#[from] S3SecretError),
+    #[error(transparent)]
+    Auth(#[from] AuthFileError),
     #[error("the system refused a runtime: {0}")]
     Runtime(io::Error),
     #[error("stopped, but the last sync failed: {0}")]
@@ -84,6 +88,7 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
         None => None,
     };
     secure(&config, &server.handle())?;
+    authenticate(&config, &server)?;
     let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?, config.tls.is_some());
     server.welcome(Reapi::new(reapi_settings(&config), server.memory(), Arc::clone(&runtime)));
     let handle = server.handle();
@@ -142,6 +147,15 @@ fn secure(config: &Config, handle: &Handle) -> Result<(), ServeError> {
     let (tls, watch) = files.load()?;
     handle.secure(tls);
     watch.keep(handle.clone()).map_err(ServeError::Runtime)
+}
+
+/// Before the first request is answered.
+fn authenticate(config: &Config, server: &Server) -> Result<(), ServeError> {
+    let Some(files) = config.auth.clone() else { return Ok(()) };
+    let authenticator = Arc::new(Authenticator::default());
+    let (watch, fetcher) = Watch::begin(files, &authenticator)?;
+    server.authenticate(Arc::clone(&authenticator));
+    watch.keep(fetcher, authenticator).map_err(ServeError::Runtime)
 }
 
 /// gRPC's clients are given as much time as HTTP's.

@@ -4,6 +4,9 @@
 /// The flag that names the file; it is no setting, since a file cannot name itself.
 pub(crate) const CONFIG_FILE: &str = "config";
 
+/// What the values of a switch look like.
+const SWITCH: &str = "on|off";
+
 /// What an environment variable's name starts with.
 const ENVIRONMENT_PREFIX: &str = "KURA_";
 
@@ -15,6 +18,12 @@ pub(crate) enum Setting {
     TlsCertificate,
     TlsKey,
     TlsClients,
+    Auth,
+    AuthTokens,
+    AuthRules,
+    InsecureAnonymous,
+    OverlayQuota,
+    OverlayAge,
     DataDir,
     Capacity,
     MinFree,
@@ -49,6 +58,7 @@ pub(crate) enum Setting {
 }
 
 /// How a setting is written and explained.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Spec {
     /// The flag without its dashes, and the key in the file.
     pub(crate) name: &'static str,
@@ -60,6 +70,11 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
+    /// Whether it is something that is done or not.
+    pub(crate) fn is_switch(&self) -> bool {
+        self.value == SWITCH
+    }
+
     /// The environment variable.
     pub(crate) fn variable(&self) -> String {
         format!("{ENVIRONMENT_PREFIX}{}", self.name.to_uppercase().replace('-', "_"))
@@ -67,12 +82,18 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 36] = [
+    pub(crate) const ALL: [Setting; 42] = [
         Setting::Listen,
         Setting::UnixSocket,
         Setting::TlsCertificate,
         Setting::TlsKey,
         Setting::TlsClients,
+        Setting::Auth,
+        Setting::AuthTokens,
+        Setting::AuthRules,
+        Setting::InsecureAnonymous,
+        Setting::OverlayQuota,
+        Setting::OverlayAge,
         Setting::DataDir,
         Setting::Capacity,
         Setting::MinFree,
@@ -128,6 +149,39 @@ impl Setting {
                 "",
                 "A PEM file with the certificates of authorities: only clients that one of them vouches for may connect; none: any",
             ),
+            Setting::Auth => (
+                "auth",
+                SWITCH,
+                "off",
+                "Whether clients have to say who they are, with a token that `kura token create` made, or one that --auth-rules is about",
+            ),
+            Setting::AuthTokens => (
+                "auth-tokens",
+                "FILE",
+                "",
+                "The file of tokens; read again when it changes; none: `tokens` in the data directory",
+            ),
+            Setting::AuthRules => (
+                "auth-rules",
+                "FILE",
+                "",
+                "A TOML file that says whose tokens (JWT) are taken besides, and what their claims lead to; read again when it changes; none: nobody's",
+            ),
+            Setting::InsecureAnonymous => (
+                "insecure-anonymous",
+                SWITCH,
+                "off",
+                "Whether to listen beyond this machine although nobody is asked who they are: anyone who reaches the port may store and delete",
+            ),
+            Setting::OverlayQuota => (
+                "overlay-quota",
+                "SIZE",
+                "10GiB",
+                "The most bytes that are taken from those who write to one overlay; beyond, they are refused, and nothing is evicted",
+            ),
+            Setting::OverlayAge => {
+                ("overlay-age", "DURATION", "14d", "How long what was written to an overlay is there")
+            }
             Setting::DataDir => (
                 "data-dir",
                 "DIR",
@@ -158,7 +212,7 @@ impl Setting {
             }
             Setting::Compress => (
                 "compress",
-                "on|off",
+                SWITCH,
                 "off",
                 "Whether to compress blobs of up to 1MiB that come as they are, where that makes them smaller by an eighth; costs processor time",
             ),
@@ -227,7 +281,7 @@ impl Setting {
             ),
             Setting::Fetch => (
                 "fetch",
-                "on|off",
+                SWITCH,
                 "off",
                 "Whether Remote Asset's FetchBlob fetches http and https URIs from their origins that nothing is remembered for",
             ),

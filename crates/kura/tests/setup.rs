@@ -153,7 +153,7 @@ fn s3_is_checked_with_the_key_pair_of_the_environment() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "hush\n").unwrap();
     let pair = ["--s3-key-id", "AKID", "--s3-secret-file", secret.path().to_str().unwrap()];
-    let kura = Served::start_with(&pair);
+    let kura = Served::with(&pair);
     let check = |server: &str, id: &str, secret: &str| {
         let variables = [("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)];
         run_with(&variables, server, &["setup", "--check", "s3"])
@@ -175,4 +175,39 @@ fn s3_is_checked_with_the_key_pair_of_the_environment() {
         assert!(ended.said.contains(sentence) && ended.said.lines().count() == 1, "{sentence}: {ended:?}");
         assert!(!ended.said.contains("hush") && !ended.said.contains("rush"), "{ended:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_token_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = ["--auth-tokens", directory.path().join("tokens").to_str().unwrap()].map(str::to_owned);
+    let place = place.each_ref().map(String::as_str);
+    let create = |flags: &[&str]| {
+        let ended = run("", &[&["token", "create", "--role"], flags, &place].concat());
+        String::from_utf8(ended.printed).unwrap().trim_end().to_owned()
+    };
+    let (writer, reader) = (create(&["writer"]), create(&["reader"]));
+    let expired = create(&["writer", "--expires", "0s"]);
+    let elsewhere = create(&["writer", "--namespace", "elsewhere"]);
+    let kura = Served::with(&[&["--auth"][..], &place].concat());
+    let check = |client: &str, token: &str| run(&kura.address, &["setup", "--check", client, "--token", token]);
+    for client in CLIENTS {
+        let ended = check(client, &writer);
+        assert_eq!(ended.status, 0, "{client}: {ended:?}");
+    }
+    for (token, says) in [(&expired, "has expired"), (&reader, "takes the role writer")] {
+        for client in CLIENTS {
+            let ended = check(client, token);
+            assert!(ended.status == 3 && ended.said.contains(says), "{client}: {ended:?}");
+            assert_eq!(ended.said.lines().count(), 1, "{client}: {ended:?}");
+        }
+    }
+    for client in ["http", "turbo", "moon"] {
+        let ended = check(client, &elsewhere);
+        assert!(ended.status == 3 && ended.said.contains("is not for the namespace"), "{client}: {ended:?}");
+    }
+    let ended = run(&kura.address, &["setup", "--check", "bazel"]);
+    assert!(ended.status == 3 && ended.said.contains("asks for a token"), "{ended:?}");
+    let ended = check("bazel", &format!("{writer}x"));
+    assert!(ended.status == 3 && ended.said.contains("not known"), "{ended:?}");
 }

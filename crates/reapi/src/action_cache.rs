@@ -13,14 +13,14 @@ use crate::call::Call;
 use crate::grpc::{Reply, decoded};
 use crate::limits::{BATCH_CONCURRENCY, MAX_SENT_MESSAGE};
 use crate::message::{Inlined, Streams, UpdateActionResultRequest};
-use crate::{blob, digest, scope, status};
+use crate::{blob, digest, status};
 
 /// Room in a message for what stands around inlined contents, in bytes.
 const INLINE_FRAMING: usize = 64;
 
 pub(crate) async fn get(mut call: Call) -> Result<Reply, Status> {
     let request: proto::GetActionResultRequest = call.message().await?;
-    let scope = scope::of_instance(&request.instance_name)?;
+    let scope = call.scope(&request.instance_name)?;
     let action = digest::required(
         digest::function(request.digest_function)?,
         request.action_digest.as_ref(),
@@ -104,7 +104,7 @@ fn not_a_result(error: &prost::DecodeError) -> Status {
 
 pub(crate) async fn update(mut call: Call) -> Result<Reply, Status> {
     let request: UpdateActionResultRequest = call.message().await?;
-    let scope = scope::of_instance(&request.instance_name)?;
+    let scope = call.scope(&request.instance_name)?;
     let action = digest::required(
         digest::function(request.digest_function)?,
         request.action_digest.as_ref(),

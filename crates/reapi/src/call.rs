@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response};
-use kura_cache::Cache;
+use http::{HeaderMap, Request, Response};
+use kura_auth::Access;
+use kura_cache::{Cache, Scope};
 use kura_disk::Runtime;
 use kura_http::{GuestBody, Memory, Window};
 use prost::Message;
@@ -15,21 +16,39 @@ use crate::byte_stream::Unfinished;
 use crate::counters::Tally;
 use crate::grpc::{self, Incoming, Reply, respond};
 use crate::method::Method;
-use crate::{Reapi, action_cache, asset, byte_stream, capabilities, cas, health, llvm, metadata, reflection};
+use crate::{
+    Reapi, action_cache, asset, byte_stream, capabilities, cas, health, llvm, metadata, reflection, scope, status,
+};
+
+/// What is known of a call beside its messages.
+pub(crate) struct Head {
+    /// What it may do and reach.
+    pub(crate) access: Access,
+    pub(crate) headers: HeaderMap,
+    /// Of the connection, where it is accounted for.
+    pub(crate) window: Option<Arc<Window>>,
+}
 
 /// What a method works with.
 pub(crate) struct Call {
     pub(crate) cache: Cache,
+    pub(crate) head: Head,
     pub(crate) memory: Arc<Memory>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) unfinished: Arc<Unfinished>,
     pub(crate) flights: Option<Flights>,
     pub(crate) incoming: Incoming,
-    /// Of the connection, where it is accounted for.
-    pub(crate) window: Option<Arc<Window>>,
 }
 
 impl Call {
+    /// What an instance name stands for.
+    ///
+    /// # Errors
+    /// As for [`scope::of_instance`].
+    pub(crate) fn scope(&self, instance: &str) -> Result<Scope, Status> {
+        scope::of_instance(&self.head.access, instance)
+    }
+
     /// The message of a call that has one.
     ///
     /// # Errors
@@ -40,11 +59,18 @@ impl Call {
 }
 
 /// Answers one call.
-pub(crate) async fn answer(reapi: Arc<Reapi>, request: Request<hyper::body::Incoming>) -> Response<GuestBody> {
+pub(crate) async fn answer(
+    reapi: Arc<Reapi>,
+    request: Request<hyper::body::Incoming>,
+    access: Access,
+) -> Response<GuestBody> {
     let method = Method::of(request.uri().path());
     let tally = Tally::new(Arc::clone(&reapi.counters), method);
     let answered = match method {
-        Some(method) => within_deadline(&reapi, method, request).await,
+        Some(method) => match access.permits(method.need()) {
+            Ok(()) => within_deadline(&reapi, method, request, access).await,
+            Err(denied) => Err(status::of_denied(&denied)),
+        },
         None => Err(Status::unimplemented("not served here")),
     };
     respond(answered, tally)
@@ -54,32 +80,29 @@ async fn within_deadline(
     reapi: &Arc<Reapi>,
     method: Method,
     request: Request<hyper::body::Incoming>,
+    access: Access,
 ) -> Result<Reply, Status> {
     let (parts, body) = request.into_parts();
     metadata::log(method.names().1, &parts.headers);
     let Reapi { settings, counters, memory, .. } = &**reapi;
     let incoming = Incoming::new(body, Arc::clone(settings), Arc::clone(counters), Arc::clone(memory));
     let window = parts.extensions.get::<Arc<Window>>().cloned();
-    let Some(patience) = grpc::deadline(&parts.headers)? else {
-        return dispatch(reapi, method, incoming, window).await;
+    let deadline = grpc::deadline(&parts.headers)?.map(|patience| Instant::now() + patience);
+    let head = Head { access, headers: parts.headers, window };
+    let Some(deadline) = deadline else {
+        return dispatch(reapi, method, incoming, head).await;
     };
-    let deadline = Instant::now() + patience;
-    let answered = timeout_at(deadline, dispatch(reapi, method, incoming, window)).await;
+    let answered = timeout_at(deadline, dispatch(reapi, method, incoming, head)).await;
     answered.map_or_else(|_| Err(grpc::deadline_exceeded()), |answered| Ok(answered?.until(deadline)))
 }
 
 /// What is said of the server itself is said before there is a cache too.
-async fn dispatch(
-    reapi: &Reapi,
-    method: Method,
-    incoming: Incoming,
-    window: Option<Arc<Window>>,
-) -> Result<Reply, Status> {
+async fn dispatch(reapi: &Reapi, method: Method, incoming: Incoming, head: Head) -> Result<Reply, Status> {
     match method {
         Method::HealthCheck => health::check(incoming, reapi.stage()).await,
         Method::HealthWatch => health::watch(incoming, reapi.stages()).await,
         Method::Reflect | Method::ReflectAlpha => Ok(reflection::reflect(incoming)),
-        _ => to_cache(reapi.call(incoming, window)?, method).await?.held_in(&reapi.memory),
+        _ => to_cache(reapi.call(incoming, head)?, method).await?.held_in(&reapi.memory),
     }
 }
 

@@ -46,9 +46,10 @@ use std::sync::{Arc, OnceLock};
 
 use http::Request;
 use hyper::body::Incoming;
+use kura_auth::Access;
 use kura_cache::Cache;
 use kura_disk::Runtime;
-use kura_http::{Answering, Exposition, Guest, Memory, Window};
+use kura_http::{Answering, Exposition, Guest, Memory};
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -56,7 +57,7 @@ pub use settings::{FetchSettings, ReapiSettings};
 
 use asset::Flights;
 use byte_stream::Unfinished;
-use call::Call;
+use call::{Call, Head};
 use counters::Counters;
 use health::Stage;
 
@@ -102,23 +103,23 @@ impl Reapi {
     ///
     /// # Errors
     /// `UNAVAILABLE` while recovery runs.
-    fn call(&self, incoming: grpc::Incoming, window: Option<Arc<Window>>) -> Result<Call, Status> {
+    fn call(&self, incoming: grpc::Incoming, head: Head) -> Result<Call, Status> {
         let cache = self.cache.get().ok_or_else(|| status::unavailable("recovery is under way: see /ready"))?;
         Ok(Call {
-            cache: cache.clone(),
+            cache: cache.by(head.access.name()),
+            head,
             memory: Arc::clone(&self.memory),
             runtime: Arc::clone(&self.runtime),
             unfinished: Arc::clone(&self.unfinished),
             flights: self.flights.clone(),
             incoming,
-            window,
         })
     }
 }
 
 impl Guest for Reapi {
-    fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answering {
-        Box::pin(call::answer(self, request))
+    fn answer(self: Arc<Self>, request: Request<Incoming>, access: Access) -> Answering {
+        Box::pin(call::answer(self, request, access))
     }
 
     fn open(&self, cache: Cache) {

@@ -1,4 +1,5 @@
-//! RequestMetadata: which tool, invocation and action a call is for. It decides nothing here; the log has it at level debug.
+//! RequestMetadata: which tool, invocation and action a call is for. The log has it at level debug. It decides nothing here but how an old Bazel is told what
+//! it may do: anybody can say anything in it.
 
 use bazel_remote_apis::build::bazel::remote::execution::v2::RequestMetadata;
 use http::{HeaderMap, HeaderName};
@@ -23,6 +24,13 @@ pub(crate) fn of(headers: &HeaderMap) -> Option<RequestMetadata> {
     let only = MetadataMap::from_headers(HeaderMap::from_iter([(HeaderName::from_static(name), value.clone())]));
     let bytes = only.get_bin(name)?.to_bytes().ok()?;
     RequestMetadata::decode(bytes).ok()
+}
+
+/// Whether it is a Bazel of a version before that one. One that was built without a version is.
+pub(crate) fn is_bazel_before(major: u32, headers: &HeaderMap) -> bool {
+    let Some(tool) = of(headers).and_then(|said| said.tool_details) else { return false };
+    let version = tool.tool_version.split('.').next().and_then(|first| first.parse::<u32>().ok());
+    tool.tool_name == "bazel" && version.is_none_or(|version| version < major)
 }
 
 /// Logs what a call is for, where anybody listens.
@@ -54,6 +62,19 @@ mod tests {
 
     fn headers(name: &'static str, value: &[u8]) -> HeaderMap {
         HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())])
+    }
+
+    #[test]
+    fn an_old_bazel_is_told_from_a_new_one_and_from_others() {
+        let said = |name: &str, version: &str| {
+            let tool = ToolDetails { tool_name: name.to_owned(), tool_version: version.to_owned() };
+            let metadata = RequestMetadata { tool_details: Some(tool), ..RequestMetadata::default() };
+            let value = BinaryMetadataValue::from_bytes(&metadata.encode_to_vec());
+            is_bazel_before(6, &headers(NAMES[0], value.as_encoded_bytes()))
+        };
+        assert!(said("bazel", "4.2.3") && said("bazel", "5.9.9") && said("bazel", "no_version"));
+        assert!(!said("bazel", "6.0.0") && !said("bazel", "10.1.0") && !said("buck2", "1.0"));
+        assert!(!is_bazel_before(6, &HeaderMap::new()));
     }
 
     #[test]

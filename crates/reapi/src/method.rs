@@ -1,4 +1,6 @@
-//! The methods that are served, by path.
+//! The methods that are served, by path, and what each needs of its caller.
+
+use kura_auth::Need;
 
 /// A method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +110,40 @@ impl Method {
         }
     }
 
+    /// What a call needs of whoever makes it.
+    pub(crate) fn need(self) -> Need {
+        match self {
+            Method::HealthCheck | Method::HealthWatch => Need::Nothing,
+            Method::GetCapabilities
+            | Method::GetActionResult
+            | Method::FindMissingBlobs
+            | Method::BatchReadBlobs
+            | Method::GetTree
+            // What they cut is stored too, as what it is: that is theirs who own the blob.
+            | Method::SplitBlob
+            | Method::GetChunkMapping
+            | Method::Read
+            | Method::QueryWriteStatus
+            | Method::FetchBlob
+            | Method::FetchDirectory
+            | Method::CasGet
+            | Method::CasLoad
+            | Method::GetValue
+            | Method::Reflect
+            | Method::ReflectAlpha => Need::Read,
+            Method::UpdateActionResult
+            | Method::BatchUpdateBlobs
+            | Method::SpliceBlob
+            | Method::RegisterChunkMapping
+            | Method::Write
+            | Method::PushBlob
+            | Method::PushDirectory
+            | Method::CasPut
+            | Method::CasSave
+            | Method::PutValue => Need::Write,
+        }
+    }
+
     /// The services that are served, each once.
     pub(crate) fn services() -> Vec<&'static str> {
         let mut services: Vec<_> = Method::ALL.into_iter().map(|method| method.names().0).collect();
@@ -132,6 +168,20 @@ mod tests {
             let (service, name) = method.names();
             assert_eq!(Method::of(&format!("/{service}/{name}")), Some(method));
             assert_eq!(method as usize, at);
+        }
+    }
+
+    #[test]
+    fn what_stores_is_for_who_may_and_what_asks_is_not_for_everybody() {
+        let stores = ["Update", "BatchUpdate", "Write", "Push", "Put", "Save", "Splice", "Register"];
+        for method in Method::ALL {
+            let (service, name) = method.names();
+            let need = match () {
+                () if stores.iter().any(|stores| name.starts_with(stores)) => Need::Write,
+                () if service == "grpc.health.v1.Health" => Need::Nothing,
+                () => Need::Read,
+            };
+            assert_eq!(method.need(), need, "{name}");
         }
     }
 

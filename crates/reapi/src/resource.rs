@@ -5,6 +5,7 @@
 //!
 //! What follows the size is a file name that means nothing here. The function may be left out where the hash's length tells it.
 
+use kura_auth::Access;
 use kura_cache::{Compression, Digest, DigestFunction, Scope};
 use tonic::Status;
 
@@ -28,24 +29,24 @@ impl Resource {
     /// What is to be read.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT`, which says what is wrong with the name.
-    pub(crate) fn to_read(name: &str) -> Result<Resource, Status> {
+    /// `INVALID_ARGUMENT`, which says what is wrong with the name; and as for an instance that is out of reach.
+    pub(crate) fn to_read(access: &Access, name: &str) -> Result<Resource, Status> {
         let (instance, rest) = split(name)?;
-        parse(instance, rest)
+        parse(access, instance, rest)
     }
 
     /// What is to be written.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT`, which says what is wrong with the name.
-    pub(crate) fn to_write(name: &str) -> Result<Resource, Status> {
+    /// `INVALID_ARGUMENT`, which says what is wrong with the name; and as for an instance that is out of reach.
+    pub(crate) fn to_write(access: &Access, name: &str) -> Result<Resource, Status> {
         let (instance, rest) = split(name)?;
         let rest = rest.strip_prefix("uploads/").ok_or_else(|| bad("there is no `uploads/` in it"))?;
         let (uuid, rest) = rest.split_once('/').ok_or_else(|| bad("nothing comes after `uploads/`"))?;
         if uuid.is_empty() {
             return Err(bad("the upload has no id"));
         }
-        parse(instance, rest)
+        parse(access, instance, rest)
     }
 }
 
@@ -69,7 +70,7 @@ fn split(name: &str) -> Result<(&str, &str), Status> {
 }
 
 /// What comes from `blobs/` or `compressed-blobs/` on.
-fn parse(instance: &str, rest: &str) -> Result<Resource, Status> {
+fn parse(access: &Access, instance: &str, rest: &str) -> Result<Resource, Status> {
     let mut parts = rest.split('/');
     let compression = match parts.next() {
         Some("blobs") => Compression::Identity,
@@ -87,7 +88,7 @@ fn parse(instance: &str, rest: &str) -> Result<Resource, Status> {
     }
     let size = parts.next().and_then(size).ok_or_else(|| bad("a size in bytes has to follow the hash"))?;
     let digest = digest::parse(function, hash.as_bytes(), size)?;
-    Ok(Resource { scope: scope::of_instance(instance)?, digest, compression })
+    Ok(Resource { scope: scope::of_instance(access, instance)?, digest, compression })
 }
 
 /// How a digest function stands in a name.
@@ -132,12 +133,13 @@ mod tests {
             for form in ["blobs/", "blobs/sha256/", "compressed-blobs/identity/", "compressed-blobs/identity/sha256/"] {
                 for file in ["", "/", "/file.txt", "/a/blobs/b"] {
                     let name = format!("{instance}{form}{HELLO}/5{file}");
-                    let resource = Resource::to_read(&name).unwrap_or_else(|error| panic!("{name}: {error}"));
+                    let resource =
+                        Resource::to_read(&Access::anyone(), &name).unwrap_or_else(|error| panic!("{name}: {error}"));
                     assert_eq!(named(&resource.scope), scope, "{name}");
                     assert_eq!((resource.digest.to_string().as_str(), resource.digest.size()), (HELLO, Some(5)));
                     let upload =
                         format!("{instance}uploads/0e8f3f2c-6b0c-4f5c-9a7b-6f1d6c7f8a90/{form}{HELLO}/5{file}");
-                    assert_eq!(Resource::to_write(&upload).ok(), Some(resource), "{upload}");
+                    assert_eq!(Resource::to_write(&Access::anyone(), &upload).ok(), Some(resource), "{upload}");
                 }
             }
         }
@@ -170,7 +172,7 @@ mod tests {
             &format!("{}/blobs/HASH/5", "x".repeat(5000)),
         ] {
             let name = name.replace("HASH", HELLO);
-            assert!(Resource::to_read(&name).is_err(), "{name}");
+            assert!(Resource::to_read(&Access::anyone(), &name).is_err(), "{name}");
         }
         for name in [
             "blobs/HASH/5",
@@ -181,25 +183,25 @@ mod tests {
             "uploads/id/x/blobs/HASH/5",
         ] {
             let name = name.replace("HASH", HELLO);
-            assert!(Resource::to_write(&name).is_err(), "{name}");
+            assert!(Resource::to_write(&Access::anyone(), &name).is_err(), "{name}");
         }
     }
 
     proptest! {
         #[test]
         fn any_text_is_a_name_or_is_refused(name in "[a-z0-9/.-]{0,80}|\\PC{0,40}") {
-            let _ = Resource::to_read(&name);
-            let _ = Resource::to_write(&name);
+            let _ = Resource::to_read(&Access::anyone(), &name);
+            let _ = Resource::to_write(&Access::anyone(), &name);
         }
 
         #[test]
         fn what_is_printed_is_what_is_parsed(
             instance in "([a-z0-9]{1,8}/)?([a-z0-9]{1,8}/)?", hash in "[0-9a-f]{64}", size in 0..i64::MAX, id in "[a-z0-9-]{1,36}",
         ) {
-            let resource = Resource::to_read(&format!("{instance}blobs/{hash}/{size}")).unwrap();
+            let resource = Resource::to_read(&Access::anyone(), &format!("{instance}blobs/{hash}/{size}")).unwrap();
             prop_assert_eq!(&resource.digest.to_string(), &hash);
             prop_assert_eq!(resource.digest.size(), Some(size as u64));
-            let written = Resource::to_write(&format!("{instance}uploads/{id}/blobs/{hash}/{size}")).unwrap();
+            let written = Resource::to_write(&Access::anyone(), &format!("{instance}uploads/{id}/blobs/{hash}/{size}")).unwrap();
             prop_assert_eq!(written, resource);
         }
     }

@@ -1,6 +1,7 @@
-//! Tenant and namespace of a call, by its instance name: `tenant/namespace`, `namespace`, or nothing for the defaults. What comes after the first `/` is
-//! the namespace, further ones included: no two instance names with a `/` mean the same.
+//! Tenant and namespace of a call, by its instance name: `tenant/namespace`, `namespace`, or nothing. What comes after the first `/` is the namespace,
+//! further ones included: no two instance names with a `/` mean the same. What is not named, and what may be, is for who calls (`kura-auth`).
 
+use kura_auth::{Access, Named};
 use kura_cache::{InvalidKey, Namespace, Scope, Tenant};
 use tonic::Status;
 
@@ -13,12 +14,16 @@ pub(crate) const RESERVED: [&str; 7] =
 /// What an instance name stands for.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT`.
-pub(crate) fn of_instance(name: &str) -> Result<Scope, Status> {
+/// `INVALID_ARGUMENT`; `UNAUTHENTICATED`, `PERMISSION_DENIED` for what is out of reach.
+pub(crate) fn of_instance(access: &Access, name: &str) -> Result<Scope, Status> {
+    access.scope(named(name)?).map_err(|denied| status::of_denied(&denied))
+}
+
+fn named(name: &str) -> Result<Named, Status> {
     // An empty instance comes from some clients as a name that starts with `/`.
     let name = name.trim_matches('/');
     if name.is_empty() {
-        return Ok(Scope::default());
+        return Ok(Named::default());
     }
     if name.split('/').any(|part| RESERVED.contains(&part)) {
         return Err(Status::invalid_argument("no part of an instance name may be a word that resource names use"));
@@ -26,12 +31,12 @@ pub(crate) fn of_instance(name: &str) -> Result<Scope, Status> {
     parse(name).map_err(status::of_key)
 }
 
-fn parse(name: &str) -> Result<Scope, InvalidKey> {
+fn parse(name: &str) -> Result<Named, InvalidKey> {
     let (tenant, namespace) = match name.split_once('/') {
-        Some((tenant, namespace)) => (Tenant::parse(tenant.to_owned())?, namespace),
-        None => (Tenant::default(), name),
+        Some((tenant, namespace)) => (Some(Tenant::parse(tenant.to_owned())?), namespace),
+        None => (None, name),
     };
-    Ok(Scope { tenant, namespace: Namespace::parse(namespace.to_owned())? })
+    Ok(Named { tenant, namespace: Some(Namespace::parse(namespace.to_owned())?), overlay: None })
 }
 
 #[cfg(test)]
@@ -39,7 +44,7 @@ mod tests {
     use super::*;
 
     fn said(name: &str) -> Option<(String, String)> {
-        let scope = of_instance(name).ok()?;
+        let scope = of_instance(&Access::anyone(), name).ok()?;
         Some((scope.tenant.as_str().to_owned(), scope.namespace.as_str().to_owned()))
     }
 

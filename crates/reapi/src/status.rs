@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use bazel_remote_apis::google;
 use bytes::Bytes;
+use kura_auth::{Denied, Unidentified};
 use kura_cache::{Error, InvalidKey};
 use prost::Message;
 use tonic::{Code, Status};
 
 /// When to come back, where the cache gives no hint of its own.
 const COME_BACK: Duration = Duration::from_secs(1);
+
+/// When to come back after too many logins that failed.
+const AFTER_FAILURES: Duration = Duration::from_secs(30);
 
 pub(crate) fn miss() -> Status {
     Status::not_found("not in the cache")
@@ -60,6 +64,20 @@ pub(crate) fn of_key(error: InvalidKey) -> Status {
     of(&Error::from(error))
 }
 
+/// Who may not do what they ask for.
+pub(crate) fn of_denied(denied: &Denied) -> Status {
+    let code = match denied {
+        Denied::Unidentified(Unidentified::TooOften) => {
+            return retry(Code::ResourceExhausted, &denied.to_string(), AFTER_FAILURES);
+        }
+        Denied::Unidentified(Unidentified::NoKeys) => return unavailable(&denied.to_string()),
+        Denied::Unidentified(Unidentified::NoRule) => Code::PermissionDenied,
+        Denied::Unidentified(_) => Code::Unauthenticated,
+        _ => Code::PermissionDenied,
+    };
+    Status::new(code, denied.to_string())
+}
+
 /// The status of one blob in a batch.
 pub(crate) fn of_blob(status: &Status) -> google::rpc::Status {
     google::rpc::Status { code: status.code() as i32, message: status.message().to_owned(), details: Vec::new() }
@@ -75,7 +93,7 @@ fn code(error: &Error) -> Code {
         | Error::NotZstd(_)
         | Error::NotAnActionResult(_) => Code::InvalidArgument,
         Error::Absent(_) => Code::NotFound,
-        Error::Busy { .. } | Error::Full(_) => Code::ResourceExhausted,
+        Error::Busy { .. } | Error::Full(_) | Error::Quota { .. } => Code::ResourceExhausted,
         Error::Evicted | Error::ReadOnly | Error::Closed => Code::Unavailable,
         _ => Code::Internal,
     }

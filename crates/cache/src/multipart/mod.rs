@@ -314,7 +314,7 @@ impl Multipart {
             encoding: Encoding::Recipe,
             length: Some(list.len() as u64),
         };
-        let mut upload = cache.inner.store.put(request).await?;
+        let mut upload = cache.store(request).await?;
         upload.write(list).await?;
         let version = upload.commit(commit).await?;
         cache.inner.counters.stored(target.kind(), assembly.length().unwrap_or(0));

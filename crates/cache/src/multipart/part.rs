@@ -26,6 +26,8 @@ pub struct PartUpload {
     number: PartNumber,
     limits: PartLimits,
     upload: kura_store::Upload,
+    /// Whether its length was.
+    declared: bool,
     received: u64,
     /// A piece was taken in part.
     torn: bool,
@@ -59,8 +61,9 @@ impl Multipart {
         let replaced = inner.store.contains(&key).map_or(0, |old| old.logical_len);
         limits.check(about.saturating_sub(replaced), length.unwrap_or(0))?;
         let request = PutRequest { key, attributes: Attributes::default(), encoding: Encoding::Identity, length };
-        let upload = inner.store.put(request).await?;
-        Ok(PartUpload { multipart: self.clone(), number, limits, upload, received: 0, torn: false })
+        let upload = self.cache.store(request).await?;
+        let declared = length.is_some();
+        Ok(PartUpload { multipart: self.clone(), number, limits, upload, declared, received: 0, torn: false })
     }
 }
 
@@ -83,6 +86,9 @@ impl PartUpload {
         self.received += piece.len() as u64;
         if self.received > self.limits.part {
             return Err(Error::TooLarge { limit: self.limits.part });
+        }
+        if !self.declared {
+            self.multipart.cache.charge(&self.multipart.record, piece.len() as u64)?;
         }
         self.upload.write(piece).await?;
         self.torn = false;

@@ -82,7 +82,7 @@ impl Cache {
             encoding: Encoding::Identity,
             length: Some(body.len() as u64),
         };
-        let mut upload = self.inner.store.put(request).await?;
+        let mut upload = self.store(request).await?;
         upload.write(body).await?;
         Ok(upload.commit(Commit::default()).await?)
     }

@@ -62,7 +62,7 @@ impl Client {
 
     fn scope(&self, namespace: usize) -> Scope {
         let namespace = Namespace::parse(format!("n{namespace}")).unwrap();
-        Scope { tenant: Tenant::parse(format!("t{}", self.number)).unwrap(), namespace }
+        Scope { tenant: Tenant::parse(format!("t{}", self.number)).unwrap(), namespace, overlay: None }
     }
 
     fn artifact(&self, (namespace, what): Place) -> ArtifactKey {

@@ -1,6 +1,7 @@
 //! The path of a request: whose it is, and which key it names. However a path is spelled, it names the same.
 
-use kura_cache::{Kind, Scope};
+use kura_auth::Access;
+use kura_cache::Kind;
 
 use super::spelled;
 use crate::key;
@@ -11,7 +12,8 @@ pub(super) fn target(bytes: &[u8]) {
     let Ok(path) = str::from_utf8(bytes) else { return };
     let settings = ServerSettings { opaque_prefixes: vec!["/moon".to_owned()], ..ServerSettings::default() };
     let surface = Surface::of(path);
-    let Ok(named) = surface.key(path, None, Scope::default(), &settings) else { return };
+    let Ok(scope) = surface.scope(&Access::anyone(), path, None) else { return };
+    let Ok(named) = surface.key(path, None, &scope, &settings) else { return };
     let may_be: &[Kind] = match surface {
         Surface::Bazel => &[Kind::Cas, Kind::Action, Kind::Opaque],
         Surface::Gradle => &[Kind::Gradle],
@@ -38,6 +40,7 @@ pub(super) fn target(bytes: &[u8]) {
     };
     let respelled = path.split('/').enumerate().map(respell).collect::<Vec<_>>().join("/");
     assert_eq!(Surface::of(&respelled), surface);
-    let again = surface.key(&respelled, None, Scope::default(), &settings).unwrap();
+    let again = surface.scope(&Access::anyone(), &respelled, None).unwrap();
+    let again = surface.key(&respelled, None, &again, &settings).unwrap();
     assert_eq!(format!("{named:?}"), format!("{again:?}"), "{path} and {respelled}");
 }

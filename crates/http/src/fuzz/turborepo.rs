@@ -1,9 +1,9 @@
 //! What Turborepo's clients send beside bodies: a query about many as JSON, and their team.
 
-use kura_cache::Scope;
+use kura_auth::Named;
 
 use super::spelled;
-use crate::surface::turborepo::{Asked, MAX_ASKED, scope};
+use crate::surface::turborepo::{Asked, MAX_ASKED, named};
 
 pub(super) fn target(bytes: &[u8]) {
     if let Ok(asked) = Asked::parse(bytes) {
@@ -12,11 +12,12 @@ pub(super) fn target(bytes: &[u8]) {
         assert_eq!(Asked::parse(again.as_bytes()).unwrap().hashes, asked.hashes);
     }
     let Ok(query) = str::from_utf8(bytes) else { return };
-    let Ok(said) = scope(Some(query)) else { return };
-    let namespace = spelled(said.namespace.as_str().as_bytes());
+    let Ok(said) = named(Some(query)) else { return };
+    let Some(namespace) = &said.namespace else { return };
+    let namespace = spelled(namespace.as_str().as_bytes());
     // A name of its own counts less than a common one, and more than one that comes later.
     let again = format!("teamId={namespace}&slug=other&teamId=other");
-    assert_eq!(scope(Some(&again)), Ok(Scope { namespace: said.namespace.clone(), ..Scope::default() }));
+    assert_eq!(named(Some(&again)), Ok(Named { namespace: said.namespace.clone(), ..Named::default() }));
     let again = format!("teamId=other&namespace_id={namespace}&{query}");
-    assert_eq!(scope(Some(&again)).map(|again| again.namespace), Ok(said.namespace));
+    assert_eq!(named(Some(&again)).map(|again| again.namespace), Ok(said.namespace));
 }

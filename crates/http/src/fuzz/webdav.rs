@@ -12,7 +12,7 @@ pub(super) fn target(bytes: &[u8]) {
     let Ok(uri) = Uri::try_from([b"/webdav/", bytes].concat()) else { return };
     let path = uri.path();
     assert_eq!(Surface::of(path), Surface::Webdav);
-    let names_a_file = Surface::Webdav.key(path, None, Scope::default(), &ServerSettings::default()).is_ok();
+    let names_a_file = Surface::Webdav.key(path, None, &Scope::default(), &ServerSettings::default()).is_ok();
     match is_collection(path) {
         Ok(true) => assert!(!names_a_file, "it is one or the other: {path}"),
         Ok(false) => {}

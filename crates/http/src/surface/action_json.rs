@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use kura_auth::Access;
 use kura_cache::{ArtifactKey, Attributes};
 use prost::Message;
 
@@ -40,25 +41,28 @@ fn says_json(parts: &Parts, header: &HeaderName) -> bool {
 /// 400 for what is no action result, 406 and 413 for one that is too long for this form.
 pub(super) async fn answer(
     site: &Site,
+    access: &Access,
     parts: &Parts,
     key: impl FnOnce() -> Result<ArtifactKey, Refusal>,
     body: &mut Arriving<'_>,
 ) -> Result<Option<Response<Answer>>, Refusal> {
     match parts.method {
-        Method::GET | Method::HEAD if says_json(parts, &ACCEPT) => Ok(Some(get(site, &parts.method, &key()?).await?)),
+        Method::GET | Method::HEAD if says_json(parts, &ACCEPT) => {
+            Ok(Some(get(site, access, &parts.method, &key()?).await?))
+        }
         Method::PUT if says_json(parts, &CONTENT_TYPE) => {
             if conditional::is_conditional(&parts.headers) || parts.headers.contains_key(CONTENT_ENCODING) {
                 let why = "JSON is taken without conditions and without a content encoding";
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
             }
-            Ok(Some(put(site, &key()?, body).await?))
+            Ok(Some(put(site, access, &key()?, body).await?))
         }
         _ => Ok(None),
     }
 }
 
-async fn get(site: &Site, method: &Method, key: &ArtifactKey) -> Result<Response<Answer>, Refusal> {
-    let found = site.recovered()?.get(key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
+async fn get(site: &Site, access: &Access, method: &Method, key: &ArtifactKey) -> Result<Response<Answer>, Refusal> {
+    let found = site.cache_for(access)?.get(key).await.map_err(Refusal::of_read)?.ok_or_else(Refusal::miss)?;
     if found.length > MAX_LEN {
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, "this action result is too long for JSON"));
     }
@@ -92,7 +96,12 @@ pub(crate) fn to_json(result: &[u8]) -> Result<Bytes, Refusal> {
     serde_json::to_vec(&result).map(Bytes::from).map_err(|error| damaged(&error))
 }
 
-async fn put(site: &Site, key: &ArtifactKey, body: &mut Arriving<'_>) -> Result<Response<Answer>, Refusal> {
+async fn put(
+    site: &Site,
+    access: &Access,
+    key: &ArtifactKey,
+    body: &mut Arriving<'_>,
+) -> Result<Response<Answer>, Refusal> {
     let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "an action result in JSON has at most 1 MiB");
     let declared = body.length().unwrap_or(MAX_LEN);
     if declared > MAX_LEN {
@@ -101,7 +110,7 @@ async fn put(site: &Site, key: &ArtifactKey, body: &mut Arriving<'_>) -> Result<
     let held = site.memory.hold_for(&key.scope().tenant, Class::Upload, declared * MEMORY);
     let _held = held.ok_or_else(|| Refusal::overload("too many uploads are under way"))?;
     let _announced = body.announce()?;
-    let cache = site.recovered()?;
+    let cache = site.cache_for(access)?;
     let mut json = BytesMut::new();
     while let Some(piece) = body.next().await? {
         if (json.len() + piece.len()) as u64 > MAX_LEN {

@@ -18,14 +18,20 @@ pub(super) static ROUTES: &[Route] = &[Route::artifacts(
     "Anything. A key may hold `/`, as it is or as `%2F`; so may a namespace, as `%2F`. Of the query, only the tenant counts.",
 )];
 
-pub(super) fn key(path: &str, mut scope: Scope) -> Result<ArtifactKey, InvalidKey> {
-    let rest = path.strip_prefix("/http/").ok_or(InvalidKey::Empty)?;
-    let (namespace, rest) = rest.split_once('/').ok_or(InvalidKey::Empty)?;
-    // One of several parts is spelled `a%2Fb` here.
-    let namespace = key::path(namespace)?;
-    let namespace = str::from_utf8(&namespace).map_err(|_| InvalidKey::Name)?;
-    scope.namespace = Namespace::parse(namespace.to_owned())?;
-    ArtifactKey::keyed(&scope, Kind::Http, &key::path(rest)?)
+/// The namespace and the key, as they are spelled.
+fn split(path: &str) -> Result<(&str, &str), InvalidKey> {
+    path.strip_prefix("/http/").and_then(|rest| rest.split_once('/')).ok_or(InvalidKey::Empty)
+}
+
+/// The namespace that a path names. One of several parts is spelled `a%2Fb` here.
+pub(super) fn namespace(path: &str) -> Result<Namespace, InvalidKey> {
+    let namespace = key::path(split(path)?.0)?;
+    Namespace::parse(str::from_utf8(&namespace).map_err(|_| InvalidKey::Name)?.to_owned())
+}
+
+/// `scope` has the namespace that the path names, or what stands for it.
+pub(super) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
+    ArtifactKey::keyed(scope, Kind::Http, &key::path(split(path)?.1)?)
 }
 
 #[cfg(test)]
@@ -33,14 +39,15 @@ mod tests {
     use super::*;
 
     fn spelled(path: &str) -> Result<String, InvalidKey> {
-        key(path, Scope::default()).map(|key| format!("{key:?}"))
+        let scope = Scope { namespace: namespace(path)?, ..Scope::default() };
+        key(path, &scope).map(|key| format!("{key:?}"))
     }
 
     #[test]
     fn the_first_segment_is_the_namespace_and_the_rest_the_key() {
         assert_eq!(spelled("/http/tools/a/b%20c").unwrap(), "default/tools/10/a/b c");
         assert_eq!(spelled("/http/tools/a%2Fb"), spelled("/http/tools/a/b"));
-        assert_eq!(key("/http/a%2Fb/c", Scope::default()).unwrap().kind(), Kind::Http);
+        assert_eq!(spelled("/http/a%2Fb/c").unwrap(), "default/a/b/10/c");
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! Gradle's build cache: `/cache/<key>`.
 
+use http::StatusCode;
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Scope};
 
 use super::Manner;
 use crate::key;
 use crate::openapi::route::Route;
 
-pub(super) static MANNER: Manner = Manner::of("application/vnd.gradle.build-cache-artifact.v1");
+pub(super) static MANNER: Manner = Manner {
+    // After any other refusal a build does without the cache to its end; this one Gradle calls no error, if not in all of its versions.
+    not_for_readers: StatusCode::PAYLOAD_TOO_LARGE,
+    ..Manner::of("application/vnd.gradle.build-cache-artifact.v1")
+};
 
 pub(super) static ROUTES: &[Route] = &[Route::artifacts("/cache/{key}", "What a task made.")];
 

@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use http::header::HeaderMap;
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
+use kura_auth::{Access, Need};
 use kura_cache::{ArtifactKey, AttributeName, Attributes, InvalidKey, Scope, Version};
 
 use crate::answer::Answer;
@@ -161,6 +162,30 @@ impl Surface {
         }
     }
 
+    /// What a request needs of whoever makes it. Of a surface that says nothing else, by its method.
+    pub(crate) fn need(self, method: &Method, path: &str) -> Need {
+        match (self, method.as_str()) {
+            (Surface::Page, _) => page::need(path),
+            // It asks for a signature.
+            (Surface::S3, _) => Need::Nothing,
+            // Which methods there are: browsers ask before they say who they are.
+            (_, "OPTIONS") => Need::Nothing,
+            (_, "GET" | "HEAD" | "PROPFIND") => Need::Read,
+            // A question about many artifacts, and events that nothing is made of.
+            (Surface::Turborepo, "POST") => Need::Read,
+            (_, "DELETE") => Need::Administer,
+            _ => Need::Write,
+        }
+    }
+
+    /// A refusal as the surface's clients take it best: who may not store is to go on fetching.
+    pub(crate) fn soften(self, mut refusal: Refusal, need: Need) -> Refusal {
+        if need == Need::Write && refusal.status == StatusCode::FORBIDDEN {
+            refusal.status = self.manner().not_for_readers;
+        }
+        refusal
+    }
+
     /// The answer to a request that is about no artifact, but about the surface, or about one in another form; nothing for all
     /// others.
     ///
@@ -169,6 +194,7 @@ impl Surface {
     pub(crate) async fn aside(
         self,
         site: &Arc<Site>,
+        access: &Access,
         parts: &Parts,
         body: &mut Arriving<'_>,
     ) -> Result<Option<Response<Answer>>, Refusal> {
@@ -176,32 +202,37 @@ impl Surface {
             // They are rare: other requests do not carry their state.
             Surface::Bazel if bazel::is_result(parts.uri.path(), &site.settings.opaque_prefixes) => {
                 let key = || {
-                    Ok(self.key(parts.uri.path(), parts.uri.query(), self.scope(parts.uri.query())?, &site.settings)?)
+                    let (path, query) = (parts.uri.path(), parts.uri.query());
+                    Ok(self.key(path, query, &self.scope(access, path, query)?, &site.settings)?)
                 };
-                Box::pin(action_json::answer(site, parts, key, body)).await
+                Box::pin(action_json::answer(site, access, parts, key, body)).await
             }
             Surface::S3 => Box::pin(s3::answer(site, parts, body)).await.map(Some),
-            Surface::Turborepo => Box::pin(turborepo::aside(site, parts, body)).await,
-            Surface::Webdav => Box::pin(webdav::aside(site, parts)).await,
-            Surface::KeyValue => Box::pin(tuist::keyvalue::aside(site, parts, body)).await,
-            Surface::Module => Box::pin(tuist::module::aside(site, parts, body)).await,
-            Surface::Clean => Box::pin(tuist::clean::aside(site, parts)).await,
+            Surface::Turborepo => Box::pin(turborepo::aside(site, access, parts, body)).await,
+            Surface::Webdav => Box::pin(webdav::aside(site, access, parts)).await,
+            Surface::KeyValue => Box::pin(tuist::keyvalue::aside(site, access, parts, body)).await,
+            Surface::Module => Box::pin(tuist::module::aside(site, access, parts, body)).await,
+            Surface::Clean => Box::pin(tuist::clean::aside(site, access, parts)).await,
             _ => Ok(None),
         }
     }
 
-    /// What a request says of tenant and namespace beside its path.
+    /// Where a request acts.
     ///
     /// # Errors
-    /// For names that are none.
-    pub(crate) fn scope(self, query: Option<&str>) -> Result<Scope, InvalidKey> {
-        match self {
-            Surface::Turborepo => turborepo::scope(query),
-            _ => scope::of_query(query, &[]),
+    /// For names that are none, and those that are out of reach.
+    pub(crate) fn scope(self, access: &Access, path: &str, query: Option<&str>) -> Result<Scope, Refusal> {
+        let mut named = match self {
+            Surface::Turborepo => turborepo::named(query)?,
+            _ => scope::named(query, &[])?,
+        };
+        if self == Surface::Generic {
+            named.namespace = Some(generic::namespace(path)?);
         }
+        Ok(access.scope(named)?)
     }
 
-    /// The artifact that `path` names, on some surfaces with `query`. `scope` is what the rest of the request says of tenant and namespace.
+    /// The artifact that `path` names, on some surfaces with `query`. `scope` is where it acts.
     ///
     /// # Errors
     /// For what is no key here.
@@ -209,22 +240,22 @@ impl Surface {
         self,
         path: &str,
         query: Option<&str>,
-        scope: Scope,
+        scope: &Scope,
         settings: &ServerSettings,
     ) -> Result<ArtifactKey, InvalidKey> {
         match self {
-            Surface::Bazel => bazel::key(path, &scope, &settings.opaque_prefixes),
-            Surface::Gradle => gradle::key(path, &scope),
-            Surface::Ccache => ccache::key(path, &scope),
+            Surface::Bazel => bazel::key(path, scope, &settings.opaque_prefixes),
+            Surface::Gradle => gradle::key(path, scope),
+            Surface::Ccache => ccache::key(path, scope),
             Surface::Generic => generic::key(path, scope),
-            Surface::Metro => metro::key(path, &scope),
-            Surface::Nx => nx::key(path, &scope),
-            Surface::Turborepo => turborepo::key(path, &scope),
-            Surface::Webdav => webdav::key(path, &scope),
-            Surface::Xcode => tuist::cas::key(path, &scope),
-            Surface::KeyValue => tuist::keyvalue::key(path, &scope),
-            Surface::TuistGradle => tuist::gradle::key(path, &scope),
-            Surface::Module => tuist::module::key(path, query, &scope),
+            Surface::Metro => metro::key(path, scope),
+            Surface::Nx => nx::key(path, scope),
+            Surface::Turborepo => turborepo::key(path, scope),
+            Surface::Webdav => webdav::key(path, scope),
+            Surface::Xcode => tuist::cas::key(path, scope),
+            Surface::KeyValue => tuist::keyvalue::key(path, scope),
+            Surface::TuistGradle => tuist::gradle::key(path, scope),
+            Surface::Module => tuist::module::key(path, query, scope),
             Surface::S3 | Surface::Clean | Surface::Page => Err(InvalidKey::Empty),
         }
     }
@@ -251,6 +282,8 @@ pub(crate) struct Manner {
     pub(crate) stored: (StatusCode, &'static str),
     /// The status where nothing was there before, if that is another.
     pub(crate) created: Option<StatusCode>,
+    /// The status of an upload by somebody who may only fetch: one after which a build goes on, and goes on fetching.
+    pub(crate) not_for_readers: StatusCode,
 }
 
 impl Manner {
@@ -267,6 +300,7 @@ impl Manner {
             checksum: None,
             stored: (StatusCode::OK, ""),
             created: None,
+            not_for_readers: StatusCode::FORBIDDEN,
         }
     }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use kura_cache::{ArtifactKey, Attributes, InvalidKey, Kind, Scope};
+use kura_auth::{Access, Named};
+use kura_cache::{ArtifactKey, Attributes, Cache, InvalidKey, Kind, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -121,8 +122,8 @@ pub(super) fn owns(path: &str) -> bool {
     rest(path).is_some()
 }
 
-pub(crate) fn scope(query: Option<&str>) -> Result<Scope, InvalidKey> {
-    scope::of_query(query, &["teamId", "slug"])
+pub(crate) fn named(query: Option<&str>) -> Result<Named, InvalidKey> {
+    scope::named(query, &["teamId", "slug"])
 }
 
 pub(super) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
@@ -136,6 +137,7 @@ fn keyed(scope: &Scope, hash: &[u8]) -> Result<ArtifactKey, InvalidKey> {
 
 pub(super) async fn aside(
     site: &Site,
+    access: &Access,
     parts: &Parts,
     body: &mut Arriving<'_>,
 ) -> Result<Option<Response<Answer>>, Refusal> {
@@ -147,8 +149,9 @@ pub(super) async fn aside(
         (&Method::POST, Some("" | "/")) => {
             let held = site.memory.hold(Class::Request, QUERY_MEMORY);
             let _held = held.ok_or_else(|| Refusal::overload("too many queries are under way"))?;
+            let scope = access.scope(named(parts.uri.query())?)?;
             let asked = Asked::parse(&body.gather(MAX_QUERY, TOO_LARGE).await?)?;
-            Ok(Some(query(site, parts, &asked).await?))
+            Ok(Some(query(&site.cache_for(access)?, &scope, &asked).await?))
         }
         (_, Some("" | "/" | "/events")) => Err(Refusal::method("POST, OPTIONS")),
         (_, Some("/status")) => Err(Refusal::method("GET, OPTIONS")),
@@ -196,12 +199,10 @@ struct Told {
 }
 
 /// What is there of each: `null` for what is not.
-async fn query(site: &Site, parts: &Parts, asked: &Asked) -> Result<Response<Answer>, Refusal> {
-    let cache = site.recovered()?;
-    let scope = scope(parts.uri.query())?;
+async fn query(cache: &Cache, scope: &Scope, asked: &Asked) -> Result<Response<Answer>, Refusal> {
     let mut told = serde_json::Map::new();
     for hash in &asked.hashes {
-        let found = cache.get(&keyed(&scope, &key::plain(hash)?)?).await.map_err(Refusal::of_read)?;
+        let found = cache.get(&keyed(scope, &key::plain(hash)?)?).await.map_err(Refusal::of_read)?;
         let found = found.map(|found| Told {
             size: found.length,
             task_duration_ms: text(&found.attributes, attribute::DURATION).and_then(|it| it.parse().ok()).unwrap_or(0),

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
+use kura_auth::Access;
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Presence, Scope};
 
 use super::Manner;
@@ -63,14 +64,14 @@ pub(crate) fn is_collection(path: &str) -> Result<bool, InvalidKey> {
     Ok(key::path(inner)?.ends_with(b"/"))
 }
 
-pub(super) async fn aside(site: &Site, parts: &Parts) -> Result<Option<Response<Answer>>, Refusal> {
+pub(super) async fn aside(site: &Site, access: &Access, parts: &Parts) -> Result<Option<Response<Answer>>, Refusal> {
     let path = parts.uri.path();
     match parts.method.as_str() {
         "OPTIONS" => Ok(Some(options())),
         "PROPFIND" if is_collection(path)? => Ok(Some(found(path, None))),
         "PROPFIND" => {
-            let key = key(path, &scope::of_query(parts.uri.query(), &[])?)?;
-            let presence = site.recovered()?.present(&key).await.map_err(Refusal::of_read)?;
+            let key = key(path, &scope::of_query(access, parts.uri.query())?)?;
+            let presence = site.cache_for(access)?.present(&key).await.map_err(Refusal::of_read)?;
             Ok(Some(found(path, Some(presence.ok_or_else(Refusal::miss)?))))
         }
         "MKCOL" => {

@@ -7,6 +7,7 @@
     reason = "a test may fail, and each uses a part"
 )]
 
+pub mod people;
 pub mod s3;
 pub mod sigv4;
 
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kura_auth::Authenticator;
 use kura_cache::Cache;
 use kura_disk::real::RealDisk;
 use kura_disk::{Runtime, TokioRuntime};
@@ -43,17 +45,27 @@ pub struct Site {
 impl Site {
     /// A server whose recovery has not begun.
     pub async fn unopened(settings: ServerSettings) -> Site {
-        Site::listening(settings, None).await
+        Site::made(settings, None, None).await
+    }
+
+    /// The same, which asks who its clients are.
+    pub async fn asking(settings: ServerSettings, who: Option<Arc<Authenticator>>) -> Site {
+        Site::made(settings, None, who).await
     }
 
     /// The same, which may also listen on a unix socket.
     pub async fn listening(settings: ServerSettings, socket: Option<UnixListener>) -> Site {
+        Site::made(settings, socket, None).await
+    }
+
+    async fn made(settings: ServerSettings, socket: Option<UnixListener>, who: Option<Arc<Authenticator>>) -> Site {
         let directory = tempfile::tempdir().unwrap();
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
         let progress = Arc::new(Progress::default());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Server::bind(any, settings, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
         socket.into_iter().for_each(|socket| server.listen_on(socket));
+        who.into_iter().for_each(|who| server.authenticate(who));
         let (address, handle) = (server.local_addr().unwrap(), server.handle());
         Site { directory, address, handle, server: tokio::spawn(server.run()), runtime, progress }
     }

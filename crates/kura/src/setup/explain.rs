@@ -14,6 +14,8 @@ enum Who {
     Kura,
     /// Kura, and why it is not ready.
     NotReady(String),
+    /// Kura, to whom it was not spoken under TLS.
+    UnderTls,
     /// Somebody else, by the name that it gives itself.
     Other(Option<String>),
 }
@@ -34,6 +36,7 @@ fn who(target: &Target) -> Result<Who, Failure> {
     Ok(match said["ready"].as_bool() {
         Some(true) => Who::Kura,
         Some(false) => Who::NotReady(message_in(&body)),
+        None if said["tls"] == true => Who::UnderTls,
         None => Who::Other(name),
     })
 }
@@ -50,7 +53,7 @@ pub(super) fn answer(target: &Target, method: &str, url: &str, response: Respons
     let at = target.authority();
     // Whoever answers these knows what a cache is, or stands in front of one.
     match status {
-        StatusCode::UNAUTHORIZED => return token(target),
+        StatusCode::UNAUTHORIZED => return token(target, &said),
         StatusCode::INSUFFICIENT_STORAGE => return full(at, &said),
         _ => {}
     }
@@ -58,9 +61,10 @@ pub(super) fn answer(target: &Target, method: &str, url: &str, response: Respons
         Err(failure) => failure,
         Ok(Who::Other(name)) => other(target, name.as_deref()),
         Ok(Who::NotReady(why)) => not_ready(at, &why),
+        Ok(Who::UnderTls) => under_tls(at),
         Ok(Who::Kura) => match status {
             _ if !target.path.is_empty() => path(target),
-            StatusCode::FORBIDDEN => forbidden(at),
+            StatusCode::FORBIDDEN => forbidden(at, &said),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => busy(at, &said),
             _ => Failure::Refused(format!(
                 "Kura at {at} answered {method} {url} with {status}, which the client does not take: {said}"
@@ -73,7 +77,7 @@ pub(super) fn answer(target: &Target, method: &str, url: &str, response: Respons
 pub(super) fn status(target: &Target, call: &str, status: &Status) -> Failure {
     let (at, said) = (target.authority(), status.message());
     match status.code() {
-        Code::Unauthenticated => return token(target),
+        Code::Unauthenticated => return token(target, said),
         // Who is to come back is told when; where there is no room nobody knows.
         Code::ResourceExhausted if status.details().is_empty() => return full(at, said),
         _ => {}
@@ -82,8 +86,9 @@ pub(super) fn status(target: &Target, call: &str, status: &Status) -> Failure {
         Err(failure) => failure,
         Ok(Who::Other(name)) => other(target, name.as_deref()),
         Ok(Who::NotReady(why)) => not_ready(at, &why),
+        Ok(Who::UnderTls) => under_tls(at),
         Ok(Who::Kura) => match status.code() {
-            Code::PermissionDenied => forbidden(at),
+            Code::PermissionDenied => forbidden(at, said),
             Code::ResourceExhausted => busy(at, said),
             Code::Unavailable | Code::Unknown | Code::Internal | Code::Unimplemented => Failure::Refused(format!(
                 "Kura answers at {at} over HTTP, but gRPC does not get through: a proxy in front has to pass HTTP/2 on ({call}: {said})"
@@ -100,7 +105,7 @@ pub(super) fn other_bytes(target: &Target, what: &str) -> Failure {
     match who(target) {
         Err(failure) => failure,
         Ok(Who::Other(name)) => other(target, name.as_deref()),
-        Ok(Who::Kura | Who::NotReady(_)) => Failure::Refused(format!(
+        Ok(Who::Kura | Who::NotReady(_) | Who::UnderTls) => Failure::Refused(format!(
             "{what} gave other bytes than were stored: does something between here and {} keep answers?",
             target.authority()
         )),
@@ -113,13 +118,22 @@ pub(super) fn path(target: &Target) -> Failure {
     Failure::Refused(format!("nothing is served under {path}: the server's address is {origin}, without a path"))
 }
 
-fn token(target: &Target) -> Failure {
-    let (at, what) = (target.authority(), if target.token.is_some() { "another token" } else { "a token" });
-    Failure::Refused(format!("{at} asks for {what}: pass it with --token"))
+fn token(target: &Target, said: &str) -> Failure {
+    let at = target.authority();
+    Failure::Refused(match (&target.token, said) {
+        (None, _) => format!("{at} asks for a token: pass it with --token"),
+        (Some(_), "") => format!("{at} asks for another token: pass it with --token"),
+        (Some(_), said) => format!("{at} does not take this token: {said}"),
+    })
 }
 
-fn forbidden(at: &str) -> Failure {
-    Failure::Refused(format!("{at} does not allow this: the token, or whoever asks, may not read and write here"))
+fn forbidden(at: &str, said: &str) -> Failure {
+    let said = if said.is_empty() { "the token, or whoever asks, may not read and write here" } else { said };
+    Failure::Refused(format!("{at} does not allow this: {said}"))
+}
+
+fn under_tls(at: &str) -> Failure {
+    Failure::Refused(format!("{at} speaks TLS: the server's address begins with https://"))
 }
 
 fn full(at: &str, said: &str) -> Failure {

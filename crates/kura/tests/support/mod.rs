@@ -56,15 +56,15 @@ pub(crate) fn run(server: &str, arguments: &[&str]) -> Ended {
 pub(crate) struct Served {
     process: Child,
     pub(crate) address: String,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Served {
     pub(crate) fn start() -> Served {
-        Served::start_with(&[])
+        Served::with(&[])
     }
 
-    pub(crate) fn start_with(flags: &[&str]) -> Served {
+    pub(crate) fn with(flags: &[&str]) -> Served {
         let data = tempfile::tempdir().unwrap();
         let mut command = kura();
         command
@@ -78,7 +78,22 @@ impl Served {
         // What comes next is printed once it serves.
         lines.next().unwrap().unwrap();
         std::thread::spawn(move || lines.for_each(drop));
-        Served { process, address, _data: data }
+        Served { process, address, data }
+    }
+
+    /// Ends it; its data directory.
+    pub(crate) fn stop(&mut self) -> TempDir {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
+    }
+
+    /// Runs `kura token` about its tokens, with success; what it printed.
+    pub(crate) fn token(&self, arguments: &[&str]) -> String {
+        let place = ["--data-dir", self.data.path().to_str().unwrap()];
+        let ended = run(&self.address, &[&["token"], arguments, &place].concat());
+        assert_eq!(ended.status, 0, "{ended:?}");
+        String::from_utf8(ended.printed).unwrap().trim_end().to_owned()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bazel_remote_apis::build::bazel::remote::asset::v1 as asset;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google;
+use kura_auth::Need;
 use kura_cache::{DigestFunction, Scope};
 use tokio::time::timeout;
 use tonic::Status;
@@ -16,7 +17,7 @@ use super::checksum::Checksum;
 use super::flights::{Failure, Flights, Wanted};
 use crate::call::Call;
 use crate::grpc::Reply;
-use crate::{digest, scope, status};
+use crate::{digest, status};
 
 /// What a fetch asks for.
 struct Asked<'a> {
@@ -35,7 +36,7 @@ pub(crate) async fn fetch_blob(mut call: Call) -> Result<Reply, Status> {
     check(&request.uris, &mut request.qualifiers)?;
     let asked = Asked {
         sort: Sort::Blob,
-        scope: scope::of_instance(&request.instance_name)?,
+        scope: call.scope(&request.instance_name)?,
         uris: &request.uris,
         qualifiers: &request.qualifiers,
         oldest: request.oldest_content_accepted.as_ref().map_or(0, millis),
@@ -43,7 +44,8 @@ pub(crate) async fn fetch_blob(mut call: Call) -> Result<Reply, Status> {
     };
     let answer = match remembered(&call, &asked).await? {
         Some((uri, found)) => Answer::found(uri, found),
-        None => match &call.flights {
+        // What is fetched is stored: that is for who may.
+        None => match call.flights.as_ref().filter(|_| call.head.access.permits(Need::Write).is_ok()) {
             Some(flights) => from_origin(&call, flights, &asked, patience(request.timeout.as_ref())?).await?,
             None => return Err(nothing()),
         },
@@ -63,7 +65,7 @@ pub(crate) async fn fetch_directory(mut call: Call) -> Result<Reply, Status> {
     check(&request.uris, &mut request.qualifiers)?;
     let asked = Asked {
         sort: Sort::Directory,
-        scope: scope::of_instance(&request.instance_name)?,
+        scope: call.scope(&request.instance_name)?,
         uris: &request.uris,
         qualifiers: &request.qualifiers,
         oldest: request.oldest_content_accepted.as_ref().map_or(0, millis),

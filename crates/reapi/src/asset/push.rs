@@ -12,7 +12,7 @@ use super::association::{Association, Name, Sort, names, store};
 use super::check;
 use crate::call::Call;
 use crate::grpc::Reply;
-use crate::{digest, scope, status};
+use crate::{digest, status};
 
 /// What a push associates.
 struct Pushed {
@@ -62,7 +62,7 @@ pub(crate) async fn push_directory(mut call: Call) -> Result<Reply, Status> {
 }
 
 async fn push(call: &Call, mut pushed: Pushed) -> Result<(), Status> {
-    let scope = scope::of_instance(&pushed.instance_name)?;
+    let scope = call.scope(&pushed.instance_name)?;
     check(&pushed.uris, &mut pushed.qualifiers)?;
     let said = digest::function(pushed.digest_function)?;
     let digest = digest::required(said, pushed.digest.as_ref(), "the asset's digest")?;

@@ -21,7 +21,7 @@ const COPIED: usize = 16 * 1024;
 
 pub(crate) async fn read(mut call: Call) -> Result<Reply, Status> {
     let request: ReadRequest = call.message().await?;
-    let resource = Resource::to_read(&request.resource_name)?;
+    let resource = Resource::to_read(&call.head.access, &request.resource_name)?;
     let offset = u64::try_from(request.read_offset).map_err(|_| Status::out_of_range("the offset is negative"))?;
     let limit = u64::try_from(request.read_limit).map_err(|_| Status::invalid_argument("the limit is negative"))?;
     let key = ArtifactKey::blob(&resource.scope, &resource.digest).map_err(status::of_key)?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kura_cache::{Error, Stored, Upload};
+use kura_cache::{Error, Scope, Stored, Upload};
 use kura_http::Held;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -23,9 +23,17 @@ use crate::status;
 /// How long a call waits for another to let go of an upload.
 const HANDOVER: Duration = Duration::from_secs(10);
 
-/// All of them, by resource name.
+/// What an upload goes by: two who name it alike in different places do not mean the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Name {
+    pub(super) scope: Scope,
+    /// As its client spells it.
+    pub(super) resource: Bytes,
+}
+
+/// All of them.
 pub(crate) struct Unfinished {
-    uploads: Mutex<HashMap<Bytes, Entry>>,
+    uploads: Mutex<HashMap<Name, Entry>>,
     /// The most that are kept, and for how long.
     most: usize,
     keep_for: Duration,
@@ -64,7 +72,7 @@ impl Unfinished {
     }
 
     /// Bytes of an upload that came so far, if it is known.
-    pub(super) fn received(&self, name: &[u8]) -> Option<u64> {
+    pub(super) fn received(&self, name: &Name) -> Option<u64> {
         match self.uploads.lock().get(name)? {
             Entry::Carried(carried) => Some(carried.received.load(Ordering::Relaxed)),
             Entry::Kept(kept) => Some(kept.received),
@@ -72,14 +80,14 @@ impl Unfinished {
     }
 
     /// Carries a new upload. One of the same name that was kept is forgotten.
-    pub(super) fn begin(self: &Arc<Self>, name: Bytes, upload: Box<Upload>, held: Held) -> Carrying {
+    pub(super) fn begin(self: &Arc<Self>, name: Name, upload: Box<Upload>, held: Held) -> Carrying {
         self.carry(&mut self.uploads.lock(), name, upload, held, 0)
     }
 
     fn carry(
         self: &Arc<Self>,
-        uploads: &mut HashMap<Bytes, Entry>,
-        name: Bytes,
+        uploads: &mut HashMap<Name, Entry>,
+        name: Name,
         upload: Box<Upload>,
         held: Held,
         received: u64,
@@ -93,7 +101,7 @@ impl Unfinished {
     ///
     /// # Errors
     /// `UNAVAILABLE` where that takes too long.
-    pub(super) async fn resume(self: &Arc<Self>, name: &Bytes) -> Result<Option<Carrying>, Status> {
+    pub(super) async fn resume(self: &Arc<Self>, name: &Name) -> Result<Option<Carrying>, Status> {
         let resumed = timeout(HANDOVER, async {
             loop {
                 let Some(carried) = self.carrier(name) else { return self.take(name) };
@@ -108,19 +116,19 @@ impl Unfinished {
         resumed.await.map_err(|_| status::unavailable("another call still carries this upload"))
     }
 
-    fn carrier(&self, name: &Bytes) -> Option<Arc<Carried>> {
+    fn carrier(&self, name: &Name) -> Option<Arc<Carried>> {
         match self.uploads.lock().get(name) {
             Some(Entry::Carried(carried)) => Some(Arc::clone(carried)),
             _ => None,
         }
     }
 
-    fn is_carried(&self, name: &Bytes, by: &Arc<Carried>) -> bool {
+    fn is_carried(&self, name: &Name, by: &Arc<Carried>) -> bool {
         self.carrier(name).is_some_and(|carried| Arc::ptr_eq(&carried, by))
     }
 
     /// What is kept, to be carried.
-    fn take(self: &Arc<Self>, name: &Bytes) -> Option<Carrying> {
+    fn take(self: &Arc<Self>, name: &Name) -> Option<Carrying> {
         let mut uploads = self.uploads.lock();
         uploads.get(name)?.number()?;
         match uploads.remove(name)? {
@@ -130,7 +138,7 @@ impl Unfinished {
     }
 
     /// Keeps an upload that nobody carries any more.
-    fn keep(self: &Arc<Self>, name: &Bytes, carried: &Arc<Carried>, upload: Box<Upload>, held: Held) {
+    fn keep(self: &Arc<Self>, name: &Name, carried: &Arc<Carried>, upload: Box<Upload>, held: Held) {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let received = carried.received.load(Ordering::Relaxed);
         if self.replace(name, carried, Some(Kept { number, received, upload, held })) {
@@ -143,7 +151,7 @@ impl Unfinished {
     }
 
     /// Puts `kept`, or nothing, in the place of what was carried; whether that was still the upload of this name.
-    fn replace(&self, name: &Bytes, carried: &Arc<Carried>, kept: Option<Kept>) -> bool {
+    fn replace(&self, name: &Name, carried: &Arc<Carried>, kept: Option<Kept>) -> bool {
         let mut uploads = self.uploads.lock();
         let ours = matches!(uploads.get(name), Some(Entry::Carried(found)) if Arc::ptr_eq(found, carried));
         if ours {
@@ -156,7 +164,7 @@ impl Unfinished {
     }
 
     /// Forgets the oldest where more are kept than may be.
-    fn make_room(&self, uploads: &mut HashMap<Bytes, Entry>) {
+    fn make_room(&self, uploads: &mut HashMap<Name, Entry>) {
         let kept: Vec<u64> = uploads.values().filter_map(Entry::number).collect();
         if kept.len() > self.most {
             let oldest = kept.into_iter().min();
@@ -164,7 +172,7 @@ impl Unfinished {
         }
     }
 
-    fn forget(&self, name: &Bytes, number: u64) {
+    fn forget(&self, name: &Name, number: u64) {
         let mut uploads = self.uploads.lock();
         if uploads.get(name).is_some_and(|entry| entry.number() == Some(number)) {
             uploads.remove(name);
@@ -187,7 +195,7 @@ type Writing = Pin<Box<dyn Future<Output = (Box<Upload>, Result<(), Error>)> + S
 /// An upload that a call carries. Dropped before [`Carrying::commit`], it is kept.
 pub(super) struct Carrying {
     all: Arc<Unfinished>,
-    name: Bytes,
+    name: Name,
     carried: Arc<Carried>,
     /// Nothing while a piece is written, and once it is lost.
     upload: Option<Box<Upload>>,

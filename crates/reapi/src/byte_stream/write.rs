@@ -10,7 +10,7 @@ use kura_cache::{ArtifactKey, Attributes, Cache, Compression, Error, Upload};
 use kura_http::{Class, Held};
 use tonic::Status;
 
-use super::unfinished::Carrying;
+use super::unfinished::{Carrying, Name};
 use super::write_request::{Data, WriteRequest};
 use crate::call::Call;
 use crate::grpc::{Incoming, Reply};
@@ -21,8 +21,8 @@ use crate::status;
 pub(crate) async fn write(mut call: Call) -> Result<Reply, Status> {
     let first = WriteRequest::next(&mut call.incoming).await?;
     let first = first.ok_or_else(|| Status::invalid_argument("the call came without a message"))?;
-    let name = first.name.clone();
-    let resource = parse(&name)?;
+    let resource = parse(&call, &first.name)?;
+    let name = Name { scope: resource.scope.clone(), resource: first.name.clone() };
     let resumes = first.offset != 0 && resource.compression == Compression::Identity;
     let sink = match if resumes { call.unfinished.resume(&name).await? } else { None } {
         Some(carrying) => Sink::Carried(Box::new(carrying)),
@@ -39,12 +39,12 @@ pub(crate) async fn write(mut call: Call) -> Result<Reply, Status> {
         }
     };
     let size = resource.digest.size().unwrap_or_default();
-    let announced = call.window.as_ref().map(|window| window.announce(size).ok_or_else(too_many));
+    let announced = call.head.window.as_ref().map(|window| window.announce(size).ok_or_else(too_many));
     let _announced = announced.transpose()?;
     let wanted = sink.wanted();
     tokio::select! {
         biased;
-        written = receive(&mut call.incoming, &name, first, sink) => written.map(committed),
+        written = receive(&mut call.incoming, &name.resource, first, sink) => written.map(committed),
         () = wanted => Err(Status::aborted("another call goes on with this upload")),
     }
 }
@@ -69,9 +69,9 @@ async fn put(cache: &Cache, resource: &Resource, size: u64) -> Result<Upload, Er
     }
 }
 
-fn parse(name: &[u8]) -> Result<Resource, Status> {
+fn parse(call: &Call, name: &[u8]) -> Result<Resource, Status> {
     let name = std::str::from_utf8(name).map_err(|_| Status::invalid_argument("the resource name is no UTF-8"))?;
-    Resource::to_write(name)
+    Resource::to_write(&call.head.access, name)
 }
 
 /// Where an upload's bytes go.
@@ -196,13 +196,16 @@ fn committed(committed_size: i64) -> Reply {
 
 pub(crate) async fn query_write_status(mut call: Call) -> Result<Reply, Status> {
     let request: proto::QueryWriteStatusRequest = call.message().await?;
-    let resource = Resource::to_write(&request.resource_name)?;
+    let resource = Resource::to_write(&call.head.access, &request.resource_name)?;
     let key = ArtifactKey::blob(&resource.scope, &resource.digest).map_err(status::of_key)?;
     let present = call.cache.present(&key).await.map_err(|error| status::of_read(&error))?;
     let (committed_size, complete) = match present {
         Some(_) => (complete(&resource), true),
         // Of an upload that is not known, nothing has come: clients begin anew then, and would give up on an error.
-        None => (call.unfinished.received(request.resource_name.as_bytes()).unwrap_or(0).cast_signed(), false),
+        None => {
+            let name = Name { scope: resource.scope, resource: request.resource_name.into() };
+            (call.unfinished.received(&name).unwrap_or(0).cast_signed(), false)
+        }
     };
     Ok(Reply::message(&proto::QueryWriteStatusResponse { committed_size, complete }))
 }

@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::grpc::Reply;
 use crate::limits::{BATCH_CONCURRENCY, MAX_BATCH, MAX_SENT_MESSAGE};
 use crate::message::{BatchReadBlobsResponse, BatchUpdateBlobsRequest, ReadBlob, UpdateBlob};
-use crate::{blob, digest, scope, status};
+use crate::{blob, digest, status};
 
 /// Room in a message for what stands around a blob beside its digest, in bytes.
 const BLOB_FRAMING: usize = 32;
@@ -22,7 +22,7 @@ const BLOB_FRAMING: usize = 32;
 pub(crate) async fn batch_update(mut call: Call) -> Result<Reply, Status> {
     let request: BatchUpdateBlobsRequest = call.message().await?;
     within_batch(request.requests.iter().map(|blob| blob.data.len() as u64))?;
-    let scope = scope::of_instance(&request.instance_name)?;
+    let scope = call.scope(&request.instance_name)?;
     let function = digest::function(request.digest_function)?;
     // All at once, so that their commits share a sync.
     let stored = request.requests.into_iter().map(|blob| update(&call.cache, &scope, function, blob));
@@ -58,7 +58,7 @@ fn check(
 pub(crate) async fn batch_read(mut call: Call) -> Result<Reply, Status> {
     let request: proto::BatchReadBlobsRequest = call.message().await?;
     let total = within_batch(request.digests.iter().map(|digest| digest.size_bytes.max(0).cast_unsigned()))?;
-    let scope = scope::of_instance(&request.instance_name)?;
+    let scope = call.scope(&request.instance_name)?;
     let function = digest::function(request.digest_function)?;
     let held = call
         .memory

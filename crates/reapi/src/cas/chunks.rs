@@ -11,7 +11,7 @@ use tonic::Status;
 use crate::call::Call;
 use crate::grpc::{Reply, pieces};
 use crate::limits::{MAPPING, MAPPING_MEMORY};
-use crate::{digest, scope, status};
+use crate::{digest, status};
 
 /// How blobs are cut here.
 pub(crate) const FAST_CDC: proto::FastCdc2020Params =
@@ -19,7 +19,7 @@ pub(crate) const FAST_CDC: proto::FastCdc2020Params =
 
 pub(crate) async fn split_blob(mut call: Call) -> Result<Reply, Status> {
     let request: proto::SplitBlobRequest = call.message().await?;
-    let scope = scope::of_instance(&request.instance_name)?;
+    let scope = call.scope(&request.instance_name)?;
     let function = digest::function(request.digest_function)?;
     let blob = digest::required(function, request.blob_digest.as_ref(), "the blob's digest")?;
     let held = hold(&call, &scope)?;
@@ -29,7 +29,7 @@ pub(crate) async fn split_blob(mut call: Call) -> Result<Reply, Status> {
 
 pub(crate) async fn get_chunk_mapping(mut call: Call) -> Result<Reply, Status> {
     let request: proto::GetChunkMappingRequest = call.message().await?;
-    let scope = scope::of_instance(&request.instance_name)?;
+    let scope = call.scope(&request.instance_name)?;
     let function = said(request.digest_function)?;
     let blob = digest::required(Some(function), request.blob_digest.as_ref(), "the blob's digest")?;
     let held = hold(&call, &scope)?;
@@ -65,7 +65,7 @@ fn chunking(said: i32) -> Chunking {
 
 pub(crate) async fn splice_blob(mut call: Call) -> Result<Reply, Status> {
     let request: proto::SpliceBlobRequest = call.message().await?;
-    let scope = scope::of_instance(&request.instance_name)?;
+    let scope = call.scope(&request.instance_name)?;
     let function = digest::function(request.digest_function)?;
     let blob = digest::required(function, request.blob_digest.as_ref(), "the blob's digest")?;
     let _held = hold(&call, &scope)?;
@@ -78,7 +78,7 @@ pub(crate) async fn splice_blob(mut call: Call) -> Result<Reply, Status> {
 pub(crate) async fn register_chunk_mapping(mut call: Call) -> Result<Reply, Status> {
     let first: Option<proto::RegisterChunkMappingRequest> = call.incoming.next_message().await?;
     let first = first.ok_or_else(|| Status::invalid_argument("nothing was said of the blob"))?;
-    let scope = scope::of_instance(&first.instance_name)?;
+    let scope = call.scope(&first.instance_name)?;
     let _held = hold(&call, &scope)?;
     let function = said(first.digest_function)?;
     let blob = digest::required(Some(function), first.blob_digest.as_ref(), "the blob's digest")?;

@@ -1,6 +1,7 @@
 //! `FindMissingBlobs`. Its requests are long and come often: digests are read where they stand, and those that are missing go back as they came.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use kura_auth::Access;
 use kura_cache::wire::{Fields, Malformed, Value};
 use kura_cache::{Digest, DigestFunction, Probe, Question, Scope};
 use tonic::Status;
@@ -17,7 +18,7 @@ const AT_ONCE: usize = 64;
 
 pub(crate) async fn find_missing(mut call: Call) -> Result<Reply, Status> {
     let request = call.incoming.only().await?;
-    let (scope, function) = common(&request)?;
+    let (scope, function) = common(&call.head.access, &request)?;
     let mut asked = Asked { probe: Probe::new(&call.cache, &scope), function, questions: Vec::with_capacity(AT_ONCE) };
     let mut reply = BytesMut::zeroed(PREFIX);
     let mut fields = Fields::of(&request);
@@ -85,7 +86,7 @@ impl<'a> Asked<'a> {
 }
 
 /// What holds for all digests, wherever it stands in the message.
-pub(crate) fn common(request: &Bytes) -> Result<(Scope, Option<DigestFunction>), Status> {
+pub(crate) fn common(access: &Access, request: &Bytes) -> Result<(Scope, Option<DigestFunction>), Status> {
     let (mut instance, mut function) = ("", 0);
     let mut fields = Fields::of(request);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
@@ -97,7 +98,7 @@ pub(crate) fn common(request: &Bytes) -> Result<(Scope, Option<DigestFunction>),
             _ => {}
         }
     }
-    Ok((scope::of_instance(instance)?, digest::function(function)?))
+    Ok((scope::of_instance(access, instance)?, digest::function(function)?))
 }
 
 /// `Digest`: its hash and size.

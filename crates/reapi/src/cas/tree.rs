@@ -17,7 +17,7 @@ use tonic::Status;
 use crate::call::Call;
 use crate::grpc::{PREFIX, Pieces, Reply, prefix};
 use crate::limits::{DIRECTORIES_AHEAD, MAX_DIRECTORIES, MAX_DIRECTORY, PAGE, PAGE_BYTES, TREE_MEMORY};
-use crate::{blob, digest, scope, status};
+use crate::{blob, digest, status};
 
 /// `GetTreeResponse.directories` as it stands in front of each: number 1, bytes.
 const DIRECTORY: u8 = 1 << 3 | 2;
@@ -28,7 +28,7 @@ const DIGEST: u32 = 2;
 
 pub(crate) async fn get_tree(mut call: Call) -> Result<Reply, Status> {
     let request: proto::GetTreeRequest = call.message().await?;
-    let scope = scope::of_instance(&request.instance_name)?;
+    let scope = call.scope(&request.instance_name)?;
     let function = digest::function(request.digest_function)?;
     let root = digest::required(function, request.root_digest.as_ref(), "the root's digest")?;
     let page = usize::try_from(request.page_size).map_err(|_| Status::invalid_argument("the page size is negative"))?;

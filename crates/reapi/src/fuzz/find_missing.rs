@@ -2,6 +2,7 @@
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bytes::Bytes;
+use kura_auth::Access;
 use kura_cache::wire::{Fields, Malformed, Value};
 use prost::Message;
 
@@ -15,17 +16,18 @@ pub(super) fn target(bytes: &[u8]) {
         assert!(ours.is_err() || str::from_utf8(bytes).is_err());
         return;
     };
-    let common = common(&Bytes::copy_from_slice(bytes));
+    let access = Access::anyone();
+    let common = common(&access, &Bytes::copy_from_slice(bytes));
     let (Ok(ours), Ok(common)) = (ours, common.as_ref()) else {
-        let is_known =
-            scope::of_instance(&theirs.instance_name).is_ok() && digest::function(theirs.digest_function).is_ok();
+        let is_known = scope::of_instance(&access, &theirs.instance_name).is_ok()
+            && digest::function(theirs.digest_function).is_ok();
         // Groups went out of use long ago, and are not read.
         assert!(!is_known || bytes.iter().any(|byte| byte & 7 == 3));
         return;
     };
     let theirs_of = |digest: &proto::Digest| (digest.hash.clone().into_bytes(), digest.size_bytes);
     assert_eq!(ours, theirs.blob_digests.iter().map(theirs_of).collect::<Vec<_>>());
-    assert_eq!(common.0, scope::of_instance(&theirs.instance_name).unwrap());
+    assert_eq!(common.0, scope::of_instance(&access, &theirs.instance_name).unwrap());
     assert_eq!(common.1, digest::function(theirs.digest_function).unwrap());
 }
 

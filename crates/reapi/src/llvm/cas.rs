@@ -8,6 +8,7 @@ use kura_http::Class;
 use prost::Message;
 use tonic::Status;
 
+use super::NO_INSTANCE;
 use super::message::{GetRequest, GetResponse, Id, NOT_FOUND, PutRequest, PutResponse, SUCCESS};
 use super::object::{self, Encoded, ID};
 use crate::call::Call;
@@ -29,6 +30,7 @@ pub(crate) async fn save(call: Call) -> Result<Reply, Status> {
 async fn store(mut call: Call, with_references: bool) -> Result<Reply, Status> {
     call.incoming.take_up_to(MAX_OBJECT_MESSAGE);
     let request: PutRequest = call.message().await?;
+    let scope = call.scope(NO_INSTANCE)?;
     let mut object = request.data.ok_or_else(|| Status::invalid_argument("the object is missing"))?;
     if !with_references {
         // A blob has none: what stands there means nothing.
@@ -41,12 +43,12 @@ async fn store(mut call: Call, with_references: bool) -> Result<Reply, Status> {
         call.runtime.yield_now().await;
     }
     let digest = verifier.finish();
-    write(&call, &digest, &encoded).await.map_err(|error| status::of(&error))?;
+    write(&call, &scope, &digest, &encoded).await.map_err(|error| status::of(&error))?;
     Ok(Reply::message(&PutResponse { cas_id: Some(Id { id: Bytes::copy_from_slice(digest.hash()) }) }))
 }
 
-async fn write(call: &Call, digest: &Digest, encoded: &Encoded) -> Result<(), kura_cache::Error> {
-    let key = ArtifactKey::blob(&Scope::default(), digest)?;
+async fn write(call: &Call, scope: &Scope, digest: &Digest, encoded: &Encoded) -> Result<(), kura_cache::Error> {
+    let key = ArtifactKey::blob(scope, digest)?;
     let mut upload = call.cache.put(&key, Attributes::default(), Some(encoded.len())).await?;
     if upload.known().is_some() {
         return Ok(());
@@ -77,7 +79,8 @@ async fn read(mut call: Call, with_references: bool) -> Result<Reply, Status> {
     let request: GetRequest = call.message().await?;
     let id = request.cas_id.map(|id| id.id).filter(|id| !id.is_empty());
     let id = id.ok_or_else(|| Status::invalid_argument("the id is missing"))?;
-    match find(&call, &id).await.map_err(|error| status::of_read(&error)) {
+    let scope = call.scope(NO_INSTANCE)?;
+    match find(&call, &scope, &id).await.map_err(|error| status::of_read(&error)) {
         Ok(Some(found)) => {
             let length = if with_references { found.length } else { found.blob_end };
             let held = call.memory.hold(Class::Answer, length.min(DOWNLOAD_MEMORY));
@@ -98,12 +101,12 @@ struct Found {
 }
 
 /// Ids of another length were given by another server: there is no such object here.
-async fn find(call: &Call, id: &[u8]) -> Result<Option<Found>, kura_cache::Error> {
+async fn find(call: &Call, scope: &Scope, id: &[u8]) -> Result<Option<Found>, kura_cache::Error> {
     if id.len() != ID {
         return Ok(None);
     }
     let digest = Digest::of_hash(DigestFunction::Sha256, id).map_err(kura_cache::InvalidKey::Digest)?;
-    let Some(found) = call.cache.get(&ArtifactKey::blob(&Scope::default(), &digest)?).await? else { return Ok(None) };
+    let Some(found) = call.cache.get(&ArtifactKey::blob(scope, &digest)?).await? else { return Ok(None) };
     let (length, mut rest) = (found.length, found.body.into_pieces());
     let first = rest.next().await?.unwrap_or_default();
     Ok(object::blob_end(&first, length).map(|blob_end| Found { length, blob_end, first, rest }))

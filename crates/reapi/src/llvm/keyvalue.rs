@@ -3,10 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use kura_cache::{ArtifactKey, Attributes, Kind, Scope};
+use kura_cache::{ArtifactKey, Attributes, Kind};
 use prost::Message;
 use tonic::Status;
 
+use super::NO_INSTANCE;
 use super::message::{GetValueRequest, GetValueResponse, NOT_FOUND, PutValueRequest, PutValueResponse, SUCCESS};
 use crate::call::Call;
 use crate::grpc::Reply;
@@ -24,7 +25,7 @@ const _: () = assert!(MAX_VALUE < MAX_SENT_MESSAGE);
 
 pub(crate) async fn get_value(mut call: Call) -> Result<Reply, Status> {
     let request: GetValueRequest = call.message().await?;
-    let found = call.cache.get(&key(&request.key)?).await.map_err(|error| status::of_read(&error));
+    let found = call.cache.get(&key(&call, &request.key)?).await.map_err(|error| status::of_read(&error));
     let value = match found {
         Ok(Some(found)) => found.body.collect().await.map_err(|error| status::of_read(&error)),
         Ok(None) => Err(status::miss()),
@@ -39,7 +40,7 @@ pub(crate) async fn get_value(mut call: Call) -> Result<Reply, Status> {
 
 pub(crate) async fn put_value(mut call: Call) -> Result<Reply, Status> {
     let request: PutValueRequest = call.message().await?;
-    let key = key(&request.key)?;
+    let key = key(&call, &request.key)?;
     let value = request.value.ok_or_else(|| Status::invalid_argument("the value is missing"))?;
     let value = Bytes::from(value.encode_to_vec());
     if value.len() > MAX_VALUE {
@@ -57,10 +58,10 @@ async fn store(call: &Call, key: &ArtifactKey, value: Bytes) -> Result<(), kura_
     upload.commit().await.map(drop)
 }
 
-fn key(key: &[u8]) -> Result<ArtifactKey, Status> {
+fn key(call: &Call, key: &[u8]) -> Result<ArtifactKey, Status> {
     if key.len() > MAX_KEY {
         return Err(Status::invalid_argument(format!("a key has at most {MAX_KEY} bytes")));
     }
     let key = URL_SAFE_NO_PAD.encode(key);
-    ArtifactKey::keyed(&Scope::default(), Kind::Llvm, key.as_bytes()).map_err(status::of_key)
+    ArtifactKey::keyed(&call.scope(NO_INSTANCE)?, Kind::Llvm, key.as_bytes()).map_err(status::of_key)
 }

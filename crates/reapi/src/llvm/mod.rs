@@ -6,12 +6,15 @@
 //! it: it may be on another machine, or somebody else's. Contents travel in messages, which the protocol leaves to the server when it reads; a client
 //! that wants to store one by naming a file is refused.
 //!
-//! There are no instance names: all of it is in the default namespace. Source: `llvm/lib/RemoteCachingService` in Swift's fork of LLVM.
+//! There are no instance names: all of it is where calls go that name none. Source: `llvm/lib/RemoteCachingService` in Swift's fork of LLVM.
 
 mod cas;
 mod keyvalue;
 pub(crate) mod message;
 pub(crate) mod object;
+
+/// See above.
+const NO_INSTANCE: &str = "";
 
 pub(crate) use cas::{get, load, put, save};
 pub(crate) use keyvalue::{get_value, put_value};

@@ -151,11 +151,19 @@ pub struct PutValueResponse {
     pub error: Option<ResponseError>,
 }
 
-pub struct Llvm(Grpc<Channel>);
+pub struct Llvm {
+    calls: Grpc<Channel>,
+    token: Option<String>,
+}
 
 impl Llvm {
     pub fn new(channel: Channel) -> Llvm {
-        Llvm(Grpc::new(channel).max_decoding_message_size(usize::MAX))
+        Llvm { calls: Grpc::new(channel).max_decoding_message_size(usize::MAX), token: None }
+    }
+
+    /// The same, for who has that token.
+    pub fn with(self, token: &str) -> Llvm {
+        Llvm { token: Some(format!("Bearer {token}")), ..self }
     }
 
     async fn call<Q: Message + 'static, A: Message + Default + 'static>(
@@ -163,9 +171,13 @@ impl Llvm {
         path: &'static str,
         request: Q,
     ) -> Result<A, Status> {
-        self.0.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        self.calls.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let codec: ProstCodec<Q, A> = ProstCodec::default();
-        Ok(self.0.unary(tonic::Request::new(request), PathAndQuery::from_static(path), codec).await?.into_inner())
+        let mut request = tonic::Request::new(request);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", token.parse().unwrap());
+        }
+        Ok(self.calls.unary(request, PathAndQuery::from_static(path), codec).await?.into_inner())
     }
 
     pub async fn put_request(&mut self, request: CasPutRequest) -> Result<Vec<u8>, Status> {

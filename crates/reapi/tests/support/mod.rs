@@ -3,6 +3,8 @@
 
 pub mod llvm;
 pub mod origin;
+#[path = "../../../http/tests/support/people.rs"]
+pub mod people;
 pub mod raw;
 
 use std::net::SocketAddr;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
 use bazel_remote_apis::google::bytestream::byte_stream_client::ByteStreamClient;
 use bazel_remote_apis::google::bytestream::{ReadRequest, WriteRequest};
+use kura_auth::Authenticator;
 use kura_cache::Cache;
 use kura_disk::real::RealDisk;
 use kura_disk::{Runtime, TokioRuntime};
@@ -45,11 +48,25 @@ pub struct Site {
 impl Site {
     /// A server whose recovery has not begun.
     pub async fn unopened(http: ServerSettings, grpc: ReapiSettings) -> Site {
-        Site::listening(http, grpc, None).await
+        Site::made(http, grpc, None, None).await
+    }
+
+    /// The same, which asks who its clients are.
+    pub async fn asking(http: ServerSettings, grpc: ReapiSettings, who: Option<Arc<Authenticator>>) -> Site {
+        Site::made(http, grpc, None, who).await
     }
 
     /// The same, which may also listen on a unix socket.
     pub async fn listening(http: ServerSettings, grpc: ReapiSettings, socket: Option<UnixListener>) -> Site {
+        Site::made(http, grpc, socket, None).await
+    }
+
+    async fn made(
+        http: ServerSettings,
+        grpc: ReapiSettings,
+        socket: Option<UnixListener>,
+        who: Option<Arc<Authenticator>>,
+    ) -> Site {
         let directory = tempfile::tempdir().unwrap();
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
         let progress = Arc::new(Progress::default());
@@ -57,6 +74,7 @@ impl Site {
         let mut server = Server::bind(any, http, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
         socket.into_iter().for_each(|socket| server.listen_on(socket));
         server.welcome(Reapi::new(grpc, server.memory(), Arc::clone(&runtime)));
+        who.into_iter().for_each(|who| server.authenticate(who));
         let (address, handle) = (server.local_addr().unwrap(), server.handle());
         Site { directory, address, handle, server: tokio::spawn(server.run()), runtime, progress }
     }

@@ -21,6 +21,8 @@ pub const STORE: &str = "STORE";
 pub const HEAT: &str = "heat";
 /// How far the scrubber has come, a hint.
 pub const SCRUB: &str = "scrub";
+/// Who may do what: the binary's, of which the store knows nothing but the name.
+pub const TOKENS: &str = "tokens";
 /// The ring.
 pub const SEGMENTS_DIRECTORY: &str = "segments";
 /// What is not complete has a name that starts so, and is removed at the next start.

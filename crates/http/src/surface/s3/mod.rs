@@ -4,6 +4,8 @@
 //! path and a bucket is what comes behind `/s3`: `door` has it checked, takes the prefix and the signature off and hands it to `calls`, one
 //! function for each operation that is served. All others answer `NotImplemented`.
 //!
+//! Whoever signs with the key pair of the settings may do everything in the default tenant, whatever tokens there are; without one nobody is served.
+//!
 //! - `object`: one object, beside which `kept` keeps headers, and whose checksums `claim` checks; `parts`: one that comes in parts; `list`: all.
 //! - `lent`: a body on its way through the library, which wants to own it; `chunks` keeps bodies in signed chunks out of memory.
 //! - `error`: refusals as S3 spells them.
@@ -97,7 +99,7 @@ impl Visit {
 /// The namespace that a bucket is.
 fn scope(bucket: &str) -> S3Result<Scope> {
     let namespace = Namespace::parse(bucket.to_owned()).map_err(|_| S3ErrorCode::InvalidBucketName)?;
-    Ok(Scope { tenant: Tenant::default(), namespace })
+    Ok(Scope { tenant: Tenant::default(), namespace, overlay: None })
 }
 
 /// The artifact that an object is.

@@ -2,6 +2,7 @@
 
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use kura_auth::Access;
 
 use super::super::Manner;
 use crate::answer::Answer;
@@ -18,13 +19,17 @@ pub(in crate::surface) static ROUTES: &[Route] = &[Route::others(
     &[Operation::of("delete", "Empty it", &[Given::nothing(204, "It is empty")]).refuses(CHANGE)],
 )];
 
-pub(in crate::surface) async fn aside(site: &Site, parts: &Parts) -> Result<Option<Response<Answer>>, Refusal> {
+pub(in crate::surface) async fn aside(
+    site: &Site,
+    access: &Access,
+    parts: &Parts,
+) -> Result<Option<Response<Answer>>, Refusal> {
     if super::below(parts.uri.path(), "clean") != Some("") {
         return Err(Refusal::miss());
     }
     if parts.method != Method::DELETE {
         return Err(Refusal::method(MANNER.allow));
     }
-    site.recovered()?.clean(&scope::of_query(parts.uri.query(), &[])?).await?;
+    site.cache_for(access)?.clean(&scope::of_query(access, parts.uri.query())?).await?;
     Ok(Some(Answer::nothing(StatusCode::NO_CONTENT)))
 }

@@ -7,8 +7,11 @@ use super::super::{Manner, gradle};
 use crate::key;
 use crate::openapi::route::Route;
 
-pub(in crate::surface) static MANNER: Manner =
-    Manner { created: Some(StatusCode::CREATED), ..Manner::of(gradle::MANNER.content_type) };
+pub(in crate::surface) static MANNER: Manner = Manner {
+    created: Some(StatusCode::CREATED),
+    not_for_readers: gradle::MANNER.not_for_readers,
+    ..Manner::of(gradle::MANNER.content_type)
+};
 
 pub(in crate::surface) static ROUTES: &[Route] =
     &[Route::artifacts("/api/cache/gradle/{key}", "What a task made: the same as under `/cache/`.")];

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use kura_auth::Access;
 use kura_cache::{ArtifactKey, Attributes, InvalidKey, Kind, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -89,20 +90,26 @@ fn keyed(scope: &Scope, id: &[u8]) -> Result<ArtifactKey, InvalidKey> {
 
 pub(in crate::surface) async fn aside(
     site: &Site,
+    access: &Access,
     parts: &Parts,
     body: &mut Arriving<'_>,
 ) -> Result<Option<Response<Answer>>, Refusal> {
     match (super::below(parts.uri.path(), PART), &parts.method) {
-        (Some("" | "/"), &Method::PUT) => Ok(Some(save(site, parts, body).await?)),
+        (Some("" | "/"), &Method::PUT) => Ok(Some(save(site, access, parts, body).await?)),
         (Some("" | "/"), _) => Err(Refusal::method("PUT")),
         (_, &Method::PUT) => Err(Refusal::method(MANNER.allow)),
         _ => Ok(None),
     }
 }
 
-async fn save(site: &Site, parts: &Parts, body: &mut Arriving<'_>) -> Result<Response<Answer>, Refusal> {
-    let cache = site.recovered()?;
-    let scope = scope::of_query(parts.uri.query(), &[])?;
+async fn save(
+    site: &Site,
+    access: &Access,
+    parts: &Parts,
+    body: &mut Arriving<'_>,
+) -> Result<Response<Answer>, Refusal> {
+    let cache = site.cache_for(access)?;
+    let scope = scope::of_query(access, parts.uri.query())?;
     let held = site.memory.hold_for(&scope.tenant, Class::Request, BODY_MEMORY);
     let _held = held.ok_or_else(|| Refusal::overload("too many entries are under way"))?;
     let saved = Saved::parse(&body.gather(MAX_BODY, "entries have at most 1 MiB together").await?)?;

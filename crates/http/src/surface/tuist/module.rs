@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
+use kura_auth::Access;
 use kura_cache::{
     ArtifactKey, Attributes, Cache, InvalidKey, Kind, Multipart, Part, PartLimits, PartNumber, Scope, UploadId,
 };
@@ -133,18 +134,19 @@ fn named(query: Option<&str>, scope: &Scope) -> Result<ArtifactKey, InvalidKey> 
 
 pub(in crate::surface) async fn aside(
     site: &Site,
+    access: &Access,
     parts: &Parts,
     body: &mut Arriving<'_>,
 ) -> Result<Option<Response<Answer>>, Refusal> {
     let query = parts.uri.query();
     match (&parts.method, super::below(parts.uri.path(), PART)) {
-        (&Method::POST, Some("/start")) => Ok(Some(start(site, query).await?)),
-        (&Method::POST, Some("/part")) => Ok(Some(take(site, query, body).await?)),
-        (&Method::POST, Some("/complete")) => Ok(Some(complete(site, query, body).await?)),
+        (&Method::POST, Some("/start")) => Ok(Some(start(site, access, query).await?)),
+        (&Method::POST, Some("/part")) => Ok(Some(take(site, access, query, body).await?)),
+        (&Method::POST, Some("/complete")) => Ok(Some(complete(site, access, query, body).await?)),
         (_, Some("/start" | "/part" | "/complete")) => Err(Refusal::method("POST")),
         (&Method::HEAD, _) => {
-            let key = key(parts.uri.path(), query, &scope::of_query(query, &[])?)?;
-            let found = site.recovered()?.present(&key).await.map_err(Refusal::of_read)?;
+            let key = key(parts.uri.path(), query, &scope::of_query(access, query)?)?;
+            let found = site.cache_for(access)?.present(&key).await.map_err(Refusal::of_read)?;
             found.map(|_| Some(Answer::nothing(StatusCode::NO_CONTENT))).ok_or_else(Refusal::miss)
         }
         (&Method::GET, _) => Ok(None),
@@ -153,9 +155,9 @@ pub(in crate::surface) async fn aside(
 }
 
 /// Where the module is there already, there is no upload to go on with.
-async fn start(site: &Site, query: Option<&str>) -> Result<Response<Answer>, Refusal> {
-    let cache = site.recovered()?;
-    let key = named(query, &scope::of_query(query, &[])?)?;
+async fn start(site: &Site, access: &Access, query: Option<&str>) -> Result<Response<Answer>, Refusal> {
+    let cache = site.cache_for(access)?;
+    let key = named(query, &scope::of_query(access, query)?)?;
     let id = match cache.present(&key).await? {
         Some(_) => None,
         None => Some(cache.start_multipart(&key, Attributes::default()).await?.id().to_string()),
@@ -167,20 +169,25 @@ async fn start(site: &Site, query: Option<&str>) -> Result<Response<Answer>, Ref
 }
 
 /// The upload that a query names.
-async fn upload(cache: &Cache, query: Option<&str>) -> Result<Multipart, Refusal> {
+async fn upload(cache: &Cache, access: &Access, query: Option<&str>) -> Result<Multipart, Refusal> {
     let unknown = || Refusal::from(kura_cache::Error::UnknownUpload);
     let said = parameter(query, "upload_id")?.ok_or_else(|| Refusal::bad_request("upload_id is missing"))?;
     let id = UploadId::parse(&said).ok_or_else(unknown)?;
-    let found = cache.multipart(&scope::of_query(query, &[])?, &id).await?;
+    let found = cache.multipart(&scope::of_query(access, query)?, &id).await?;
     // Another surface's uploads are none here.
     found.filter(|found| found.target().kind() == Kind::Module).ok_or_else(unknown)
 }
 
-async fn take(site: &Site, query: Option<&str>, body: &mut Arriving<'_>) -> Result<Response<Answer>, Refusal> {
-    let cache = site.recovered()?;
+async fn take(
+    site: &Site,
+    access: &Access,
+    query: Option<&str>,
+    body: &mut Arriving<'_>,
+) -> Result<Response<Answer>, Refusal> {
+    let cache = site.cache_for(access)?;
     let number = parameter(query, "part_number")?.and_then(|said| PartNumber::new(said.parse().ok()?));
     let number = number.ok_or_else(|| Refusal::bad_request("part_number is a number from 1 to 10000"))?;
-    let upload = upload(cache, query).await?;
+    let upload = upload(&cache, access, query).await?;
     let _held = hold_for_upload(site, &upload.target().scope().tenant, body.length())?;
     let _announced = body.announce()?;
     let mut part = upload.put_part(number, body.length(), LIMITS).await?;
@@ -211,11 +218,16 @@ impl Asked {
     }
 }
 
-async fn complete(site: &Site, query: Option<&str>, body: &mut Arriving<'_>) -> Result<Response<Answer>, Refusal> {
-    let cache = site.recovered()?;
+async fn complete(
+    site: &Site,
+    access: &Access,
+    query: Option<&str>,
+    body: &mut Arriving<'_>,
+) -> Result<Response<Answer>, Refusal> {
+    let cache = site.cache_for(access)?;
     let held = site.memory.hold(Class::Request, LIST_MEMORY);
     let _held = held.ok_or_else(|| Refusal::overload("too many uploads are under way"))?;
-    let upload = upload(cache, query).await?;
+    let upload = upload(&cache, access, query).await?;
     let asked = Asked::parse(&body.gather(MAX_LIST, "a list of parts has at most 256 KiB").await?)?;
     let expected = asked.checksum_sha256.as_ref().map(|said| checksum::parse(said.as_bytes())).transpose()?;
     let there = match upload.completed() {

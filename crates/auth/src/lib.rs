@@ -1,0 +1,27 @@
+//! Who may do what. A credential leads to an identity ([`Authenticator`]), and what a request may do and reach is asked of its [`Access`]: nothing else
+//! decides that.
+//!
+//! - `role`: what a request needs, and which role has it.
+//! - `access`: an identity, and the tenant and the namespaces that it reaches.
+//! - `token`: a token's text, and what is kept of it; `tokens`: all of them, as their file has them.
+//! - `jwt`: tokens of other issuers.
+//! - `authenticator`: from a credential to an identity.
+//!
+//! Absent on purpose: protocols (the adapters read headers and answer), files and other servers (the binary reads and asks them).
+
+mod access;
+mod authenticator;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+mod jwt;
+mod role;
+mod token;
+mod tokens;
+
+pub use access::{Access, Denied, Identity, Named, Reach, Unidentified};
+pub use authenticator::Authenticator;
+pub use jwt::{Issuer, Keys, KeysError, Rules, RulesError};
+pub use role::{Need, Role};
+pub use token::{Secret, TokenId};
+pub use tokens::{Token, Tokens, TokensError};

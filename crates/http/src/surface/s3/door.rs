@@ -74,6 +74,8 @@ impl Door {
         look(parts)?;
         let chunks = Chunks::of(&parts.headers);
         let _held = hold(site, parts, body, chunks.as_ref())?;
+        let brings_a_body = matches!(parts.method, Method::PUT | Method::POST);
+        let _announced = if brings_a_body { body.announce()? } else { None };
         let (lent, lender) = Lent::of(body.length().filter(|_| chunks.is_none()));
         let visit = Visit::new(site);
         let mut request = HttpRequest::new(Body::http_body_unsync(lent));

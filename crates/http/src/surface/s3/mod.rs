@@ -23,8 +23,8 @@ pub(crate) mod parts;
 
 use std::sync::Arc;
 
+use http::Response;
 use http::request::Parts;
-use http::{Method, Response};
 use kura_cache::{ArtifactKey, Kind, Namespace, Scope, Tenant};
 use parking_lot::Mutex;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
@@ -61,8 +61,6 @@ pub(super) async fn answer(
     parts: &Parts,
     body: &mut Arriving<'_>,
 ) -> Result<Response<Answer>, Refusal> {
-    let brings_a_body = matches!(parts.method, Method::PUT | Method::POST);
-    let _announced = if brings_a_body { body.announce()? } else { None };
     let answered = match &site.s3 {
         Some(door) => door.ask(site, parts, body).await,
         None => Err(S3Error::with_message(

@@ -39,17 +39,25 @@ fn described() -> Value {
         },
         "tags": tags,
         "paths": paths,
+        // Whether it asks for a token is the server's to say.
+        "security": [{}, { "bearer": [] }, { "basic": [] }],
         "components": {
             "parameters": SCOPE.map(|it| (it.name.to_owned(), query_parameter(&it))).into_iter().collect::<Map<_, _>>(),
             "responses": REFUSED.map(|(status, about)| (status.to_string(), refused(status, about))).into_iter().collect::<Map<_, _>>(),
             "schemas": { "Refusal": refusal() },
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer" },
+                "basic": { "type": "http", "scheme": "basic", "description": "The token is the password." },
+            },
         },
     })
 }
 
 /// What is answered to those who are refused, and why.
-const REFUSED: [(u16, &str); 13] = [
+const REFUSED: [(u16, &str); 15] = [
     (400, "Not a request that can be carried out: the message says why. Nothing is stored"),
+    (401, "The server asks for a token, and this is none that it knows"),
+    (403, "The token may not do this, or not here"),
     (404, "Not in the cache"),
     (406, "Too long for this form"),
     (408, "The body stood still, or came in too slowly"),
@@ -68,6 +76,7 @@ fn refused(status: u16, about: &str) -> Value {
     let content = Content::json(|| json!({ "$ref": "#/components/schemas/Refusal" }));
     let answered = Answered::of(status, about, &[content]);
     match status {
+        401 => answered.with_header("WWW-Authenticate", "How it may be sent").response(),
         429 | 503 => answered.with_header("Retry-After", "Seconds").response(),
         _ => answered.response(),
     }

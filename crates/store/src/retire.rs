@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::format::record::Head;
+use crate::index::Entry;
 use crate::key::{NamespaceId, RecordKey};
 use crate::store::Store;
 use crate::types::{Fingerprint, Kind, RecordType};
@@ -20,8 +21,10 @@ impl Store {
     pub async fn delete(&self, key: &RecordKey) -> Result<bool, Error> {
         self.inner.check_writable()?;
         let fingerprint = self.inner.identity.seed.of(key);
-        let entry = self.inner.index.lock(&fingerprint).get(&fingerprint);
-        let there = entry.is_some_and(|entry| self.inner.is_there(&entry, || self.inner.namespace_fingerprint(key)));
+        let now = self.inner.now();
+        // Also what an end that failed may have ended: this is the end that it has.
+        let is_there = |entry: &Entry| self.inner.is_there(entry, || self.inner.namespace_fingerprint(key));
+        let there = self.inner.index.lock(&fingerprint).touch(&fingerprint, now, false, is_there).is_some();
         // What reclaim has dropped from the index would be found again if the process died before its segment is gone.
         if there || self.inner.may_find_more(fingerprint) {
             self.bury(RecordType::KeyTombstone, key.clone(), fingerprint).await?;

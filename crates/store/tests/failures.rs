@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use kura_disk::sim::{Chance, Crash, Operation, Rule};
 use kura_store::key::NamespaceId;
 use kura_store::{Durability, Error};
-use support::{BUDGET, EIO, Life, Machine, body, bytes_on_disk, captured, key, put};
+use support::{BUDGET, EIO, Life, Machine, body, bytes_on_disk, captured::captured, key, put};
 
 const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;

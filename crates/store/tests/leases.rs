@@ -121,7 +121,7 @@ fn an_unclean_stop_vouches_for_everything_and_a_clean_one_for_what_was_vouched_f
 #[test]
 fn a_lease_that_could_not_be_kept_is_logged_with_the_shed_age() {
     let mut machine = Machine::new(1);
-    let log = support::captured(|| {
+    let log = support::captured::captured(|| {
         machine.live(async |life: Life| {
             for at in 0..220 {
                 life.keep(&format!("{at}"), 4000).await;

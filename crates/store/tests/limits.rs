@@ -12,7 +12,9 @@ use kura_disk::sim::{Crash, Operation};
 use kura_store::geometry::Geometry;
 use kura_store::key::{AttributeName, Attributes, NamespaceId};
 use kura_store::{Commit, Error, PutRequest};
-use support::{BUDGET, Life, Machine, SEGMENT, body, bytes_on_disk, captured, get, key, key_of, put, request};
+use support::{
+    BUDGET, Life, Machine, SEGMENT, body, bytes_on_disk, captured::captured, get, key, key_of, put, request,
+};
 
 /// What is kept beside each artifact that comes near a limit: as much as may be.
 fn most_attributes() -> Attributes {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kura_disk::sim::{Crash, Operation, Rule};
 use kura_store::geometry::Geometry;
 use kura_store::{Commit, Error};
-use support::{BUDGET, Life, Machine, SEGMENT, body, captured, key, request};
+use support::{BUDGET, Life, Machine, SEGMENT, body, captured::captured, key, request};
 
 const ENOSPC: i32 = 28;
 const LARGE_BUDGET: u64 = 20 * SEGMENT;

@@ -12,8 +12,8 @@ use kura_store::Error;
 use kura_store::format::segment::{SegmentHeader, SegmentKind};
 use kura_store::types::SegmentNumber;
 use support::{
-    BUDGET, EIO, Life, Machine, PAGE, SEGMENT, body, bytes_on_disk, captured, has_artifacts, key, names, request,
-    segment, with_artifacts,
+    BUDGET, EIO, Life, Machine, PAGE, SEGMENT, body, bytes_on_disk, captured::captured, has_artifacts, key, names,
+    request, segment, with_artifacts,
 };
 
 const EMFILE: i32 = 24;

@@ -5,7 +5,7 @@ mod support;
 
 use kura_disk::sim::{Crash, Operation, Rule};
 use support::{
-    BUDGET, EIO, Life, Machine, PAGE, SEGMENT, bytes_on_disk, captured, has_artifacts, key, names, segment,
+    BUDGET, EIO, Life, Machine, PAGE, SEGMENT, bytes_on_disk, captured::captured, has_artifacts, key, names, segment,
     with_artifacts,
 };
 

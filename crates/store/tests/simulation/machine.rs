@@ -9,9 +9,9 @@ use kura_disk::{Runtime, SyncReason};
 use kura_store::geometry::Geometry;
 use kura_store::key::RecordKey;
 use kura_store::{Durability, Settings, Store};
-use parking_lot::Mutex;
 
 use crate::calls;
+pub(crate) use crate::captured::captured;
 use crate::model::key;
 
 /// Nothing that no sync covered survives.
@@ -76,29 +76,5 @@ pub(crate) async fn fill(store: &Store, runtime: &Arc<dyn Runtime>) {
         }
         put_to(store, &key(1, at), 7, 4000).await;
         runtime.sleep(Duration::from_millis(1)).await;
-    }
-}
-
-/// What is logged while `run` runs.
-pub(crate) fn captured(run: impl FnOnce()) -> String {
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&log);
-    let writer = move || Sink(Arc::clone(&sink));
-    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).without_time().finish();
-    tracing::subscriber::with_default(subscriber, run);
-    let log = log.lock();
-    String::from_utf8_lossy(&log).into_owned()
-}
-
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod calls;
+#[path = "../support/captured.rs"]
+mod captured;
 mod client;
 mod crash_points;
 mod damage;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 pub(crate) mod bytes_on_disk;
+pub(crate) mod captured;
 pub(crate) mod skewed_clock;
 pub(crate) mod stopped_clock;
 pub(crate) mod watched;
@@ -234,30 +235,6 @@ pub(crate) async fn get(store: &Store, key: &RecordKey) -> Option<Bytes> {
         all.extend_from_slice(&piece);
     }
     Some(all.into())
-}
-
-/// What is logged while `run` runs.
-pub(crate) fn captured(run: impl FnOnce()) -> String {
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&log);
-    let writer = move || Sink(Arc::clone(&sink));
-    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).without_time().finish();
-    tracing::subscriber::with_default(subscriber, run);
-    let log = log.lock();
-    String::from_utf8_lossy(&log).into_owned()
-}
-
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A store that holds one artifact in a shared segment and one in a solo, and was killed.

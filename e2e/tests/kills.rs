@@ -193,7 +193,7 @@ impl Writer {
         let key = &mut self.keys[at];
         match answer.status {
             0 => return true,
-            200 | 201 | 204 => key.acknowledged = what,
+            200 | 201 | 202 | 204 => key.acknowledged = what,
             404 if what.is_none() => key.acknowledged = None,
             429 => {}
             status => panic!("{}: {status}: {}", key.path, answer.text()),

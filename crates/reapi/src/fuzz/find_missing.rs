@@ -11,13 +11,13 @@ use crate::{digest, scope};
 
 pub(super) fn target(bytes: &[u8]) {
     let (ours, theirs) = (digests(bytes), proto::FindMissingBlobsRequest::decode(bytes));
-    let Ok(theirs) = theirs else {
-        // A hash that is no text is refused as one that is no digest.
-        assert!(ours.is_err() || str::from_utf8(bytes).is_err());
-        return;
-    };
     let access = Access::anyone();
     let common = common(&access, &Bytes::copy_from_slice(bytes));
+    let Ok(theirs) = theirs else {
+        // A hash that is no text is refused as one that is no digest.
+        assert!(ours.is_err() || common.is_err() || str::from_utf8(bytes).is_err());
+        return;
+    };
     let (Ok(ours), Ok(common)) = (ours, common.as_ref()) else {
         let is_known = scope::of_instance(&access, &theirs.instance_name).is_ok()
             && digest::function(theirs.digest_function).is_ok();

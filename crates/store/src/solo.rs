@@ -188,7 +188,6 @@ impl Inner {
             if let Some(space) = segment.space() {
                 space.lock().shrink_to(allocated(end));
             }
-            segment.set_sealed();
         } else if self.settings.durability == Durability::Always {
             self.sync_segment(&segment, "record of a solo").await?;
         }
@@ -204,17 +203,19 @@ impl Inner {
         version: Version,
         offset: Offset,
     ) {
-        let segment = solo.created.take();
+        let (segment, has_footer) = (solo.created.take(), solo.growing);
         self.files.keep(handle);
+        debug_assert!(segment.is_unfinished(), "the keeper evicts what is finished and not in the index");
         let entry = record.footer_entry(offset, 0, version).index_entry(segment.slot, ORDINAL);
         self.publish(entry, &segment, record.namespace);
-        // Not before: a finished segment that the index does not lead to is evicted.
         segment.with_writing(|writing| writing.outstanding = 0);
         if segment.live() == 0 {
             // Lost against a later version at once.
             self.condemn(Arc::clone(&segment));
         }
-        if !segment.is_sealed() {
+        if has_footer {
+            segment.set_sealed();
+        } else {
             self.seal_in_background(&segment);
         }
         self.counters.solos.add(1);

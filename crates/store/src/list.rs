@@ -1,11 +1,13 @@
 //! LIST: which keys of one namespace are there. The index knows fingerprints only, so the heads of its records are read, segment after segment.
 //! Vouches for nothing, and counts as no use.
 //! Promise: what is there from the first call to the last is seen, at least once, also where reclaim moves it meanwhile. Segments are gone through from
-//! the oldest on and records move to newer ones, so what has moved is still to come; those that were added meanwhile are gone through as well.
+//! the oldest on and records move to newer ones, so what has moved is still to come; those that were added meanwhile are gone through as well. The one
+//! way back is from a copy whose segment failed to its original: where that happened, all are gone through again.
 //! Memory: what one segment's footer lists.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::stream::{self, StreamExt};
 
@@ -42,11 +44,19 @@ impl Store {
         let inner = &self.inner;
         let wanted = inner.identity.seed.of_namespace_id(namespace);
         let mut seen = HashSet::new();
+        let mut taken_back = inner.taken_back.load(Ordering::Relaxed);
         loop {
             let unseen = inner.ring.in_order().into_iter().filter(|segment| seen.insert(segment.number()));
             let segments: Vec<_> = unseen.collect();
             if segments.is_empty() {
-                return Ok(());
+                // A record's entry was looked up under the lock that it was taken back under.
+                let now = inner.taken_back.load(Ordering::Relaxed);
+                if now == taken_back {
+                    return Ok(());
+                }
+                taken_back = now;
+                seen.clear();
+                continue;
             }
             for segment in segments {
                 if inner.is_closed() {

@@ -6,6 +6,7 @@
 //! Locks: one index shard, and under it the ring's for a look.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::format::record::Layout;
 use crate::index::{Entry, SegmentSlot, ShardGuard};
@@ -93,6 +94,7 @@ impl Inner {
         tracing::trace!(key = %copy.fingerprint, version = %copy.version, place = %segment.place(offset), "publish original");
         segment.add_live(record_bytes(&copy, segment.block));
         shard.insert(Entry { slot, offset, ordinal: original.ordinal, shadowing: true, ..copy });
+        self.taken_back.fetch_add(1, Ordering::Relaxed);
         self.forget_bytes(&copy);
     }
 

@@ -123,8 +123,7 @@ impl Inner {
         progress.enter(Phase::Loading);
         self.disk.create_directory(SEGMENTS_DIRECTORY).await.during("creating the segments directory")?;
         self.disk.sync_directory("", "names in the data directory").await.during("syncing the data directory")?;
-        let overhead = self.budget.force_reserve(Category::Control, self.geometry().overhead());
-        *self.overhead.lock() = Some(overhead);
+        self.keep_on_ledger(Category::Control, self.geometry().overhead());
         self.sweep().await;
         // A killed process may have renamed what no sync covered: what is found now is built upon.
         let found = self.disk.sync_directory(SEGMENTS_DIRECTORY, "names of the segments found").await;
@@ -132,7 +131,10 @@ impl Inner {
         let entries = self.disk.list(SEGMENTS_DIRECTORY).await.during("listing the segments")?;
         self.count_foreign(SEGMENTS_DIRECTORY, &entries);
         // What the sweep could not remove, or did not see, is on the ledger until a start removes it.
-        entries.iter().filter(|entry| is_leftover(entry)).for_each(|entry| self.keep_on_ledger(occupied(entry)));
+        entries
+            .iter()
+            .filter(|entry| is_leftover(entry))
+            .for_each(|entry| self.keep_on_ledger(Category::Foreign, occupied(entry)));
         let segments = segments_of(&entries);
         progress.found(segments.len());
         let unsealed = self.load_all(segments, progress).await?;
@@ -146,6 +148,7 @@ impl Inner {
         let root = match self.disk.list("").await {
             Ok(entries) => {
                 self.count_foreign("", &entries);
+                self.count_tokens(&entries);
                 sweep_temporary(&self.disk, "", &entries).await
             }
             Err(error) => {
@@ -158,7 +161,7 @@ impl Inner {
             crate::sweep::Swept::default()
         });
         self.counters.swept.add(root.removed + segments.removed);
-        self.keep_on_ledger(root.foreign_bytes);
+        self.keep_on_ledger(Category::Foreign, root.foreign_bytes);
     }
 
     /// Files that are not ours are named, left alone, and counted.
@@ -167,15 +170,21 @@ impl Inner {
             let name = entry.name.as_deref().unwrap_or("(not UTF-8)");
             let what = if entry.is_file { "" } else { ", without what is in it" };
             tracing::warn!(name, directory, "not ours: left alone, and counted against the budget{what}");
-            self.keep_on_ledger(occupied(entry));
+            self.keep_on_ledger(Category::Foreign, occupied(entry));
         }
     }
 
+    /// The one file that others write while a store is open, and replace as a whole: the new one lies beside it until it is complete.
+    fn count_tokens(&self, entries: &[DirEntry]) {
+        let tokens = entries.iter().filter(|entry| entry.is_file && entry.name.as_deref() == Some(TOKENS));
+        self.keep_on_ledger(Category::Control, tokens.map(|entry| occupied(entry).saturating_mul(2)).sum());
+    }
+
     /// Counts bytes that stay as long as this process runs.
-    fn keep_on_ledger(&self, bytes: u64) {
+    fn keep_on_ledger(&self, category: Category, bytes: u64) {
         if bytes > 0 {
-            let foreign = self.budget.force_reserve(Category::Foreign, bytes);
-            self.foreign.lock().push(foreign);
+            let kept = self.budget.force_reserve(category, bytes);
+            self.kept.lock().push(kept);
         }
     }
 
@@ -220,7 +229,7 @@ impl Inner {
                 Ok(Loaded::Foreign(why)) => {
                     self.versions.step_over(file.number);
                     tracing::warn!(segment = %segment_path(file.number), why, "left alone, and counted against the budget");
-                    self.keep_on_ledger(file.space);
+                    self.keep_on_ledger(Category::Foreign, file.space);
                 }
                 Err(error) if !tells_of_the_segment(&error) => return Err(error),
                 Err(error) => self.take_in_unread(&file, &error),
@@ -275,7 +284,7 @@ impl Inner {
         tracing::warn!(segment = %segment_path(found.number), %error, "could not be read: its artifacts are misses until a start can read it");
         let Some(above) = above_unread(found.number, found.modified_unix_millis) else {
             self.versions.step_over(found.number);
-            self.keep_on_ledger(found.space);
+            self.keep_on_ledger(Category::Foreign, found.space);
             return;
         };
         self.versions.start_above(above);

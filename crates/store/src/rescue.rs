@@ -180,8 +180,9 @@ impl Inner {
 
     /// Lets the originals in `victim`, which was not emptied, take the places of their copies in segments whose sync has failed: these can go then.
     pub(crate) async fn take_back(&self, victim: &Arc<Segment>) {
+        let none_failed = self.ring.oldest(Segment::has_failed).is_none();
         // What an unsynced segment showed under a lesser durability may be durable in the copy only.
-        if victim.has_failed() && self.settings.durability != Durability::Always {
+        if none_failed || (victim.has_failed() && self.settings.durability != Durability::Always) {
             return;
         }
         for resident in self.residents(victim).await {

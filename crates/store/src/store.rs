@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use event_listener::Event;
 use kura_disk::buffer::BufferPool;
@@ -79,10 +79,10 @@ pub(crate) struct Inner {
     pub(crate) closing: Event,
     read_only: AtomicBool,
     said_no_allocation: AtomicBool,
-    /// What is kept for all that is not segments.
-    pub(crate) overhead: Mutex<Option<Reservation>>,
-    /// Bytes of files that are not ours.
-    pub(crate) foreign: Mutex<Vec<Reservation>>,
+    /// What is kept for all that is not segments, files that are not ours included.
+    pub(crate) kept: Mutex<Vec<Reservation>>,
+    /// How many records took the places of their copies again. Whoever goes through the ring from the oldest segment on may have missed these.
+    pub(crate) taken_back: AtomicU64,
     lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
@@ -123,8 +123,8 @@ impl Inner {
             closing: Event::new(),
             read_only: AtomicBool::new(false),
             said_no_allocation: AtomicBool::new(false),
-            overhead: Mutex::new(None),
-            foreign: Mutex::default(),
+            kept: Mutex::default(),
+            taken_back: AtomicU64::new(0),
             lock: Mutex::new(Some(lock)),
             disk,
             runtime,

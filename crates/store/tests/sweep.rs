@@ -92,6 +92,21 @@ fn others(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
+fn the_file_of_tokens_is_paid_for_with_the_one_that_replaces_it() {
+    let mut machine = with_artifacts();
+    let control = |machine: &mut Machine| {
+        machine.live(|life| async move {
+            assert_eq!(life.used_by("foreign"), 0);
+            life.used_by("control")
+        })
+    };
+    let before = control(&mut machine);
+    machine.disk().plant("tokens", &[b' '; 2 * PAGE as usize]);
+    machine.crash(Crash::Process);
+    assert_eq!(control(&mut machine), before + 4 * PAGE);
+}
+
+#[test]
 fn sweep_orphaned_segments_removes_stray_files_and_keeps_live_segments() {
     let mut machine = with_artifacts();
     let disk = machine.disk();

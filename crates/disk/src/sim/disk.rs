@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -43,6 +44,10 @@ impl Shared {
         }
     }
 
+    fn delay(&self, operation: Operation, path: &str) -> Duration {
+        self.faults.lock().delay(operation, path)
+    }
+
     /// Counts an operation and sets the clock by which it takes effect.
     fn check(&self, operation: Operation, path: &str) -> io::Result<()> {
         self.core.count_operation(operation as u64 + 1);
@@ -58,7 +63,7 @@ impl Shared {
     ) -> Io<T> {
         let (shared, path) = (Arc::clone(self), path.to_owned());
         let life = self.life.load(Ordering::Relaxed);
-        self.core.operate(move || {
+        self.core.operate(self.delay(operation, &path), move || {
             shared.check_life(life)?;
             shared.check(operation, &path)?;
             work(&shared, &path)
@@ -319,7 +324,7 @@ impl File for SimFile {
 
     fn write_at(&self, offset: u64, data: Vec<Bytes>) -> Io<()> {
         let (shared, path, inode, life) = (Arc::clone(&self.shared), self.path.clone(), self.inode, self.life);
-        self.shared.core.operate(move || {
+        self.shared.core.operate(self.shared.delay(Operation::Write, &self.path), move || {
             shared.check_life(life)?;
             if let Err(error) = shared.check(Operation::Write, &path) {
                 shared.core.random(|random| shared.files.lock().write_in_part(inode, offset, &data, random));
@@ -350,7 +355,7 @@ impl File for SimFile {
         let before = self.shared.files.lock().moment();
         let (inode, life) = (self.inode, self.life);
         let (shared, path) = (Arc::clone(&self.shared), self.path.clone());
-        self.shared.core.operate(move || {
+        self.shared.core.operate(self.shared.delay(Operation::Sync, &self.path), move || {
             shared.check_life(life)?;
             if let Err(error) = shared.check(Operation::Sync, &path) {
                 shared.core.random(|random| shared.files.lock().fail_sync(inode, random));

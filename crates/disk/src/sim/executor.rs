@@ -115,9 +115,10 @@ impl Core {
         millis.saturating_add_signed(state.wall_offset)
     }
 
-    /// Runs a disk operation a little later; the future gives what it returned. It takes effect even if the future is dropped.
+    /// Runs a disk operation a little later, and by `delay` more; the future gives what it returned. It takes effect even if the future is dropped.
     pub(super) fn operate<T: Send + 'static>(
         self: &Arc<Self>,
+        delay: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Pin<Box<dyn Future<Output = T> + Send>> {
         let slot: Arc<Mutex<(Option<T>, Option<Waker>)>> = Arc::new(Mutex::new((None, None)));
@@ -133,7 +134,7 @@ impl Core {
         });
         let mut state = self.state.lock();
         let micros = if state.random.bool() { 1 } else { state.random.u64(1..200) };
-        let at = state.now + Duration::from_micros(micros);
+        let at = state.now + Duration::from_micros(micros) + delay;
         state.next_id += 1;
         let id = state.next_id;
         state.timers.push(Reverse(Timer { at, id, action: Action::Run(run) }));

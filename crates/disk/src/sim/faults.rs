@@ -1,7 +1,8 @@
-//! What goes wrong: which operation fails with which errno, which sync lies.
+//! What goes wrong: which operation fails with which errno, which takes long, which sync lies.
 
 use std::collections::BTreeSet;
 use std::io;
+use std::time::Duration;
 
 use crate::SyncReason;
 
@@ -56,11 +57,23 @@ pub struct Chance {
     pub errno: i32,
 }
 
+/// Operations that take long.
+#[derive(Debug, Clone)]
+pub struct Slow {
+    /// Of this kind.
+    pub operation: Operation,
+    /// On paths that contain this.
+    pub path: String,
+    /// So long beside what they take anyway.
+    pub by: Duration,
+}
+
 /// The plan of what goes wrong.
 #[derive(Debug, Default)]
 pub struct Faults {
     rules: Vec<Rule>,
     chances: Vec<Chance>,
+    slow: Vec<Slow>,
     ignored_syncs: BTreeSet<SyncReason>,
     /// The filesystem has no way to allocate in advance.
     pub no_allocation: bool,
@@ -79,10 +92,16 @@ impl Faults {
         self.chances.push(chance);
     }
 
-    /// Nothing fails any more; syncs that lie go on lying.
+    /// Lets operations take long.
+    pub fn slow(&mut self, slow: Slow) {
+        self.slow.push(slow);
+    }
+
+    /// Nothing fails or takes long any more; syncs that lie go on lying.
     pub fn heal(&mut self) {
         self.rules.clear();
         self.chances.clear();
+        self.slow.clear();
     }
 
     /// Syncs for this reason report success and do nothing from now on.
@@ -92,6 +111,12 @@ impl Faults {
 
     pub(super) fn ignores(&self, why: SyncReason) -> bool {
         self.ignored_syncs.contains(why)
+    }
+
+    /// How much longer this operation takes.
+    pub(super) fn delay(&self, operation: Operation, path: &str) -> Duration {
+        let matching = |slow: &&Slow| slow.operation == operation && path.contains(&slow.path);
+        self.slow.iter().filter(matching).map(|slow| slow.by).sum()
     }
 
     /// Whether this operation fails.

@@ -20,7 +20,7 @@ mod files;
 
 pub use disk::SimDisk;
 pub use executor::{Crash, World};
-pub use faults::{Chance, Faults, Operation, Rule};
+pub use faults::{Chance, Faults, Operation, Rule, Slow};
 
 #[cfg(test)]
 mod tests;

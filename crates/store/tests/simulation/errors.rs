@@ -13,7 +13,6 @@ use kura_store::{Commit, Durability, Error, Store, Upload};
 use crate::calls;
 use crate::machine::{BLACKOUT, BUDGET, Machine, fill, put, put_to};
 use crate::model::{key, namespace};
-use crate::oracle::write_on;
 
 const EIO: i32 = 5;
 const EMFILE: i32 = 24;
@@ -478,36 +477,4 @@ fn a_history_repeats_to_the_byte() {
         disk.paths().into_iter().map(|path| (disk.content(&path), path)).collect::<Vec<_>>()
     };
     assert!(files() == files());
-}
-
-/// Small and large artifacts, read, replaced, deleted and cleaned: much of what is reclaimed has to be moved.
-async fn churn(store: &Store, runtime: &Arc<dyn Runtime>, steps: Range<usize>) {
-    for at in steps {
-        let length = if at % 4 == 0 { 40_000 } else { 300 + at % 5 * 1500 };
-        let _ = try_put(store, at % 60, OLD, length).await;
-        for read in 0..30 {
-            let _ = calls::get(store, &key(0, (at + read) % 60)).await;
-        }
-        if at % 2 == 0 {
-            let _ = store.delete(&key(0, (at * 3) % 60)).await;
-        }
-        if at % 50 == 0 {
-            let _ = store.clean(&namespace(0)).await;
-        }
-        runtime.sleep(Duration::from_millis(1)).await;
-    }
-}
-
-#[test]
-fn a_sync_that_fails_while_the_last_spare_takes_what_is_moved_leaves_room_for_the_next_try() {
-    for after in 0..20 {
-        let mut machine = machine(after);
-        let disk = machine.world.disk();
-        machine.live(|store, runtime| async move {
-            churn(&store, &runtime, 0..200).await;
-            disk.faults(|faults| faults.fail(fails(Operation::Sync, "segments/", after, 1)));
-            churn(&store, &runtime, 200..400).await;
-            write_on(&store, &runtime).await;
-        });
-    }
 }

@@ -10,6 +10,7 @@ mod client;
 mod crash_points;
 mod damage;
 mod errors;
+mod failed_solo;
 mod flips;
 mod golden;
 mod history;
@@ -25,6 +26,7 @@ mod shrink;
 mod stopped;
 mod sweep;
 mod syncs;
+mod taken_back;
 mod trouble;
 
 use std::ops::Range;

@@ -32,7 +32,7 @@ where
     let filter = EnvFilter::new(level).and(filter_fn(|of: &Metadata<'_>| !is_secretive(of.target())));
     let layer = fmt::layer().with_writer(writer);
     if json {
-        let layer = layer.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        let layer = layer.json().flatten_event(true).with_span_list(false);
         Box::new(registry().with(layer.with_filter(filter)))
     } else {
         Box::new(registry().with(layer.with_ansi(ansi).with_target(false).with_filter(filter)))
@@ -63,17 +63,31 @@ mod tests {
         }
     }
 
+    fn logged(json: bool, level: &str, what: impl FnOnce()) -> String {
+        let log = Log::default();
+        let writer = log.clone();
+        tracing::subscriber::with_default(log_to(move || writer.clone(), json, false, level), what);
+        String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_about_a_request_names_it() {
+        for json in [true, false] {
+            let text = logged(json, "info", || {
+                tracing::info_span!("request", id = "of-its-client").in_scope(|| tracing::info!("said"));
+            });
+            assert!(text.contains("of-its-client") && text.contains("said"), "{text}");
+        }
+    }
+
     #[test]
     fn what_tells_secrets_is_not_logged_whatever_the_filter_says() {
         for (json, level) in [(true, "trace"), (false, "s3s=trace,s3s::ops=trace,info")] {
-            let log = Log::default();
-            let writer = log.clone();
-            tracing::subscriber::with_default(log_to(move || writer.clone(), json, false, level), || {
+            let text = logged(json, level, || {
                 tracing::error!(target: "s3s::ops::signature", "hush");
                 tracing::error!(target: "s3s", "hush");
                 tracing::info!("heard");
             });
-            let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
             assert!(text.contains("heard") && !text.contains("hush"), "{text}");
         }
     }

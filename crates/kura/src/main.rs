@@ -12,6 +12,7 @@ mod layers;
 mod memory;
 mod offline;
 mod page;
+mod reload;
 mod s3;
 mod serve;
 mod settings;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kura_http::{Handle, Tls, TlsError};
-use tokio::signal::unix::{SignalKind, signal};
+
+use crate::reload;
 
 /// Files are looked at this often: certificates are renewed days before their end.
 const LOOK: Duration = Duration::from_secs(10);
@@ -83,28 +84,18 @@ impl Watch {
     /// # Errors
     /// Where SIGHUP cannot be listened for.
     pub(crate) fn keep(mut self, handle: Handle) -> io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = hangup.recv() => {}
-                    () = tokio::time::sleep(LOOK) => {}
+        reload::keep(
+            LOOK,
+            move |_| self.look(),
+            move |found| match found {
+                Ok(Some(tls)) => {
+                    handle.secure(tls);
+                    tracing::info!("the certificate was read again");
                 }
-                let looked = tokio::task::spawn_blocking(move || (self.look(), self)).await;
-                // An error says that it panicked, which has been reported, or that the runtime ends.
-                let Ok((found, watch)) = looked else { return };
-                self = watch;
-                match found {
-                    Ok(Some(tls)) => {
-                        handle.secure(tls);
-                        tracing::info!("the certificate was read again");
-                    }
-                    Ok(None) => {}
-                    Err(error) => tracing::error!(%error, "the certificate stays as it was"),
-                }
-            }
-        });
-        Ok(())
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+            },
+        )
     }
 
     /// What is to be shown from now on, if the files have changed. What cannot be used is told once, until it changes again.

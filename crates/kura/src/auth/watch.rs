@@ -1,28 +1,18 @@
 //! Keeps what a server knows of its clients in step with the files of tokens and of rules. A file that cannot be used changes nothing, and is named.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kura_auth::{Authenticator, Rules, Tokens};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::AuthFiles;
 use super::file::AuthFileError;
 use super::keys::Fetcher;
+use crate::reload::{self, Stamp, stamp};
 
 /// The files are looked at this often: a token that is revoked does nothing a second later.
 const LOOK: Duration = Duration::from_millis(400);
-
-/// What tells one state of a file from another without reading it: which it is, when it was changed, and how long it is.
-type Stamp = Option<(u64, i64, i64, u64)>;
-
-fn stamp(path: &Path) -> Stamp {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.ino(), found.mtime(), found.mtime_nsec(), found.size()))
-}
 
 /// The files, as they were last seen.
 pub(crate) struct Watch {
@@ -67,17 +57,10 @@ impl Watch {
     /// # Errors
     /// Where SIGHUP cannot be listened for.
     pub(crate) fn keep(mut self, mut fetcher: Fetcher, authenticator: Arc<Authenticator>) -> io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            loop {
-                let asked = tokio::select! {
-                    _ = hangup.recv() => true,
-                    () = tokio::time::sleep(LOOK) => false,
-                };
-                let looked = tokio::task::spawn_blocking(move || (self.look(asked), self)).await;
-                // An error says that it panicked, which has been reported, or that the runtime ends.
-                let Ok((found, watch)) = looked else { return };
-                self = watch;
+        reload::keep(
+            LOOK,
+            move |asked| self.look(asked),
+            move |found| {
                 if let Some(tokens) = found.tokens {
                     tracing::info!(tokens = tokens.iter().count(), "the tokens were read again");
                     authenticator.replace_tokens(tokens);
@@ -86,9 +69,8 @@ impl Watch {
                     tracing::info!("the rules were read again");
                     fetcher.follow(authenticator.replace_rules(rules));
                 }
-            }
-        });
-        Ok(())
+            },
+        )
     }
 
     /// What is in files that have changed, or in all if somebody asked. What cannot be used is told of once, until it changes again.

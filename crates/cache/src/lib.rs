@@ -9,13 +9,14 @@
 //! - `keyed`: the last writer wins.
 //! - `multipart`: a keyed value that comes in parts, and stays a list of them, an `assembly`.
 //! - `fetch`: bodies in the form that their reader wants; `transcode`, `zstd` and `pool` do the work, a bounded amount at a time.
-//! - `namespace`: emptied as one. `list`: what is in it.
+//! - `namespace`: emptied as one. `list`: what is in it. `age`: how long values are there.
 //! - `overlay`: a namespace over another, which is read and not written.
 //! - `writer`: who stores.
 //!
 //! Absent on purpose: HTTP and gRPC (the adapters), files and segments (the store), and any task of its own.
 
 mod action;
+mod age;
 mod artifact;
 mod assembly;
 mod body;
@@ -60,6 +61,7 @@ use bytes::Bytes;
 use kura_disk::Runtime;
 use kura_store::{Stats, Store};
 
+pub use age::{Ages, TenantAges};
 pub use artifact::{ArtifactKey, DEFAULT_NAME, InvalidKey, Kind, Namespace, Overlay, Scope, Tenant};
 pub use body::{Body, Pieces};
 pub use chunk::Chunks;
@@ -127,6 +129,7 @@ struct Inner {
     uploads: UnderWay,
     /// What was sent to overlays.
     sent: overlay::Sent,
+    ages: age::InForce,
     codecs: Codecs,
     /// Of those who store blobs, or change an upload in parts.
     turns: Turns,
@@ -178,6 +181,7 @@ impl Cache {
             assemblies: Memory::new(limits::ASSEMBLIES_REMEMBERED),
             uploads: UnderWay::default(),
             sent: overlay::Sent::default(),
+            ages: age::InForce::default(),
             codecs: Codecs::new(settings.workspace.codecs, &runtime),
             turns: Turns::default(),
             chunkers: Gate::new(limits::CHUNKERS),
@@ -204,7 +208,9 @@ impl Cache {
     /// `Busy`, `Full`, `ReadOnly`, `Closed`.
     pub async fn delete(&self, key: &ArtifactKey) -> Result<bool, Error> {
         let parts = self.assembly_of(key).await?;
-        let there = self.inner.store.delete(&key.record).await?;
+        let found = self.inner.store.peek(&key.record);
+        let is_over = found.is_some_and(|found| !self.is_fresh(&key.scope, &key.record, found.version));
+        let there = self.inner.store.delete(&key.record).await? && !is_over;
         if let Some((parts, _)) = parts {
             self.delete_parts(&key.scope, &parts).await;
         }

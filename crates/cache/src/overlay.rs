@@ -54,25 +54,32 @@ impl Default for Sent {
 impl Cache {
     /// What is stored under a record of that scope, or else of the trusted one below.
     pub(crate) async fn read(&self, scope: &Scope, record: &RecordKey) -> Result<Option<kura_store::Artifact>, Error> {
-        let found = self.inner.store.get(record).await?;
-        let Some(below) = scope.below(record)? else { return Ok(found) };
-        match found.filter(|found| !self.has_expired(found.version)) {
-            Some(own) => Ok(Some(own)),
-            None => Ok(self.inner.store.get(&below).await?),
+        match (self.read_fresh(scope, record).await?, scope.below(record)?) {
+            (None, Some(below)) => self.read_fresh(scope, &below).await,
+            (found, _) => Ok(found),
         }
+    }
+
+    async fn read_fresh(&self, scope: &Scope, record: &RecordKey) -> Result<Option<kura_store::Artifact>, Error> {
+        let found = self.inner.store.get(record).await?;
+        Ok(found.filter(|found| self.is_fresh(scope, record, found.version)))
     }
 
     /// Whether it is there, which vouches for it.
     pub(crate) fn look(&self, scope: &Scope, record: &RecordKey) -> Result<Option<Presence>, Error> {
-        let found = self.inner.store.contains(record);
-        let Some(below) = scope.below(record)? else { return Ok(found) };
-        Ok(found.filter(|found| !self.has_expired(found.version)).or_else(|| self.inner.store.contains(&below)))
+        let fresh = |record: &RecordKey| {
+            let found = self.inner.store.contains(record);
+            found.filter(|found| self.is_fresh(scope, record, found.version))
+        };
+        match (fresh(record), scope.below(record)?) {
+            (None, Some(below)) => Ok(fresh(&below)),
+            (found, _) => Ok(found),
+        }
     }
 
     /// Of what lies in an overlay.
     pub(crate) fn has_expired(&self, version: Version) -> bool {
-        let age = self.inner.runtime.unix_millis().saturating_sub(version.unix_millis());
-        u128::from(age) > self.inner.settings.overlays.age.as_millis()
+        self.age(version) > self.inner.settings.overlays.age
     }
 
     /// Takes so many bytes of what may be sent to the overlay that the record is in, if it is in one.

@@ -223,6 +223,15 @@ impl Access {
         }
     }
 
+    /// Whose request it is; nothing, where nobody knows.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Tenant> {
+        match &self.0 {
+            Who::Known(identity) => Some(&identity.tenant),
+            Who::Anyone | Who::Nobody(_) => None,
+        }
+    }
+
     /// What stands for who asks in logs and beside what they store.
     #[must_use]
     pub fn name(&self) -> Option<&Arc<str>> {

@@ -11,6 +11,7 @@ use kura_auth::{Denied, Unidentified};
 use kura_cache::{Error, InvalidKey};
 
 use crate::answer::Answer;
+use crate::tenants::Excess;
 
 /// When to come back, where the cache gives no hint of its own.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -146,6 +147,12 @@ impl From<Denied> for Refusal {
             Denied::Unidentified(_) => Refusal::new(StatusCode::UNAUTHORIZED, denied.to_string()),
             _ => Refusal::new(StatusCode::FORBIDDEN, denied.to_string()),
         }
+    }
+}
+
+impl From<Excess> for Refusal {
+    fn from(Excess { message, retry_after }: Excess) -> Refusal {
+        Refusal { retry_after: Some(retry_after), ..Refusal::overload(message) }
     }
 }
 

@@ -59,6 +59,7 @@ mod settings;
 mod site;
 mod stream;
 mod surface;
+mod tenants;
 mod tls;
 mod window;
 
@@ -69,5 +70,6 @@ pub use metrics::Exposition;
 pub use serve::{Drained, Handle, Server};
 pub use settings::{S3Key, ServerSettings};
 pub use stream::Deadline;
+pub use tenants::{Admitted, Excess, Quota, Quotas, Tenants};
 pub use tls::{Tls, TlsError};
 pub use window::{Announced, Window};

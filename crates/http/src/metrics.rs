@@ -76,6 +76,7 @@ pub(crate) fn render(site: &Site) -> String {
     let failed = site.door().map_or(0, Door::failed);
     text.one("kura_logins_failed_total", "counter", "Requests with credentials that nobody knows.", failed);
     memory(&mut text, &site.memory);
+    site.tenants.expose(&mut text);
     let ready = u8::from(site.cache().is_some());
     text.one("kura_recovered", "gauge", "Whether recovery is done.", ready);
     if let Some(guest) = site.guest() {

@@ -34,6 +34,7 @@ use crate::service;
 use crate::settings::ServerSettings;
 use crate::site::Site;
 use crate::stream::sending;
+use crate::tenants::Tenants;
 use crate::tls::{Stream, Tls};
 
 /// Where a client is that comes through a unix socket, or is gone already.
@@ -104,6 +105,12 @@ impl Server {
     #[must_use]
     pub fn memory(&self) -> Arc<Memory> {
         Arc::clone(&self.site.memory)
+    }
+
+    /// What each tenant may take of the server, of which whatever shares the port asks for its part too.
+    #[must_use]
+    pub fn tenants(&self) -> Arc<Tenants> {
+        Arc::clone(&self.site.tenants)
     }
 
     /// Lets another protocol share the port. Only the first call counts.

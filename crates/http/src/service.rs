@@ -53,8 +53,11 @@ async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> R
         (surface, permitted) => {
             let mut body = Arriving::new(body, &parts, &site.settings, &turn.shared.window);
             let response = match permitted {
-                Ok(()) if turn.has_room() => exchange::answer(site, &access, surface, &parts, &mut body).await,
-                Ok(()) => Err(Refusal::overload("too many requests are under way")),
+                Ok(()) if !turn.has_room() => Err(Refusal::overload("too many requests are under way")),
+                Ok(()) => match site.tenants.admit(access.tenant(), need).await {
+                    Ok(_admitted) => exchange::answer(site, &access, surface, &parts, &mut body).await,
+                    Err(excess) => Err(excess.into()),
+                },
                 Err(refusal) => Err(refusal),
             };
             let refused = |refusal| surface.soften(refusal, need).into_response(site.runtime.random());

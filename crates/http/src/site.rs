@@ -17,6 +17,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::settings::ServerSettings;
 use crate::surface::s3;
+use crate::tenants::Tenants;
 
 pub(crate) struct Site {
     pub(crate) settings: ServerSettings,
@@ -24,6 +25,7 @@ pub(crate) struct Site {
     pub(crate) progress: Arc<Progress>,
     pub(crate) metrics: Metrics,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) tenants: Arc<Tenants>,
     pub(crate) prober: Prober,
     /// Where S3's clients come in, if any may.
     pub(crate) s3: Option<s3::Door>,
@@ -38,6 +40,7 @@ impl Site {
     pub(crate) fn new(settings: ServerSettings, runtime: Arc<dyn Runtime>, progress: Arc<Progress>) -> Arc<Site> {
         Arc::new(Site {
             memory: Memory::new(settings.memory),
+            tenants: Tenants::new(Arc::clone(&runtime)),
             s3: settings.s3.clone().map(s3::Door::new),
             settings,
             runtime,

@@ -12,6 +12,7 @@ use crate::auth::{AuthFiles, RulesFile, TokensFile};
 use crate::layers::{ConfigError, Layers};
 use crate::s3::S3Pair;
 use crate::settings::Setting;
+use crate::tenants::TenantsFile;
 use crate::tls::TlsFiles;
 use crate::value::{self, Share};
 
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) s3: Option<S3Pair>,
     /// Where those are kept who may do something; without, anyone may do everything.
     pub(crate) auth: Option<AuthFiles>,
+    /// Where it is kept what each tenant may take.
+    pub(crate) tenants: Option<TenantsFile>,
     pub(crate) data_dir: PathBuf,
     pub(crate) capacity: Share,
     pub(crate) min_free: Share,
@@ -65,6 +68,7 @@ impl Config {
             tls,
             auth,
             s3: s3(layers)?,
+            tenants: parse(layers, Setting::Tenants, file_or_none)?.map(TenantsFile),
             data_dir: parse(layers, Setting::DataDir, directory)?,
             capacity: parse(layers, Setting::Capacity, value::share)?,
             min_free: parse(layers, Setting::MinFree, share_or_none)?,

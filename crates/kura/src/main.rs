@@ -20,6 +20,7 @@ mod setup;
 mod signals;
 mod socket;
 mod telemetry;
+mod tenants;
 mod tls;
 mod value;
 

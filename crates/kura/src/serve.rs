@@ -23,6 +23,7 @@ use crate::s3::S3SecretError;
 use crate::signals::Signals;
 use crate::socket::{self, SocketError, SocketFile};
 use crate::telemetry;
+use crate::tenants::{TenantsFile, TenantsFileError};
 use crate::tls::TlsFilesError;
 use crate::value::Share;
 
@@ -47,6 +48,8 @@ pub(crate) enum ServeError {
     S3(#[from] S3SecretError),
     #[error(transparent)]
     Auth(#[from] AuthFileError),
+    #[error(transparent)]
+    Tenants(#[from] TenantsFileError),
     #[error("the system refused a runtime: {0}")]
     Runtime(io::Error),
     #[error("stopped, but the last sync failed: {0}")]
@@ -89,9 +92,10 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
     };
     secure(&config, &server.handle())?;
     authenticate(&config, &server)?;
+    let terms = config.tenants.clone().map(TenantsFile::load).transpose()?;
     let address = announce::reachable(server.local_addr().map_err(ServeError::Runtime)?, config.tls.is_some());
-    server.welcome(Reapi::new(reapi_settings(&config), server.memory(), Arc::clone(&runtime)));
-    let handle = server.handle();
+    server.welcome(Reapi::new(reapi_settings(&config), server.memory(), server.tenants(), Arc::clone(&runtime)));
+    let (handle, tenants) = (server.handle(), server.tenants());
     let serving = tokio::spawn(server.run());
     say(&announce::listening(&address));
 
@@ -103,7 +107,11 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
             return Ok(());
         }
     };
-    handle.open(Cache::with_settings(store.clone(), runtime, config.cache));
+    let cache = Cache::with_settings(store.clone(), runtime, config.cache);
+    if let Some((terms, watch)) = terms {
+        watch.keep(terms, tenants, cache.clone()).map_err(ServeError::Runtime)?;
+    }
+    handle.open(cache);
     say(&announce::serving(&address, &config.data_dir, store.stats().budget, &plan));
 
     let signal = signals.next().await;

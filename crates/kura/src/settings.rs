@@ -22,6 +22,7 @@ pub(crate) enum Setting {
     AuthTokens,
     AuthRules,
     InsecureAnonymous,
+    Tenants,
     OverlayQuota,
     OverlayAge,
     DataDir,
@@ -82,7 +83,7 @@ impl Spec {
 }
 
 impl Setting {
-    pub(crate) const ALL: [Setting; 42] = [
+    pub(crate) const ALL: [Setting; 43] = [
         Setting::Listen,
         Setting::UnixSocket,
         Setting::TlsCertificate,
@@ -92,6 +93,7 @@ impl Setting {
         Setting::AuthTokens,
         Setting::AuthRules,
         Setting::InsecureAnonymous,
+        Setting::Tenants,
         Setting::OverlayQuota,
         Setting::OverlayAge,
         Setting::DataDir,
@@ -172,6 +174,12 @@ impl Setting {
                 SWITCH,
                 "off",
                 "Whether to listen beyond this machine although nobody is asked who they are: anyone who reaches the port may store and delete",
+            ),
+            Setting::Tenants => (
+                "tenants",
+                "FILE",
+                "",
+                "A TOML file that says how many requests a second and uploads at a time each tenant may make, and how long its values are there; read again when it changes; none: as many as come, for good",
             ),
             Setting::OverlayQuota => (
                 "overlay-quota",

@@ -75,7 +75,7 @@ async fn a_server_that_is_not_ready_says_why() {
     let (settings, progress) = (ServerSettings::default(), Arc::new(Progress::default()));
     let address = "127.0.0.1:0".parse().unwrap();
     let server = Server::bind(address, settings, Arc::clone(&runtime), progress).await.unwrap();
-    server.welcome(Reapi::new(ReapiSettings::default(), server.memory(), runtime));
+    server.welcome(Reapi::new(ReapiSettings::default(), server.memory(), server.tenants(), runtime));
     let address = server.local_addr().unwrap().to_string();
     let serving = tokio::spawn(server.run());
     tokio::task::spawn_blocking(move || {

@@ -98,6 +98,8 @@ async fn within_deadline(
 
 /// What is said of the server itself is said before there is a cache too.
 async fn dispatch(reapi: &Reapi, method: Method, incoming: Incoming, head: Head) -> Result<Reply, Status> {
+    let admitted = reapi.tenants.admit(head.access.tenant(), method.need()).await;
+    let _admitted = admitted.map_err(|excess| status::of_excess(&excess))?;
     match method {
         Method::HealthCheck => health::check(incoming, reapi.stage()).await,
         Method::HealthWatch => health::watch(incoming, reapi.stages()).await,

@@ -49,7 +49,7 @@ use hyper::body::Incoming;
 use kura_auth::Access;
 use kura_cache::Cache;
 use kura_disk::Runtime;
-use kura_http::{Answering, Exposition, Guest, Memory};
+use kura_http::{Answering, Exposition, Guest, Memory, Tenants};
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -65,6 +65,7 @@ use health::Stage;
 pub struct Reapi {
     settings: Arc<ReapiSettings>,
     memory: Arc<Memory>,
+    tenants: Arc<Tenants>,
     runtime: Arc<dyn Runtime>,
     counters: Arc<Counters>,
     unfinished: Arc<Unfinished>,
@@ -74,9 +75,14 @@ pub struct Reapi {
 }
 
 impl Reapi {
-    /// `memory` is what all bodies on the port are accounted for against.
+    /// `memory` is what all bodies on the port are accounted for against, and `tenants` what each may take of it.
     #[must_use]
-    pub fn new(settings: ReapiSettings, memory: Arc<Memory>, runtime: Arc<dyn Runtime>) -> Arc<Reapi> {
+    pub fn new(
+        settings: ReapiSettings,
+        memory: Arc<Memory>,
+        tenants: Arc<Tenants>,
+        runtime: Arc<dyn Runtime>,
+    ) -> Arc<Reapi> {
         let counters = Arc::new(Counters::default());
         let flights = settings.fetch.as_ref().map(|fetch| Flights::new(fetch, Arc::clone(&counters)));
         Arc::new(Reapi {
@@ -84,6 +90,7 @@ impl Reapi {
             flights,
             settings: Arc::new(settings),
             memory,
+            tenants,
             runtime,
             counters,
             cache: OnceLock::new(),

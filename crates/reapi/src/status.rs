@@ -7,6 +7,7 @@ use bazel_remote_apis::google;
 use bytes::Bytes;
 use kura_auth::{Denied, Unidentified};
 use kura_cache::{Error, InvalidKey};
+use kura_http::Excess;
 use prost::Message;
 use tonic::{Code, Status};
 
@@ -76,6 +77,11 @@ pub(crate) fn of_denied(denied: &Denied) -> Status {
         _ => Code::PermissionDenied,
     };
     Status::new(code, denied.to_string())
+}
+
+/// Whose tenant has what it may take.
+pub(crate) fn of_excess(excess: &Excess) -> Status {
+    retry(Code::ResourceExhausted, excess.message, excess.retry_after)
 }
 
 /// The status of one blob in a batch.

@@ -18,7 +18,7 @@ use kura_auth::Authenticator;
 use kura_cache::Cache;
 use kura_disk::real::RealDisk;
 use kura_disk::{Runtime, TokioRuntime};
-use kura_http::{Handle, Server, ServerSettings};
+use kura_http::{Handle, Server, ServerSettings, Tenants};
 use kura_reapi::{Reapi, ReapiSettings};
 use kura_store::geometry::Geometry;
 use kura_store::{Durability, Progress, Settings, Store};
@@ -40,6 +40,7 @@ pub struct Site {
     pub directory: tempfile::TempDir,
     pub address: SocketAddr,
     pub handle: Handle,
+    pub tenants: Arc<Tenants>,
     pub server: JoinHandle<()>,
     pub runtime: Arc<dyn Runtime>,
     pub progress: Arc<Progress>,
@@ -73,10 +74,10 @@ impl Site {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut server = Server::bind(any, http, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
         socket.into_iter().for_each(|socket| server.listen_on(socket));
-        server.welcome(Reapi::new(grpc, server.memory(), Arc::clone(&runtime)));
+        server.welcome(Reapi::new(grpc, server.memory(), server.tenants(), Arc::clone(&runtime)));
         who.into_iter().for_each(|who| server.authenticate(who));
-        let (address, handle) = (server.local_addr().unwrap(), server.handle());
-        Site { directory, address, handle, server: tokio::spawn(server.run()), runtime, progress }
+        let (address, handle, tenants) = (server.local_addr().unwrap(), server.handle(), server.tenants());
+        Site { directory, address, handle, tenants, server: tokio::spawn(server.run()), runtime, progress }
     }
 
     /// A server that serves.

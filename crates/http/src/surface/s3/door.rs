@@ -11,6 +11,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{Extensions, Method, Request, Response};
+use kura_auth::Need;
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::route::S3Route;
@@ -234,6 +235,13 @@ impl S3Route for Inside {
         if signed.service.as_deref() != Some("s3") || signed.region.is_none() {
             return Err(s3_error!(InvalidRequest, "sign with AWS4-HMAC-SHA256, for the service s3 and a region"));
         }
+        let need = match signed.method {
+            Method::PUT | Method::POST => Need::Write,
+            Method::DELETE => Need::Administer,
+            _ => Need::Read,
+        };
+        let site = Visit::of(&signed)?.site;
+        let _admitted = site.tenants.admit(None, need).await.map_err(Refusal::from)?;
         let request = Request::builder().method(signed.method).uri(without_signature(&signed.uri)?).body(signed.input);
         let mut request = request.map_err(|_| S3ErrorCode::InvalidURI)?;
         *request.headers_mut() = signed.headers;

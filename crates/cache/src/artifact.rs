@@ -106,6 +106,12 @@ impl Kind {
         }
     }
 
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Whether clients store values of it under keys of their own.
     pub(crate) const fn is_keyed(self) -> bool {
         !matches!(self, Kind::Cas | Kind::Action | Kind::Upload | Kind::Part)
@@ -339,6 +345,25 @@ impl ArtifactKey {
             return Err(InvalidKey::Forbidden("a key holds no NUL"));
         }
         ArtifactKey::new(scope, kind, key, Meaning::Keyed(kind))
+    }
+
+    /// The artifact of that kind that is called so: blobs and action results by the hexadecimal digits of their hash, whose number says the function;
+    /// all others by their keys.
+    ///
+    /// # Errors
+    /// As for [`ArtifactKey::blob`] and [`ArtifactKey::keyed`]; `Digest`; `Forbidden` for what only uploads have.
+    pub fn named(scope: &Scope, kind: Kind, name: &[u8]) -> Result<ArtifactKey, InvalidKey> {
+        let digest = || {
+            let function =
+                DigestFunction::of_hex_len(name.len()).ok_or(InvalidKey::Digest("no hash has so many digits"))?;
+            Digest::from_hex(function, name).map_err(InvalidKey::Digest)
+        };
+        match kind {
+            Kind::Cas => ArtifactKey::blob(scope, &digest()?),
+            Kind::Action => ArtifactKey::action(scope, &digest()?),
+            Kind::Upload | Kind::Part => Err(InvalidKey::Forbidden("uploads under way are nobody's artifacts")),
+            keyed => ArtifactKey::keyed(scope, keyed, name),
+        }
     }
 
     fn new(scope: &Scope, kind: Kind, key: &[u8], meaning: Meaning) -> Result<ArtifactKey, InvalidKey> {

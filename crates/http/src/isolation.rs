@@ -48,7 +48,7 @@ fn used(surface: Surface) -> Option<Use> {
             body: b"body".to_vec(),
         }),
         // Of S3 there is one key pair, which is of one tenant.
-        Surface::S3 | Surface::Clean | Surface::Page => None,
+        Surface::S3 | Surface::Clean | Surface::Admin | Surface::Page => None,
     }
 }
 
@@ -141,6 +141,28 @@ async fn what_one_stores_changes_nothing_of_what_another_is_told_on_any_surface(
         }
     }
     assert_eq!(tried, 12 * pairs.len());
+}
+
+#[tokio::test]
+async fn what_one_removes_is_its_own_on_any_surface() {
+    let mut people = People::default();
+    let pairs = pairs(&mut people);
+    let site = Site::asking(ServerSettings::default(), Some(people.authenticator())).await;
+    site.open(CAPACITY).await;
+    for surface in Surface::ALL {
+        let Some(of) = used(surface) else { continue };
+        for (number, (one, other)) in pairs.iter().enumerate() {
+            one.store(&site, surface, &of).await;
+            other.store(&site, surface, &of).await;
+            let all = format!("/admin/namespaces/{}", other.namespace);
+            for path in [&of.fetch, "/api/cache/clean", &all] {
+                let answer = other.ask(&site, "DELETE", path, "", b"").await;
+                assert!([204, 403, 404, 405].contains(&answer.status), "{surface:?} {number}: {answer:?}");
+            }
+            let there = one.ask(&site, "GET", &of.fetch, "", b"").await;
+            assert_eq!(there.status, 200, "{surface:?} {number}");
+        }
+    }
 }
 
 #[tokio::test]

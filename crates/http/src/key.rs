@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use kura_cache::InvalidKey;
+use kura_cache::{InvalidKey, Namespace};
 
 /// A segment of a path as a key.
 ///
@@ -35,6 +35,15 @@ fn without_slash(key: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, InvalidKey> {
 /// For malformed percent-encoding, NUL, a segment `.` or `..` and the empty path.
 pub(crate) fn path(segments: &str) -> Result<Cow<'_, [u8]>, InvalidKey> {
     checked(decode(segments)?)
+}
+
+/// A segment of a path as the name of a namespace. One of several parts is spelled `a%2Fb` there.
+///
+/// # Errors
+/// For malformed percent-encoding and what is no name.
+pub(crate) fn namespace(segment: &str) -> Result<Namespace, InvalidKey> {
+    let name = path(segment)?;
+    Namespace::parse(str::from_utf8(&name).map_err(|_| InvalidKey::Name)?.to_owned())
 }
 
 /// Such a key where it stands as it is, and not in a path.

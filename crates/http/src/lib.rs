@@ -16,6 +16,7 @@
 //! | `/metro/<key>`, `/api/metro/cache/<key>` | Metro |
 //! | `/api/cache/cas`, `keyvalue`, `gradle`, `module`, `clean` | Tuist and Xcode |
 //! | `/http/<namespace>/<key…>` | anything |
+//! | `/admin/namespaces/…` | who removes, whatever the surface |
 //! | `/`, `/status.json`, `/openapi.json`, `/up`, `/ready`, `/metrics` | people and probes |
 //!
 //! Absent on purpose: storage decisions, and files.

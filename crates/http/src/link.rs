@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) site: Arc<Site>,
     /// Where its client is, or who stands in front of it.
     pub(crate) peer: IpAddr,
+    /// Whether that is whoever the server runs as.
+    pub(crate) is_owners: bool,
     /// Requests that are carried out; on HTTP/2 until their answers have been given to the connection.
     running: AtomicU64,
     /// Counts their beginnings and ends.
@@ -55,11 +57,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(site: Arc<Site>, peer: IpAddr) -> Arc<Shared> {
+    pub(crate) fn new(site: Arc<Site>, peer: IpAddr, is_owners: bool) -> Arc<Shared> {
         let window = Window::new(Arc::clone(&site.memory), u64::from(site.settings.connection_window));
         Arc::new(Shared {
             site,
             peer,
+            is_owners,
             window,
             running: AtomicU64::new(0),
             turns: AtomicU64::new(0),

@@ -1,28 +1,37 @@
-//! Where connections come from: a port, and a unix socket if there is one. They share one bound on connections.
-//! Not here: the socket's file, which is whoever's that made it.
+//! Where connections come from: a port, a unix socket if there is one, and the owner's, which comes once there is a cache. They share one bound on
+//! connections.
+//! Not here: the sockets' files, which are whoever's that made them.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SetOnce};
 use tokio_util::either::Either;
 
 /// Where the process is out of files, the next connection is tried for after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A connection as it comes in.
+/// A connection's bytes as they come in.
 pub(crate) type Arrived = Either<TcpStream, UnixStream>;
+
+/// A connection as it comes in.
+pub(crate) struct Arrival {
+    pub(crate) stream: Arrived,
+    /// Whether it is whoever's that the server runs as.
+    pub(crate) is_owners: bool,
+}
 
 pub(crate) struct Listeners {
     pub(crate) port: TcpListener,
     pub(crate) socket: Option<UnixListener>,
+    pub(crate) owner: Arc<SetOnce<UnixListener>>,
 }
 
 impl Listeners {
     /// The next connection, once there may be one more.
-    pub(crate) async fn accept(&self, permits: &Arc<Semaphore>) -> (Arrived, OwnedSemaphorePermit) {
+    pub(crate) async fn accept(&self, permits: &Arc<Semaphore>) -> (Arrival, OwnedSemaphorePermit) {
         loop {
             let Ok(permit) = Arc::clone(permits).acquire_owned().await else { std::future::pending().await };
             match self.next().await {
@@ -36,17 +45,20 @@ impl Listeners {
         }
     }
 
-    async fn next(&self) -> io::Result<Arrived> {
+    async fn next(&self) -> io::Result<Arrival> {
         let socket = async {
             match &self.socket {
                 Some(socket) => socket.accept().await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            accepted = self.port.accept() => accepted.map(|(stream, _)| Either::Left(stream)),
-            accepted = socket => accepted.map(|(stream, _)| Either::Right(stream)),
-        }
+        let owner = async { self.owner.wait().await.accept().await };
+        let (stream, is_owners) = tokio::select! {
+            accepted = self.port.accept() => (Either::Left(accepted?.0), false),
+            accepted = socket => (Either::Right(accepted?.0), false),
+            accepted = owner => (Either::Right(accepted?.0), true),
+        };
+        Ok(Arrival { stream, is_owners })
     }
 }
 

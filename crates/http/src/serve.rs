@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +19,7 @@ use kura_disk::Runtime;
 use kura_store::Progress;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SetOnce, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::either::Either;
@@ -27,7 +27,7 @@ use tokio_util::either::Either;
 use crate::guest::Guest;
 use crate::http2;
 use crate::link::{Link, Protocol, Shared};
-use crate::listen::{Arrived, Listeners};
+use crate::listen::{Arrival, Arrived, Listeners};
 use crate::memory::{CONNECTION, Held, Memory};
 use crate::page;
 use crate::service;
@@ -56,6 +56,7 @@ pub struct Server {
 #[derive(Clone)]
 pub struct Handle {
     site: Arc<Site>,
+    owner: Weak<SetOnce<UnixListener>>,
     tls: watch::Sender<Option<Tls>>,
     drain: watch::Sender<Option<Duration>>,
     drained: watch::Receiver<Option<Drained>>,
@@ -80,7 +81,7 @@ impl Server {
         progress: Arc<Progress>,
     ) -> io::Result<Server> {
         Ok(Server {
-            listeners: Listeners { port: TcpListener::bind(address).await?, socket: None },
+            listeners: Listeners { port: TcpListener::bind(address).await?, socket: None, owner: Arc::default() },
             site: Site::new(settings, runtime, progress),
             tls: watch::Sender::new(None),
             drain: watch::Sender::new(None),
@@ -128,6 +129,7 @@ impl Server {
     pub fn handle(&self) -> Handle {
         Handle {
             site: Arc::clone(&self.site),
+            owner: Arc::downgrade(&self.listeners.owner),
             tls: self.tls.clone(),
             drain: self.drain.clone(),
             drained: self.drained.subscribe(),
@@ -163,6 +165,15 @@ impl Handle {
     /// Recovery is done: the surfaces serve from `cache` from here on. Only the first call counts.
     pub fn open(&self, cache: Cache) {
         self.site.open(cache);
+    }
+
+    /// Serves on this unix socket too, whoever connects to which may do everything: its file's rights are to let in only whom the server runs as. Only
+    /// the first call counts.
+    pub fn listen_for_owner(&self, socket: UnixListener) {
+        // Without a listener the server has ended.
+        if self.owner.upgrade().is_some_and(|owner| owner.set(socket).is_err()) {
+            tracing::warn!("the server was given a second socket of its owner's: it keeps the first");
+        }
     }
 
     /// Connections that come from here on speak TLS, and are shown this.
@@ -215,7 +226,7 @@ impl Connections {
         }
     }
 
-    fn add(&mut self, stream: Arrived, permit: OwnedSemaphorePermit) {
+    fn add(&mut self, Arrival { stream, is_owners }: Arrival, permit: OwnedSemaphorePermit) {
         if let Either::Left(stream) = &stream {
             // Small answers leave at once. It is a hint: a socket that refuses it works all the same.
             let _ = stream.set_nodelay(true);
@@ -228,7 +239,7 @@ impl Connections {
             tracing::warn!("a connection is closed: there is no memory for it");
             return;
         };
-        let shared = Shared::new(Arc::clone(&self.site), peer);
+        let shared = Shared::new(Arc::clone(&self.site), peer, is_owners);
         let number = self.next;
         self.next += 1;
         self.open.lock().insert(number, Arc::clone(&shared));

@@ -2,11 +2,13 @@
 //! Not here: how either is done (`kura_store::stopped`).
 
 use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use kura_store::stopped::{Contents, Depth, Examined, Seen, SegmentFile, State, Stopped};
 
 use crate::offline::{OfflineError, count, explained, size, with_stopped};
+use crate::socket;
 
 /// Checks the directory and prints what is found. Returns whether there is nothing that a start would warn about.
 ///
@@ -17,6 +19,12 @@ pub(crate) fn check(directory: &Path, repair: bool) -> Result<bool, OfflineError
         let check = Check { directory, stopped, repair, totals: Totals::default(), wrong: 0, repaired: 0 };
         check.run().await.map_err(|error| explained(directory, error))
     })
+}
+
+/// What a killed server left, and the next start replaces.
+fn is_admin_socket(directory: &Path, path: &str) -> bool {
+    let found = directory.join(path).symlink_metadata();
+    path == socket::ADMIN && found.is_ok_and(|found| found.file_type().is_socket())
 }
 
 struct Check<'a> {
@@ -117,7 +125,7 @@ impl Check<'_> {
         for path in &contents.leftovers {
             say(&format!("{path}: left by an unclean stop; the next start removes it"));
         }
-        for path in &contents.strays {
+        for path in contents.strays.iter().filter(|path| !is_admin_socket(self.directory, path)) {
             self.warn(&format!("{path}: not Kura's; left alone, and counted against the capacity"));
         }
     }

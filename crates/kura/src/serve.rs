@@ -99,6 +99,8 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
     let serving = tokio::spawn(server.run());
     say(&announce::listening(&address));
 
+    let admin = config.data_dir.join(socket::ADMIN);
+    socket::remove_dead(&admin).await;
     let store = tokio::select! {
         opened = open(&config, &plan, &runtime, progress) => opened?,
         // Recovery can be cut off at any point: the next start goes on.
@@ -112,6 +114,7 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
         watch.keep(terms, tenants, cache.clone()).map_err(ServeError::Runtime)?;
     }
     handle.open(cache);
+    let _admin = listen_for_owner(&admin, &handle);
     say(&announce::serving(&address, &config.data_dir, store.stats().budget, &plan));
 
     let signal = signals.next().await;
@@ -147,6 +150,20 @@ async fn listen_on(path: &Path, server: &mut Server) -> Result<SocketFile, Serve
     server.listen_on(listener);
     tracing::info!(path = %path.display(), "listens on a unix socket too");
     Ok(file)
+}
+
+/// Not before the directory is this server's alone.
+fn listen_for_owner(path: &Path, handle: &Handle) -> Option<SocketFile> {
+    match socket::listen_for_owner(path) {
+        Ok((listener, file)) => {
+            handle.listen_for_owner(listener);
+            Some(file)
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "no socket for commands: they reach this server by its address only");
+            None
+        }
+    }
 }
 
 /// Before the first connection is taken.

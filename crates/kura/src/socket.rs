@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
+/// Through which commands reach a server, by its name in the data directory.
+pub(crate) const ADMIN: &str = "admin.sock";
+
 /// Who may connect: this user and its group.
-const MODE: u32 = 0o660;
+const ANYBODY_NEAR: u32 = 0o660;
+
+/// Only this user.
+const OWNER: u32 = 0o600;
 
 /// The most connections that wait to be taken; the system may bound it further.
 const BACKLOG: u32 = 4096;
@@ -54,12 +60,30 @@ impl Identity {
 pub(crate) async fn listen(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
     let failed = |source| SocketError::Listen { path: path.to_owned(), source };
     make_room(path).await?;
-    let socket = UnixSocket::new_stream().map_err(failed)?;
-    socket.bind(path).map_err(failed)?;
-    let file = SocketFile { path: path.to_owned(), made: Identity::of(&path.symlink_metadata().map_err(failed)?) };
+    bind(path, ANYBODY_NEAR).map_err(failed)
+}
+
+/// Listens at `path`, which only this user may connect to.
+///
+/// # Errors
+/// As the system says: `AddrInUse` where anything is there.
+pub(crate) fn listen_for_owner(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    bind(path, OWNER)
+}
+
+/// Removes what a killed server left there, and nothing else.
+pub(crate) async fn remove_dead(path: &Path) {
+    // Whatever it is, it is not in the way of anything but a socket.
+    let _ = make_room(path).await;
+}
+
+fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    let file = SocketFile { path: path.to_owned(), made: Identity::of(&path.symlink_metadata()?) };
     // Nobody can connect before it listens.
-    std::fs::set_permissions(path, Permissions::from_mode(MODE)).map_err(failed)?;
-    Ok((socket.listen(BACKLOG).map_err(failed)?, file))
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    Ok((socket.listen(BACKLOG)?, file))
 }
 
 /// Removes what a killed server left.
@@ -101,7 +125,7 @@ mod tests {
         let (_listener, file) = listen(&path).await.unwrap();
         let found = path.symlink_metadata().unwrap();
         assert!(found.file_type().is_socket());
-        assert_eq!(found.permissions().mode() & 0o7777, MODE);
+        assert_eq!(found.permissions().mode() & 0o7777, ANYBODY_NEAR);
         UnixStream::connect(&path).await.unwrap();
         drop(file);
         assert!(!path.exists());
@@ -120,6 +144,25 @@ mod tests {
         // The first server ends late.
         drop(dead);
         UnixStream::connect(&path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_owners_socket_is_for_its_user_only_and_what_a_killed_server_left_of_it_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(ADMIN);
+        let (listener, file) = listen_for_owner(&path).unwrap();
+        assert_eq!(path.symlink_metadata().unwrap().permissions().mode() & 0o7777, OWNER);
+        remove_dead(&path).await;
+        assert_eq!(listen_for_owner(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        UnixStream::connect(&path).await.unwrap();
+        drop(listener);
+        assert!(path.exists());
+        remove_dead(&path).await;
+        assert!(!path.exists());
+        drop(file);
+        std::fs::write(&path, "mine").unwrap();
+        remove_dead(&path).await;
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ pub(super) fn target(bytes: &[u8]) {
         Surface::KeyValue => &[Kind::KeyValue],
         Surface::TuistGradle => &[Kind::Gradle],
         Surface::Module => &[Kind::Module],
-        Surface::S3 | Surface::Clean | Surface::Page => &[],
+        Surface::S3 | Surface::Clean | Surface::Admin | Surface::Page => &[],
     };
     assert!(may_be.contains(&named.kind()), "{named:?} through {surface:?}");
     if surface == Surface::Bazel {

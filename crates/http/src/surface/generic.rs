@@ -1,7 +1,5 @@
 //! Anything that can speak HTTP: `/http/{namespace}/{key…}`. The key is a path; a body's type and encoding come back as they were sent.
 
-use std::str;
-
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Namespace, Scope};
 
 use super::Manner;
@@ -25,8 +23,7 @@ fn split(path: &str) -> Result<(&str, &str), InvalidKey> {
 
 /// The namespace that a path names. One of several parts is spelled `a%2Fb` here.
 pub(super) fn namespace(path: &str) -> Result<Namespace, InvalidKey> {
-    let namespace = key::path(split(path)?.0)?;
-    Namespace::parse(str::from_utf8(&namespace).map_err(|_| InvalidKey::Name)?.to_owned())
+    key::namespace(split(path)?.0)
 }
 
 /// `scope` has the namespace that the path names, or what stands for it.

@@ -2,6 +2,7 @@
 //! about it is the same for all (`exchange`).
 
 pub(crate) mod action_json;
+mod admin;
 mod bazel;
 mod ccache;
 mod generic;
@@ -50,12 +51,14 @@ pub(crate) enum Surface {
     Module,
     /// Tuist's `clean`.
     Clean,
+    /// What is removed whatever its surface.
+    Admin,
     /// People, probes and what is nobody's.
     Page,
 }
 
 impl Surface {
-    pub(crate) const ALL: [Surface; 15] = [
+    pub(crate) const ALL: [Surface; 16] = [
         Surface::Bazel,
         Surface::Gradle,
         Surface::Ccache,
@@ -70,6 +73,7 @@ impl Surface {
         Surface::TuistGradle,
         Surface::Module,
         Surface::Clean,
+        Surface::Admin,
         Surface::Page,
     ];
 
@@ -90,6 +94,7 @@ impl Surface {
             Surface::TuistGradle => "tuist-gradle",
             Surface::Module => "module",
             Surface::Clean => "clean",
+            Surface::Admin => "admin",
             Surface::Page => "page",
         }
     }
@@ -111,6 +116,7 @@ impl Surface {
             Surface::TuistGradle => &tuist::gradle::MANNER,
             Surface::Module => &tuist::module::MANNER,
             Surface::Clean => &tuist::clean::MANNER,
+            Surface::Admin => &admin::MANNER,
         }
     }
 
@@ -131,6 +137,7 @@ impl Surface {
             Surface::TuistGradle => tuist::gradle::ROUTES,
             Surface::Module => tuist::module::ROUTES,
             Surface::Clean => tuist::clean::ROUTES,
+            Surface::Admin => admin::ROUTES,
             Surface::Page => page::ROUTES,
         }
     }
@@ -139,6 +146,8 @@ impl Surface {
     pub(crate) fn of(path: &str) -> Surface {
         if path.starts_with("/http/") || path == "/http" {
             Surface::Generic
+        } else if admin::owns(path) {
+            Surface::Admin
         } else if path.starts_with("/ccache/") {
             Surface::Ccache
         } else if s3::owns(path) {
@@ -213,6 +222,7 @@ impl Surface {
             Surface::KeyValue => Box::pin(tuist::keyvalue::aside(site, access, parts, body)).await,
             Surface::Module => Box::pin(tuist::module::aside(site, access, parts, body)).await,
             Surface::Clean => Box::pin(tuist::clean::aside(site, access, parts)).await,
+            Surface::Admin => Box::pin(admin::aside(site, access, parts)).await,
             _ => Ok(None),
         }
     }
@@ -256,7 +266,7 @@ impl Surface {
             Surface::KeyValue => tuist::keyvalue::key(path, scope),
             Surface::TuistGradle => tuist::gradle::key(path, scope),
             Surface::Module => tuist::module::key(path, query, scope),
-            Surface::S3 | Surface::Clean | Surface::Page => Err(InvalidKey::Empty),
+            Surface::S3 | Surface::Clean | Surface::Admin | Surface::Page => Err(InvalidKey::Empty),
         }
     }
 }
@@ -351,6 +361,10 @@ mod tests {
             ("/api/cache/gradle/0123", Surface::TuistGradle),
             ("/api/cache/module/start", Surface::Module),
             ("/api/cache/clean", Surface::Clean),
+            ("/admin/namespaces/ns", Surface::Admin),
+            ("/admin/namespaces/ns/cas/HASH", Surface::Admin),
+            ("/admin/namespaces", Surface::Page),
+            ("/admin/cas/HASH", Surface::Bazel),
             ("/webdav/4/d/6/HASH", Surface::Webdav),
             ("/webdav/cas/HASH", Surface::Webdav),
             ("/webdav", Surface::Webdav),

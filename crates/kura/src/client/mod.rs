@@ -1,15 +1,18 @@
-//! Commands that talk to a running server: `kura get`, `put`, `head` and `rm` here, `kura setup` beside it.
+//! Commands that talk to a running server: `kura get`, `put`, `head`, `rm` and `clean` here, `kura setup` beside it.
 //! What they share: where the server is (`target`), why something failed and with which status scripts learn of it ([`Failure`]).
 
 mod get;
+pub(crate) mod local;
 mod progress;
 mod put;
+mod remove;
 mod target;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
+use ureq::http::StatusCode;
 
 pub(crate) use target::{MAX_TEXT, PATIENCE, Target, message_in, text_of};
 
@@ -49,6 +52,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What came of an answer that is none of those that were hoped for, with that body.
+    fn of_answer(method: &str, url: &str, status: StatusCode, body: &str) -> Failure {
+        let text = message_in(body);
+        let text = if text.is_empty() { String::new() } else { format!(": {text}") };
+        let said = format!("{method} {url} was answered with {status}{text}");
+        match status {
+            StatusCode::NOT_FOUND => Failure::Miss(said),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Failure::Later(said),
+            _ => Failure::Refused(said),
+        }
+    }
+}
+
 /// Says what failed, and ends with its status.
 pub(crate) fn ended(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
@@ -61,7 +78,7 @@ pub(crate) fn ended(outcome: Result<(), Failure>) -> ExitCode {
 }
 
 /// The commands of this module, as the command line has them.
-pub(crate) fn commands() -> [Command; 4] {
+pub(crate) fn commands() -> [Command; 5] {
     let key = "What to name: NAMESPACE/KEY, where the key may have slashes";
     let key = || Arg::new(KEY).value_name("NAMESPACE/KEY").required(true).help(key);
     let file =
@@ -70,11 +87,13 @@ pub(crate) fn commands() -> [Command; 4] {
     let put = Command::new("put").about("Store an artifact");
     let head = Command::new("head").about("Ask whether an artifact is there; prints its size and what else is known");
     let rm = Command::new("rm").about("Delete an artifact; one that is not there is no failure");
+    let clean = Command::new("clean").about("Empty a namespace, or an overlay of it");
     [
         with_server(get.arg(key()).arg(file("Where to write it; - is standard output"))),
         with_server(put.arg(key()).arg(file("What to store; - is standard input"))),
         with_server(head.arg(key())),
-        with_server(rm.arg(key())),
+        remove::with_place(with_server(rm.arg(key()).arg(remove::kind()))),
+        remove::with_place(with_server(clean.arg(remove::namespace()))),
     ]
 }
 
@@ -92,15 +111,22 @@ pub(crate) fn target(
     matches: &ArgMatches,
     read: fn(&str, Option<String>) -> Result<Target, String>,
 ) -> Result<Target, Failure> {
-    let given = |flag: &str, variable: &str| {
-        matches.get_one::<String>(flag).cloned().or_else(|| std::env::var(variable).ok()).filter(|it| !it.is_empty())
-    };
-    let url = given(SERVER, "KURA_SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-    read(&url, given(TOKEN, "KURA_TOKEN")).map_err(Failure::Usage)
+    let url = given(matches, SERVER, "KURA_SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
+    read(&url, given(matches, TOKEN, "KURA_TOKEN")).map_err(Failure::Usage)
+}
+
+/// What a flag says, or else the environment.
+fn given(matches: &ArgMatches, flag: &str, variable: &str) -> Option<String> {
+    matches.get_one::<String>(flag).cloned().or_else(|| std::env::var(variable).ok()).filter(|it| !it.is_empty())
 }
 
 /// Carries one of [`commands`] out.
 pub(crate) fn run(name: &str, matches: &ArgMatches) -> Result<(), Failure> {
+    match name {
+        "rm" => return remove::rm(matches),
+        "clean" => return remove::clean(matches),
+        _ => {}
+    }
     let target = target(matches, Target::new)?;
     let key = matches.get_one::<String>(KEY).expect("clap requires it");
     let path = path_of(key).map_err(Failure::Usage)?;
@@ -108,17 +134,19 @@ pub(crate) fn run(name: &str, matches: &ArgMatches) -> Result<(), Failure> {
     match name {
         "get" => get::get(&target, &path, file()),
         "put" => put::put(&target, &path, file()),
-        "head" => put::head(&target, &path),
-        _ => put::delete(&target, &path),
+        _ => put::head(&target, &path),
     }
 }
 
 /// The path of `NAMESPACE/KEY` on the server.
 fn path_of(name: &str) -> Result<String, String> {
-    match name.split_once('/') {
-        Some((namespace, key)) if !namespace.is_empty() && !key.is_empty() => Ok(format!("/http/{}", spelled(name))),
-        _ => Err(format!("expected NAMESPACE/KEY, and not `{name}`")),
-    }
+    split(name).map(|_| format!("/http/{}", spelled(name)))
+}
+
+/// The namespace and the key.
+fn split(name: &str) -> Result<(&str, &str), String> {
+    let split = name.split_once('/').filter(|(namespace, key)| !namespace.is_empty() && !key.is_empty());
+    split.ok_or_else(|| format!("expected NAMESPACE/KEY, and not `{name}`"))
 }
 
 /// Percent-encodes all but slashes and what RFC 3986 leaves unreserved.

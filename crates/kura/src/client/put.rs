@@ -1,4 +1,4 @@
-//! `kura put`, `head` and `rm`. An upload that breaks off has to be sent again: the surface takes bodies whole.
+//! `kura put` and `head`. An upload that breaks off has to be sent again: the surface takes bodies whole.
 
 use std::fs::File;
 use std::io::stdin;
@@ -55,13 +55,4 @@ pub(super) fn head(target: &Target, path: &str) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-pub(super) fn delete(target: &Target, path: &str) -> Result<(), Failure> {
-    let url = target.url(path);
-    let response = target.send("DELETE", &url, &[], SendBody::none()).map_err(|error| target.unreachable(&error))?;
-    if response.status().is_success() || response.status() == StatusCode::NOT_FOUND {
-        return Ok(());
-    }
-    Err(target.refused("DELETE", &url, response))
 }

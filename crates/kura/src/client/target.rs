@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kura_http::clients::Address;
-use ureq::http::{Request, Response, StatusCode, Uri};
+use ureq::http::{Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body};
 
@@ -129,14 +129,7 @@ impl Target {
     /// What came of an answer that is none of those that were hoped for.
     pub(crate) fn refused(&self, method: &str, url: &str, response: Response<Body>) -> Failure {
         let status = response.status();
-        let text = message_in(&text_of(response));
-        let text = if text.is_empty() { String::new() } else { format!(": {text}") };
-        let said = format!("{method} {url} was answered with {status}{text}");
-        match status {
-            StatusCode::NOT_FOUND => Failure::Miss(said),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Failure::Later(said),
-            _ => Failure::Refused(said),
-        }
+        Failure::of_answer(method, url, status, &text_of(response))
     }
 }
 

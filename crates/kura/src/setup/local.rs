@@ -1,24 +1,17 @@
 //! A server that is reached by a unix socket: what it says of itself, and why it says nothing.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::client::{Failure, MAX_TEXT, PATIENCE};
+use crate::client::Failure;
+use crate::client::local::ask;
 
 /// The body of an answer, whatever its status.
 ///
 /// # Errors
 /// If there was no answer.
 pub(super) fn get(socket: &Path, path: &str) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(MAX_TEXT).read_to_end(&mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    Ok(ask(socket, "GET", path)?.1)
 }
 
 /// What came of no answer at all.

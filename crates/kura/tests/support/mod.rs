@@ -65,7 +65,11 @@ impl Served {
     }
 
     pub(crate) fn with(flags: &[&str]) -> Served {
-        let data = tempfile::tempdir().unwrap();
+        Served::again(tempfile::tempdir().unwrap(), flags)
+    }
+
+    /// On what another left.
+    pub(crate) fn again(data: TempDir, flags: &[&str]) -> Served {
         let mut command = kura();
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--capacity", "136MiB", "--data-dir"])
@@ -86,6 +90,10 @@ impl Served {
         let _ = self.process.kill();
         let _ = self.process.wait();
         std::mem::replace(&mut self.data, tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// Runs `kura token` about its tokens, with success; what it printed.

@@ -141,6 +141,9 @@ impl Cache {
         window.keys[from..].iter().filter_map(move |key| {
             let record = record_key(of.scope, of.kind, key).ok()?;
             let found = self.inner.store.peek(&record)?;
+            if of.scope.overlay.is_some() && self.has_expired(found.version) {
+                return None;
+            }
             Some(Listed { key, presence: Presence { length: found.logical_len, version: found.version } })
         })
     }

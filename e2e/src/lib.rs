@@ -11,6 +11,7 @@
 //! - `metrics`: the server's counters.
 //! - `tool`: a client's command, with its output when it fails.
 //! - `node`: clients that come from npm.
+//! - `moon`: a workspace of moon's.
 //! - `mount`: a filesystem of its own, whose bytes can be counted.
 //! - `neighbour`: somebody else on it.
 //! - `wait`: for a condition, never for a time.
@@ -26,6 +27,7 @@ mod faults;
 mod group;
 mod http;
 mod metrics;
+mod moon;
 mod mount;
 mod neighbour;
 mod node;
@@ -41,6 +43,7 @@ pub use faults::{Fault, FaultProxy, On};
 pub use group::Group;
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
+pub use moon::MoonWorkspace;
 pub use mount::Mount;
 pub use neighbour::Neighbour;
 pub use node::{node_command, node_modules};

@@ -4,10 +4,10 @@
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use kura_e2e::{Kura, Mount, Neighbour, kura_binary, run_for_status, until};
+use kura_e2e::{Kura, Mount, Neighbour, S3, kura_binary, run_for_status, until};
 use tempfile::TempDir;
 
-const CLIENTS: [&str; 13] = [
+const CLIENTS: [&str; 14] = [
     "bazel",
     "gradle",
     "ccache",
@@ -21,6 +21,7 @@ const CLIENTS: [&str; 13] = [
     "moon",
     "xcode",
     "http",
+    "s3",
 ];
 
 /// Puts of one size that are refused in a row before the next smaller one is tried.
@@ -30,8 +31,10 @@ fn each_says(server: &str, status: i32, sentence: &str, mut before: impl FnMut()
     for client in CLIENTS {
         before();
         let mut command = Command::new(kura_binary());
-        let (ended, text) = run_for_status(command.env_clear().args(["setup", "--check", client, "--server", server]));
+        command.env_clear().env("AWS_ACCESS_KEY_ID", S3::ID).env("AWS_SECRET_ACCESS_KEY", S3::SECRET);
+        let (ended, text) = run_for_status(command.args(["setup", "--check", client, "--server", server]));
         assert!(text.contains(sentence), "{client}: {text}");
+        assert!(!text.trim_end().ends_with(':'), "it says why: {text}");
         assert_eq!(ended.code(), Some(status), "{client}: {text}");
     }
 }
@@ -39,7 +42,9 @@ fn each_says(server: &str, status: i32, sentence: &str, mut before: impl FnMut()
 #[test]
 fn a_full_disk_is_called_one_and_a_server_with_room_a_healthy_one() {
     let mount = Mount::ext4(512);
-    let kura = Kura::start_in(&mount.path().join("data"), &["--capacity", "256MiB", "--room-wait", "200ms"]);
+    let s3 = S3::new();
+    let flags = [&["--capacity", "256MiB", "--room-wait", "200ms"], &s3.flags()[..]].concat();
+    let kura = Kura::start_in(&mount.path().join("data"), &flags);
     each_says(&kura.url(""), 0, "can store and fetch at", || {});
     let mut neighbour = Neighbour::new(&mount);
     for size in [1 << 20, 64 << 10, 4 << 10, 256, 1] {

@@ -1,9 +1,11 @@
-//! A workspace through Turborepo: the second clean build is all remote hits, with signed artifacts too, also after a restart and after `kill -9`.
+//! A workspace through Turborepo: the second clean build is all remote hits, with signed artifacts too, and through turborepo-remote-cache with its artifacts
+//! in S3; also after a restart and after `kill -9`.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::fs;
+use std::fs::{self, File};
+use std::process::Child;
 
-use kura_e2e::{Kura, node_command, run};
+use kura_e2e::{Kura, S3, node_command, run, until};
 use tempfile::TempDir;
 
 const PACKAGES: [&str; 3] = ["one", "two", "three"];
@@ -21,13 +23,61 @@ fn second_builds_hit_with_signed_artifacts() {
 fn second_builds_hit_where(signed: bool) {
     let mut kura = Kura::start(&["--capacity", "256MiB"]);
     let workspace = workspace(signed);
-    build(&workspace, &kura, 0);
+    build(&workspace, &kura.url(""), 0);
     assert_eq!(kura.metrics().stored("turborepo"), PACKAGES.len() as u64);
     kura.in_each_life(|kura| {
         let before = kura.metrics();
-        build(&workspace, kura, PACKAGES.len());
+        build(&workspace, &kura.url(""), PACKAGES.len());
         assert_eq!(kura.metrics().hits("turborepo") - before.hits("turborepo"), PACKAGES.len() as u64);
     });
+}
+
+#[test]
+fn second_builds_hit_through_turborepo_remote_cache_over_s3() {
+    let s3 = S3::new();
+    let mut kura = Kura::start(&[&["--capacity", "256MiB"], &s3.flags()[..]].concat());
+    let between = Between::start(&kura.url("/s3"));
+    let workspace = workspace(false);
+    build(&workspace, &between.url, 0);
+    assert_eq!(kura.metrics().stored("s3"), PACKAGES.len() as u64);
+    kura.in_each_life(|kura| {
+        let before = kura.metrics();
+        build(&workspace, &between.url, PACKAGES.len());
+        assert_eq!(kura.metrics().hits("s3") - before.hits("s3"), 2 * PACKAGES.len() as u64, "it looks, and fetches");
+    });
+}
+
+/// A turborepo-remote-cache with its artifacts in S3.
+struct Between {
+    process: Child,
+    url: String,
+    _directory: TempDir,
+}
+
+impl Between {
+    fn start(endpoint: &str) -> Between {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let mut command = node_command("turborepo-remote-cache", directory.path());
+        command.env("NODE_ENV", "production").env("PORT", "0").env("TURBO_TOKEN", "any");
+        command.env("STORAGE_PROVIDER", "s3").env("STORAGE_PATH", "turbo").env("S3_ENDPOINT", endpoint);
+        command.env("S3_REGION", "us-east-1").env("S3_ACCESS_KEY", S3::ID).env("S3_SECRET_KEY", S3::SECRET);
+        let process = command.stdout(File::create(&log).unwrap()).spawn().unwrap();
+        let port = || {
+            let said = fs::read_to_string(&log).unwrap();
+            let (_, port) = said.split_once("Server listening at http://127.0.0.1:")?;
+            port.split_once('"').map(|(port, _)| port.to_owned())
+        };
+        until("turborepo-remote-cache to listen", || port().is_some());
+        Between { process, url: format!("http://127.0.0.1:{}", port().unwrap()), _directory: directory }
+    }
+}
+
+impl Drop for Between {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 fn workspace(signed: bool) -> TempDir {
@@ -50,7 +100,7 @@ fn workspace(signed: bool) -> TempDir {
 }
 
 /// A clean build without anything of this machine's: so many of its tasks hit.
-fn build(workspace: &TempDir, kura: &Kura, hits: usize) {
+fn build(workspace: &TempDir, url: &str, hits: usize) {
     let root = workspace.path();
     let _ = fs::remove_dir_all(root.join(".turbo"));
     let package = |name: &str| root.join("packages").join(name);
@@ -60,7 +110,7 @@ fn build(workspace: &TempDir, kura: &Kura, hits: usize) {
         let _ = fs::remove_dir_all(package(name).join(".turbo"));
     }
     let mut turbo = node_command("turbo", root);
-    turbo.env("TURBO_API", kura.url("")).env("TURBO_TOKEN", "any").env("TURBO_TEAM", "web");
+    turbo.env("TURBO_API", url).env("TURBO_TOKEN", "any").env("TURBO_TEAM", "web");
     turbo
         .env("TURBO_TELEMETRY_DISABLED", "1")
         .env("TURBO_REMOTE_CACHE_SIGNATURE_KEY", "a secret of at least 32 bytes, the team's");

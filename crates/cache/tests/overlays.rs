@@ -8,8 +8,8 @@ use std::time::Duration;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use bytes::Bytes;
 use kura_cache::{
-    ArtifactKey, Attributes, Digest, Error, Kind, Namespace, Overlay, OverlaySettings, PartLimits, PartNumber, Probe,
-    Scope,
+    ArtifactKey, Attributes, Digest, Error, Kind, Listing, Namespace, Overlay, OverlaySettings, PartLimits, PartNumber,
+    Probe, Scope,
 };
 use prost::Message;
 use support::{Life, SHA256, compressible, live, live_with, send};
@@ -152,10 +152,17 @@ fn what_an_overlay_wrote_is_not_there_any_more_when_it_is_too_old() {
         set(&life, b"trusted").await.unwrap();
         set(&one, b"poisoned").await.unwrap();
         let own = one.add(b"own").await;
+        let listed = async || {
+            let of = Listing { scope: &one.scope, kind: Kind::Gradle, prefix: b"" };
+            let (window, _) = life.cache.list(of, b"").await.unwrap();
+            life.cache.listed(of, &window, b"").map(|one| one.presence.length).collect::<Vec<_>>()
+        };
         life.wait(Duration::from_secs(3599)).await;
         assert!(one.has(&own).await && value(&one).await.unwrap() == "poisoned");
+        assert_eq!(listed().await, [8], "its own, and not what is below");
         life.wait(Duration::from_secs(2)).await;
         assert!(!one.has(&own).await && one.get(&own).await.is_none());
+        assert!(listed().await.is_empty());
         assert_eq!(value(&one).await.unwrap(), "trusted");
     });
 }

@@ -177,7 +177,7 @@ remote_store_address = \"{{grpc}}\"
         title: "moon",
         place: ".moon/workspace.yml; a token stands in the variable named",
         template: "\
-unstable_remote:
+remote:
   host: '{{grpc}}'
 ?  auth:
 ?    token: 'KURA_TOKEN'",

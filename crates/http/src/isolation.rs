@@ -100,6 +100,7 @@ impl Place {
         }
         let query = br#"{"hashes":["0123456789abcdef"]}"#;
         told.push(self.ask(site, "POST", "/v8/artifacts", "", query).await.text());
+        told.push(self.ask(site, "GET", "/http/{ns}", "", b"").await.text());
         told
     }
 }

@@ -15,7 +15,7 @@
 //! | `/s3/<bucket>/<key…>` | S3 |
 //! | `/metro/<key>`, `/api/metro/cache/<key>` | Metro |
 //! | `/api/cache/cas`, `keyvalue`, `gradle`, `module`, `clean` | Tuist and Xcode |
-//! | `/http/<namespace>/<key…>` | anything |
+//! | `/http/<namespace>/<key…>`, `/http/<namespace>` | anything, and what there is |
 //! | `/admin/namespaces/…` | who removes, whatever the surface |
 //! | `/`, `/status.json`, `/openapi.json`, `/up`, `/ready`, `/metrics` | people and probes |
 //!

@@ -205,6 +205,50 @@ async fn generic_clients_store_paths_with_their_types_and_delete_them() {
 }
 
 #[tokio::test]
+async fn a_namespace_tells_what_it_holds_in_order_and_in_pages() {
+    let site = serving().await;
+    for key in ["b/2", "a", "b/1", "gone", "%ff%0a", "a%2525+"] {
+        assert_eq!(site.put(&format!("/http/tools%2Fci/{key}"), key.as_bytes()).await.status, 200);
+    }
+    site.put("/http/other/a", b"body").await;
+    site.put("/webdav/a?namespace_id=tools%2Fci", b"body").await;
+    site.request("DELETE", "/http/tools%2Fci/gone", "", b"").await;
+    let told = async |query: &str| {
+        let page = site.get(&format!("/http/tools%2Fci{query}")).await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("application/json")), "{page:?}");
+        serde_json::from_slice::<serde_json::Value>(&page.body).unwrap()
+    };
+    let paths = |page: &serde_json::Value| {
+        let path = |one: &serde_json::Value| one["path"].as_str().unwrap().replace("/http/tools%2Fci/", "");
+        page["artifacts"].as_array().unwrap().iter().map(path).collect::<Vec<_>>()
+    };
+    let all = told("").await;
+    assert_eq!(paths(&all), ["a", "a%2525%2B", "b/1", "b/2", "%FF%0A"]);
+    for one in all["artifacts"].as_array().unwrap() {
+        let found = site.get(one["path"].as_str().unwrap()).await;
+        assert_eq!((found.status, found.body.len() as u64), (200, one["size"].as_u64().unwrap()));
+        assert!(one["stored"].as_u64().unwrap() > 1_700_000_000, "in seconds");
+    }
+    assert_eq!(paths(&told("?prefix=b%2F").await), ["b/1", "b/2"]);
+    assert!(paths(&told("?prefix=nothing").await).is_empty());
+    for number in 0..1500 {
+        site.put(&format!("/http/tools%2Fci/many/{number:04}"), b"").await;
+    }
+    let first = told("?prefix=many").await;
+    site.request("DELETE", "/http/tools%2Fci/many/1200", "", b"").await;
+    let second = told(&format!("?prefix=many&page={}", first["next"].as_str().unwrap())).await;
+    assert_eq!((paths(&first).len(), paths(&second).len(), second.get("next")), (1000, 499, None));
+    assert_eq!(paths(&second)[0], "many/1000");
+    for bad in
+        ["/http/tools?page=x", "/http/tools?prefix=%ff", "/http/", "/http", "/http/tools/", "/http/..", "/http/a%2F"]
+    {
+        site.get(bad).await.refused(400);
+    }
+    let refused = site.put("/http/tools", b"body").await;
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("GET")));
+}
+
+#[tokio::test]
 async fn metro_stores_without_a_length_and_hits_under_both_its_paths() {
     let site = serving().await;
     let key = "0123456789abcdef".repeat(4) + "01234567";

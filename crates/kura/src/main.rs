@@ -58,7 +58,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         "token" => return Ok(auth::run(matches)?),
         "setup" => return Ok(client::ended(setup::run(matches))),
-        "get" | "put" | "head" | "rm" | "clean" => return Ok(client::ended(client::run(name, matches))),
+        "get" | "put" | "head" | "rm" | "ls" | "clean" => return Ok(client::ended(client::run(name, matches))),
         "inspect" => inspect::inspect(directory(matches), matches.get_one(SEGMENT).copied())?,
         _ => {
             let layers = Layers::gather(matches, std::env::vars_os())?;

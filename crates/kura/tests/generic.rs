@@ -1,9 +1,10 @@
-//! `kura put`, `get`, `head` and `rm`, as scripts use them: what they print, with which status they exit, what they leave behind.
+//! `kura put`, `get`, `head`, `rm` and `ls`, as scripts use them: what they print, with which status they exit, what they leave behind.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod support;
 
 use std::fs;
+use std::path::Path;
 
 use support::{Served, answering, nobody, run, run_in};
 
@@ -35,9 +36,54 @@ fn what_was_put_is_there_until_it_is_removed() {
 }
 
 #[test]
+fn what_is_listed_can_be_fetched_by_the_names_that_are_printed() {
+    let kura = Served::start();
+    for key in ["b", "a b/ü", "a b/c", "100%"] {
+        assert_eq!(run_in(Path::new("/"), &kura.address, &["put", &format!("tools/{key}")], BODY).status, 0);
+    }
+    run(&kura.address, &["put", "other/x"]);
+    let listed = |name: &str| {
+        let ended = run(&kura.address, &["ls", name]);
+        assert_eq!((ended.status, ended.said.as_str()), (0, ""), "{ended:?}");
+        String::from_utf8(ended.printed).unwrap()
+    };
+    let names = |printed: &str| {
+        let name = |line: &str| {
+            let [size, stored, name] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            assert_eq!((size.parse(), stored.len()), (Ok(BODY.len()), "2030-01-31T00:00:00Z".len()), "{line}");
+            name.to_owned()
+        };
+        printed.lines().map(name).collect::<Vec<_>>()
+    };
+    let all = names(&listed("tools"));
+    assert_eq!(all, ["tools/100%", "tools/a b/c", "tools/a b/ü", "tools/b"]);
+    for name in &all {
+        assert_eq!(run(&kura.address, &["get", name]).printed, BODY, "{name}");
+    }
+    assert_eq!(names(&listed("tools/a ")), ["tools/a b/c", "tools/a b/ü"]);
+    for none in ["tools/none", "nobodys"] {
+        assert_eq!(listed(none), "", "an empty list is one");
+    }
+}
+
+#[test]
+fn a_list_goes_on_over_its_pages() {
+    let paged = answering(|head| {
+        let (name, next) = if head.contains("&page=more%3D") { ("b", "") } else { ("a", ",\"next\":\"more=\"") };
+        assert!(head.starts_with("GET /http/tools?prefix=x%26/"), "{head}");
+        let body = format!("{{\"artifacts\":[{{\"path\":\"/http/tools/{name}\",\"size\":1,\"stored\":0}}]{next}}}");
+        answer("200 OK", "", body.as_bytes())
+    });
+    let ended = run(&paged, &["ls", "tools/x&/"]);
+    let line = |name: &str| format!("1\t1970-01-01T00:00:00Z\ttools/{name}\n");
+    assert_eq!(String::from_utf8(ended.printed).unwrap(), line("a") + &line("b"));
+}
+
+#[test]
 fn each_failure_has_its_status() {
     let directory = tempfile::tempdir().unwrap();
     let refusing = answering(|_| answer("403 Forbidden", "", b"{\"message\":\"not yours\"}"));
+    let other = answering(|_| answer("200 OK", "", b"<html>"));
     let busy = answering(|_| answer("429 Too Many Requests", "", b""));
     let table = [
         (nobody(), &["get", "tools/a"][..], 4, "nothing listens at"),
@@ -47,6 +93,10 @@ fn each_failure_has_its_status() {
         (refusing.clone(), &["get", "tools/a"], 3, "not yours"),
         (refusing.clone(), &["put", "tools/a"], 3, "not yours"),
         (refusing.clone(), &["rm", "tools/a"], 3, "not yours"),
+        (refusing.clone(), &["ls", "tools"], 3, "not yours"),
+        (nobody(), &["ls", "tools"], 4, "nothing listens at"),
+        (nobody(), &["ls", "/tools"], 2, "expected NAMESPACE"),
+        (other, &["ls", "tools"], 3, "no list"),
         (refusing, &["put", "tools/a", "absent"], 5, "absent: No such file"),
     ];
     for (server, arguments, status, sentence) in table {
@@ -59,10 +109,12 @@ fn each_failure_has_its_status() {
 }
 
 #[test]
-fn a_put_that_nothing_serves_is_refused_and_no_miss() {
+fn a_put_or_a_list_that_nothing_serves_is_refused_and_no_miss() {
     let nginx = answering(|_| answer("404 Not Found", "server: nginx\r\n", b"<html>"));
-    let ended = run(&nginx, &["put", "tools/a"]);
-    assert_eq!(ended.status, 3, "{ended:?}");
+    for arguments in [&["put", "tools/a"], &["ls", "tools"]] {
+        let ended = run(&nginx, arguments);
+        assert_eq!(ended.status, 3, "{ended:?}");
+    }
 }
 
 #[test]

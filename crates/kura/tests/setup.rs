@@ -6,12 +6,12 @@ mod support;
 use std::sync::Arc;
 
 use kura_disk::{Runtime, TokioRuntime};
-use kura_http::{Server, ServerSettings};
+use kura_http::{S3Key, Server, ServerSettings};
 use kura_reapi::{Reapi, ReapiSettings};
 use kura_store::Progress;
 use support::{Ended, Served, answering, nobody, run, run_with};
 
-const CLIENTS: [&str; 13] = [
+const CLIENTS: [&str; 14] = [
     "bazel",
     "gradle",
     "ccache",
@@ -25,13 +25,28 @@ const CLIENTS: [&str; 13] = [
     "moon",
     "xcode",
     "http",
+    "s3",
 ];
+
+/// Those that say who they are by a token: S3's clients sign.
+const WITH_TOKENS: &[&str] = CLIENTS.split_at(13).0;
 
 /// Clients that name the server by host and port, and no path.
 const OVER_GRPC: [&str; 6] = ["bazel", "buildstream", "buck2", "pants", "moon", "xcode"];
 
+/// The key pair of S3's clients.
+const PAIR: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "hush")];
+
 fn check(server: &str, client: &str) -> Ended {
-    run(server, &["setup", "--check", client])
+    run_with(&PAIR, server, &["setup", "--check", client])
+}
+
+/// A server that serves all of them.
+fn serving() -> Served {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "hush\n").unwrap();
+    // It has read it before it serves.
+    Served::with(&["--s3-key-id", "AKID", "--s3-secret-file", secret.path().to_str().unwrap()])
 }
 
 /// Each client says this, and exits with that status.
@@ -46,7 +61,7 @@ fn each_says(server: &str, clients: &[&str], status: i32, sentence: &str) {
 
 #[test]
 fn a_healthy_server_is_called_one_again_and_again() {
-    let kura = Served::start();
+    let kura = serving();
     for client in [CLIENTS, CLIENTS].concat() {
         let ended = check(&kura.address, client);
         assert_eq!(ended.status, 0, "{client}: {ended:?}");
@@ -63,7 +78,7 @@ fn where_nothing_listens_that_is_said() {
 
 #[test]
 fn a_wrong_path_is_named() {
-    let kura = Served::start();
+    let kura = serving();
     let address = format!("http://{}/wrong/", kura.address);
     let sentence = format!("nothing is served under /wrong: the server's address is http://{}", kura.address);
     each_says(&address, &CLIENTS, 3, &sentence);
@@ -72,7 +87,8 @@ fn a_wrong_path_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_ready_says_why() {
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
-    let (settings, progress) = (ServerSettings::default(), Arc::new(Progress::default()));
+    let key = Some(S3Key::new("AKID".to_owned(), "hush".to_owned()));
+    let (settings, progress) = (ServerSettings { s3: key, ..ServerSettings::default() }, Arc::new(Progress::default()));
     let address = "127.0.0.1:0".parse().unwrap();
     let server = Server::bind(address, settings, Arc::clone(&runtime), progress).await.unwrap();
     server.welcome(Reapi::new(ReapiSettings::default(), server.memory(), server.tenants(), runtime));
@@ -150,10 +166,7 @@ fn the_lines_are_those_for_the_server_that_was_named() {
 
 #[test]
 fn s3_is_checked_with_the_key_pair_of_the_environment() {
-    let secret = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(secret.path(), "hush\n").unwrap();
-    let pair = ["--s3-key-id", "AKID", "--s3-secret-file", secret.path().to_str().unwrap()];
-    let kura = Served::with(&pair);
+    let kura = serving();
     let check = |server: &str, id: &str, secret: &str| {
         let variables = [("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)];
         run_with(&variables, server, &["setup", "--check", "s3"])
@@ -191,12 +204,12 @@ fn what_is_wrong_with_a_token_is_told_apart() {
     let elsewhere = create(&["writer", "--namespace", "elsewhere"]);
     let kura = Served::with(&[&["--auth"][..], &place].concat());
     let check = |client: &str, token: &str| run(&kura.address, &["setup", "--check", client, "--token", token]);
-    for client in CLIENTS {
+    for client in WITH_TOKENS {
         let ended = check(client, &writer);
         assert_eq!(ended.status, 0, "{client}: {ended:?}");
     }
     for (token, says) in [(&expired, "has expired"), (&reader, "takes the role writer")] {
-        for client in CLIENTS {
+        for client in WITH_TOKENS {
             let ended = check(client, token);
             assert!(ended.status == 3 && ended.said.contains(says), "{client}: {ended:?}");
             assert_eq!(ended.said.lines().count(), 1, "{client}: {ended:?}");

@@ -17,15 +17,17 @@ fn over_http() {
 
 #[test]
 fn over_grpc_as_a_build_starts() {
-    let excused = &["403", "404", "413", "429", "500", "no answer", "down"];
-    let client = Tried { page: "bazel.md", heading: "Bazel, over gRPC, as a build starts", excused, spared: &[] };
+    let fetching = &["403", "404", "413", "429", "500", "no answer", "down"];
+    let heading = "Bazel, over gRPC, as a build starts";
+    let client = Tried { page: "bazel.md", heading, fetching, storing: &["down"], spared: &[] };
     bazel(&client, |address| format!("grpc://{address}"));
 }
 
 #[test]
 fn over_grpc_once_it_runs() {
-    let (excused, spared) = (&["down"], &[CAPABILITIES]);
-    let client = Tried { page: "bazel.md", heading: "Bazel, over gRPC, once it runs", excused, spared };
+    let (down, spared) = (&["down"], &[CAPABILITIES]);
+    let heading = "Bazel, over gRPC, once it runs";
+    let client = Tried { page: "bazel.md", heading, fetching: down, storing: down, spared };
     bazel(&client, |address| format!("grpc://{address}"));
 }
 

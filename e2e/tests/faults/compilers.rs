@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use kura_e2e::S3;
+
 use crate::{PATIENCE, Tried, came_of, nobody, tried};
 
 fn change(directory: &Path, number: usize) {
@@ -33,25 +35,56 @@ const CHECK: [&str; 2] = ["/.sccache_check", "/webdav/"];
 
 #[test]
 fn sccache_as_it_starts() {
-    sccache("sccache, as it starts", &["403", "413", "429", "500", "no answer", "down"], &[]);
+    let fetching = &["403", "413", "429", "500", "no answer", "down"];
+    let storing = &["no answer", "down"];
+    let heading = "sccache, as it starts";
+    sccache(&Tried { page: "sccache.md", heading, fetching, storing, spared: &[] }, over_webdav);
 }
 
 #[test]
 fn sccache_once_it_runs() {
-    sccache("sccache, once it runs", &["no answer", "down"], &CHECK);
+    let storing = &["no answer", "down"];
+    let heading = "sccache, once it runs";
+    sccache(&Tried { page: "sccache.md", heading, fetching: &["down"], storing, spared: &CHECK }, over_webdav);
 }
 
-fn sccache(heading: &'static str, excused: &'static [&'static str], spared: &'static [&'static str]) {
+#[test]
+fn sccache_over_s3_as_it_starts() {
+    // It takes 429 for an answer here.
+    let fetching = &["403", "413", "500", "no answer", "down"];
+    let storing = &["no answer", "down"];
+    let heading = "sccache over S3, as it starts";
+    sccache(&Tried { page: "s3.md", heading, fetching, storing, spared: &[] }, over_s3);
+}
+
+#[test]
+fn sccache_over_s3_once_it_runs() {
+    let storing = &["no answer", "down"];
+    let heading = "sccache over S3, once it runs";
+    sccache(&Tried { page: "s3.md", heading, fetching: &["down"], storing, spared: &CHECK }, over_s3);
+}
+
+fn over_webdav(sccache: &mut Command, address: &str) {
+    sccache.env("SCCACHE_WEBDAV_ENDPOINT", format!("http://{address}/webdav"));
+}
+
+fn over_s3(sccache: &mut Command, address: &str) {
+    sccache.env("SCCACHE_BUCKET", "sccache").env("SCCACHE_REGION", "us-east-1").env("SCCACHE_S3_USE_SSL", "false");
+    sccache.env("SCCACHE_ENDPOINT", format!("http://{address}/s3"));
+    sccache.env("AWS_ACCESS_KEY_ID", S3::ID).env("AWS_SECRET_ACCESS_KEY", S3::SECRET);
+}
+
+fn sccache(client: &Tried, over: fn(&mut Command, &str)) {
     let directory = tempfile::tempdir().unwrap();
-    tried(&Tried { page: "sccache.md", heading, excused, spared }, |address, number| {
+    tried(client, |address, number| {
         change(directory.path(), number);
         // A server of its own for each build: it looks at the cache when it starts.
         let port = nobody();
         let port = port.rsplit(':').next().unwrap();
         let sccache = || {
             let mut command = Command::new("sccache");
-            command.current_dir(directory.path()).env("SCCACHE_WEBDAV_ENDPOINT", format!("http://{address}/webdav"));
-            command.env("SCCACHE_SERVER_PORT", port);
+            over(&mut command, address);
+            command.current_dir(directory.path()).env("SCCACHE_SERVER_PORT", port);
             command
         };
         let came = came_of(sccache().args(COMPILE), LOOKUP);

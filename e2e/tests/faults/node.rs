@@ -1,14 +1,12 @@
-//! Turborepo, Nx and Metro, with one package each.
+//! Turborepo, Nx, Metro and moon, with one package each.
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use kura_e2e::{node_command, node_modules};
+use kura_e2e::{MoonWorkspace, node_command, node_modules};
 
 use crate::{PATIENCE, Tried, came_of, tried};
-
-/// Nx takes 404 for a lookup and 200 for a store, and fails on all else.
-const EVERY: [&str; 7] = ["403", "404", "413", "429", "500", "no answer", "down"];
 
 #[test]
 fn turborepo() {
@@ -48,7 +46,10 @@ fn nx() {
          \"inputs\":[\"{{projectRoot}}/source.txt\"],\"outputs\":[\"{{projectRoot}}/dist\"]}}}}}}"
     );
     fs::write(project.join("project.json"), manifest).unwrap();
-    tried(&Tried { page: "nx.md", heading: "Nx", excused: &EVERY, spared: &[] }, |address, number| {
+    // 404 will do for a lookup, 403 for a store.
+    let fetching = &["403", "413", "429", "500", "no answer", "down"];
+    let storing = &["404", "413", "429", "500", "no answer", "down"];
+    tried(&Tried { page: "nx.md", heading: "Nx", fetching, storing, spared: &[] }, |address, number| {
         change(&project, number);
         let _ = fs::remove_dir_all(root.join(".nx"));
         let mut nx = node_command("nx", root);
@@ -75,7 +76,8 @@ fn metro() {
         &Tried {
             page: "metro.md",
             heading: "Metro",
-            excused: &["403", "413", "429", "500", "no answer", "down"],
+            fetching: &["403", "413", "429", "500", "no answer", "down"],
+            storing: &["down"],
             spared: &[],
         },
         |address, number| {
@@ -87,6 +89,28 @@ fn metro() {
             came_of(metro.args(["build", "entry.js", "--out", "bundle.js", "--config", "metro.config.js"]), PATIENCE)
         },
     );
+}
+
+#[test]
+fn moon_over_grpc() {
+    moon("moon, over gRPC", "grpc");
+}
+
+#[test]
+fn moon_over_http() {
+    moon("moon, over HTTP", "http");
+}
+
+/// A build of a second; without an answer moon waits on.
+const BRIEFLY: Duration = Duration::from_secs(20);
+
+fn moon(heading: &'static str, scheme: &str) {
+    let workspace = MoonWorkspace::new(&["one"]);
+    let silence = &["no answer"];
+    tried(&Tried { page: "moon.md", heading, fetching: silence, storing: silence, spared: &[] }, |address, number| {
+        fs::write(workspace.project("one").join("source.txt"), number.to_string()).unwrap();
+        came_of(&mut workspace.clean_build(&format!("{scheme}://{address}")), BRIEFLY)
+    });
 }
 
 /// Something new to build, and nothing of the last build.

@@ -32,15 +32,6 @@ pub const TARGETS: &[Target] = &[
     ("s3_signature", s3_signature::target),
 ];
 
-/// Text in a path or a query: what needs no spelling out stays, the rest is percent-encoded.
-fn spelled(bytes: &[u8]) -> String {
-    let one = |byte: &u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    bytes.iter().map(one).collect()
-}
-
 #[cfg(test)]
 #[path = "../../../../fuzz/replay.rs"]
 mod replay;

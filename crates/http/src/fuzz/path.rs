@@ -3,7 +3,6 @@
 use kura_auth::Access;
 use kura_cache::Kind;
 
-use super::spelled;
 use crate::key;
 use crate::settings::ServerSettings;
 use crate::surface::Surface;
@@ -36,7 +35,7 @@ pub(super) fn target(bytes: &[u8]) {
     // The first segment says the surface; what is behind it is decoded.
     let respell = |(at, segment): (usize, &str)| match at {
         0 | 1 => segment.to_owned(),
-        _ => spelled(&key::decode(segment).unwrap()),
+        _ => key::encode(&key::decode(segment).unwrap()),
     };
     let respelled = path.split('/').enumerate().map(respell).collect::<Vec<_>>().join("/");
     assert_eq!(Surface::of(&respelled), surface);

@@ -1,7 +1,7 @@
 //! What Tuist's clients send beside bodies: entries and lists of parts as JSON, checksums, and the parameters of a query.
 
-use super::spelled;
 use crate::checksum;
+use crate::key;
 use crate::query::parameter;
 use crate::surface::tuist::keyvalue::Saved;
 use crate::surface::tuist::module::Asked;
@@ -20,7 +20,7 @@ pub(super) fn target(bytes: &[u8]) {
     let query = str::from_utf8(bytes).ok();
     for name in ["upload_id", "part_number", "hash", "name", "cache_category"] {
         if let Ok(Some(value)) = parameter(query, name) {
-            let again = format!("{name}={}&{name}=other", spelled(value.as_bytes()));
+            let again = format!("{name}={}&{name}=other", key::encode(value.as_bytes()));
             assert_eq!(parameter(Some(&again), name), Ok(Some(value)));
         }
     }

@@ -2,7 +2,7 @@
 
 use kura_auth::Named;
 
-use super::spelled;
+use crate::key;
 use crate::surface::turborepo::{Asked, MAX_ASKED, named};
 
 pub(super) fn target(bytes: &[u8]) {
@@ -14,7 +14,7 @@ pub(super) fn target(bytes: &[u8]) {
     let Ok(query) = str::from_utf8(bytes) else { return };
     let Ok(said) = named(Some(query)) else { return };
     let Some(namespace) = &said.namespace else { return };
-    let namespace = spelled(namespace.as_str().as_bytes());
+    let namespace = key::encode(namespace.as_str().as_bytes());
     // A name of its own counts less than a common one, and more than one that comes later.
     let again = format!("teamId={namespace}&slug=other&teamId=other");
     assert_eq!(named(Some(&again)), Ok(Named { namespace: said.namespace.clone(), ..Named::default() }));

@@ -1,4 +1,7 @@
 //! Anything that can speak HTTP: `/http/{namespace}/{key…}`. The key is a path; a body's type and encoding come back as they were sent.
+//! What a namespace holds is told at its own path (`list`).
+
+pub(super) mod list;
 
 use kura_cache::{ArtifactKey, InvalidKey, Kind, Namespace, Scope};
 
@@ -11,14 +14,24 @@ pub(super) static MANNER: Manner = Manner {
     ..Manner::deletable("application/octet-stream")
 };
 
-pub(super) static ROUTES: &[Route] = &[Route::artifacts(
-    "/http/{namespace}/{key}",
-    "Anything. A key may hold `/`, as it is or as `%2F`; so may a namespace, as `%2F`. Of the query, only the tenant counts.",
-)];
+pub(super) static ROUTES: &[Route] = &[
+    Route::artifacts(
+        "/http/{namespace}/{key}",
+        "Anything. A key may hold `/`, as it is or as `%2F`; so may a namespace, as `%2F`. Of the query, only the tenant counts.",
+    ),
+    Route::others("/http/{namespace}", "All of a namespace that is below this path.", &[list::OPERATION])
+        .query(list::QUERY),
+];
 
-/// The namespace and the key, as they are spelled.
-fn split(path: &str) -> Result<(&str, &str), InvalidKey> {
-    path.strip_prefix("/http/").and_then(|rest| rest.split_once('/')).ok_or(InvalidKey::Empty)
+/// The namespace, and the key if there is one, as they are spelled.
+fn split(path: &str) -> Result<(&str, Option<&str>), InvalidKey> {
+    let rest = path.strip_prefix("/http/").ok_or(InvalidKey::Empty)?;
+    Ok(rest.split_once('/').map_or((rest, None), |(namespace, key)| (namespace, Some(key))))
+}
+
+/// Whether this is the path of a namespace, and of nothing in it.
+pub(super) fn is_namespace(path: &str) -> bool {
+    split(path).is_ok_and(|(_, key)| key.is_none())
 }
 
 /// The namespace that a path names. One of several parts is spelled `a%2Fb` here.
@@ -28,7 +41,7 @@ pub(super) fn namespace(path: &str) -> Result<Namespace, InvalidKey> {
 
 /// `scope` has the namespace that the path names, or what stands for it.
 pub(super) fn key(path: &str, scope: &Scope) -> Result<ArtifactKey, InvalidKey> {
-    ArtifactKey::keyed(scope, Kind::Http, &key::path(split(path)?.1)?)
+    ArtifactKey::keyed(scope, Kind::Http, &key::path(split(path)?.1.ok_or(InvalidKey::Empty)?)?)
 }
 
 #[cfg(test)]

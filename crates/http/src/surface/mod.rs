@@ -216,6 +216,9 @@ impl Surface {
                 };
                 Box::pin(action_json::answer(site, access, parts, key, body)).await
             }
+            Surface::Generic if generic::is_namespace(parts.uri.path()) => {
+                Box::pin(generic::list::answer(site, access, parts)).await.map(Some)
+            }
             Surface::S3 => Box::pin(s3::answer(site, parts, body)).await.map(Some),
             Surface::Turborepo => Box::pin(turborepo::aside(site, access, parts, body)).await,
             Surface::Webdav => Box::pin(webdav::aside(site, access, parts)).await,
@@ -340,6 +343,7 @@ mod tests {
             ("/ccache/ac/HASH", Surface::Ccache),
             ("/http/ns/cas/HASH", Surface::Generic),
             ("/http/ns/a/b", Surface::Generic),
+            ("/http/ns", Surface::Generic),
             ("/http", Surface::Generic),
             ("/v8/artifacts/0123456789abcdef", Surface::Turborepo),
             ("/v8/artifacts", Surface::Turborepo),

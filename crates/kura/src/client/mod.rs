@@ -1,8 +1,9 @@
-//! Commands that talk to a running server: `kura get`, `put`, `head`, `rm` and `clean` here, `kura setup` beside it.
+//! Commands that talk to a running server: `kura get`, `put`, `head`, `rm`, `ls` and `clean` here, `kura setup` beside it.
 //! What they share: where the server is (`target`), why something failed and with which status scripts learn of it ([`Failure`]).
 
 mod get;
 pub(crate) mod local;
+mod ls;
 mod progress;
 mod put;
 mod remove;
@@ -78,7 +79,7 @@ pub(crate) fn ended(outcome: Result<(), Failure>) -> ExitCode {
 }
 
 /// The commands of this module, as the command line has them.
-pub(crate) fn commands() -> [Command; 5] {
+pub(crate) fn commands() -> [Command; 6] {
     let key = "What to name: NAMESPACE/KEY, where the key may have slashes";
     let key = || Arg::new(KEY).value_name("NAMESPACE/KEY").required(true).help(key);
     let file =
@@ -86,6 +87,10 @@ pub(crate) fn commands() -> [Command; 5] {
     let get = Command::new("get").about("Fetch an artifact; goes on with a FILE.part that was left behind");
     let put = Command::new("put").about("Store an artifact");
     let head = Command::new("head").about("Ask whether an artifact is there; prints its size and what else is known");
+    let ls =
+        Command::new("ls").about("List a namespace: bytes, when it was stored, and NAMESPACE/KEY, with tabs between");
+    let below = "What to list: NAMESPACE, or NAMESPACE/PREFIX";
+    let below = Arg::new(KEY).value_name("NAMESPACE[/PREFIX]").required(true).help(below);
     let rm = Command::new("rm").about("Delete an artifact; one that is not there is no failure");
     let clean = Command::new("clean").about("Empty a namespace, or an overlay of it");
     [
@@ -94,6 +99,7 @@ pub(crate) fn commands() -> [Command; 5] {
         with_server(head.arg(key())),
         remove::with_place(with_server(rm.arg(key()).arg(remove::kind()))),
         remove::with_place(with_server(clean.arg(remove::namespace()))),
+        with_server(ls.arg(below)),
     ]
 }
 
@@ -129,12 +135,13 @@ pub(crate) fn run(name: &str, matches: &ArgMatches) -> Result<(), Failure> {
     }
     let target = target(matches, Target::new)?;
     let key = matches.get_one::<String>(KEY).expect("clap requires it");
-    let path = path_of(key).map_err(Failure::Usage)?;
+    let path = || path_of(key).map_err(Failure::Usage);
     let file = || matches.get_one::<PathBuf>(FILE).expect("clap has a default");
     match name {
-        "get" => get::get(&target, &path, file()),
-        "put" => put::put(&target, &path, file()),
-        _ => put::head(&target, &path),
+        "get" => get::get(&target, &path()?, file()),
+        "put" => put::put(&target, &path()?, file()),
+        "head" => put::head(&target, &path()?),
+        _ => ls::ls(&target, key),
     }
 }
 

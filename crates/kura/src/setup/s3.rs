@@ -78,7 +78,8 @@ fn why(target: &Target, method: &str, url: &str, response: Response<Body>) -> Fa
         }
         Some("AccessDenied") => Failure::Refused(format!("{at}: {}", within("Message").unwrap_or("access denied"))),
         _ => {
-            let mut again = Response::new(Body::builder().data(body));
+            let said = within("Message").map(|message| serde_json::json!({ "message": message }).to_string());
+            let mut again = Response::new(Body::builder().data(said.unwrap_or(body)));
             *again.status_mut() = status;
             explain::answer(target, method, url, again)
         }

@@ -19,7 +19,7 @@ mod role;
 mod token;
 mod tokens;
 
-pub use access::{Access, Denied, Identity, Named, Reach, Unidentified};
+pub use access::{AFTER_FAILURES, Access, Denied, Identity, Named, Reach, Unidentified};
 pub use authenticator::Authenticator;
 pub use jwt::{Issuer, Keys, KeysError, Rules, RulesError};
 pub use role::{Need, Role};

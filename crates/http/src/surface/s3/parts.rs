@@ -74,9 +74,9 @@ pub(super) async fn complete(
     let cache = visit.site.recovered()?;
     let _held = hold(&visit)?;
     let upload = find(cache, &input.bucket, &input.key, &input.upload_id).await?;
-    let version = match upload.completed() {
-        // Its client has not heard that it was.
-        Some(version) => version,
+    let there = match upload.completed() {
+        // Its client has not heard that it was: what it expects to be there is what was there before.
+        Some(_) => upload.made_of().await.map_err(refused)?.ok_or(S3ErrorCode::NoSuchUpload)?,
         None => {
             if conditional::is_conditional(&request.headers) {
                 let present = cache.present(upload.target()).await.map_err(failed)?;
@@ -84,11 +84,11 @@ pub(super) async fn complete(
                     return Err(S3ErrorCode::PreconditionFailed.into());
                 }
             }
-            let there = upload.parts().await.map_err(refused)?;
-            let asked = input.multipart_upload.as_ref().and_then(|asked| asked.parts.as_deref()).unwrap_or_default();
-            upload.complete(chosen(asked, &there)?, None, LIMITS).await.map_err(refused)?.version
+            upload.parts().await.map_err(refused)?
         }
     };
+    let asked = input.multipart_upload.as_ref().and_then(|asked| asked.parts.as_deref()).unwrap_or_default();
+    let version = upload.complete(chosen(asked, &there)?, None, LIMITS).await.map_err(refused)?.version;
     let told = CompleteMultipartUploadOutput {
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),

@@ -11,6 +11,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{Extensions, Method, Request, Response};
+use kura_auth::{Access, Identity, Reach, Role};
+use kura_cache::Tenant;
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::route::S3Route;
@@ -56,11 +58,18 @@ const LEFT_OUT: [&str; 7] = [
 /// Access as everybody has it who knows the key pair.
 const ACLS: [&[u8]; 2] = [b"private", b"bucket-owner-full-control"];
 
-pub(crate) struct Door(S3Service);
+pub(crate) struct Door {
+    service: S3Service,
+    /// What whoever signs with the key pair may do.
+    access: Access,
+}
 
 impl Door {
     pub(crate) fn new(key: S3Key) -> Door {
-        Door(signed(key, Inside(builder(Calls).build())))
+        let name = key.id.as_str().into();
+        let (tenant, reach, role) = (Tenant::default(), Reach::All, Role::Admin);
+        let access = Access::of(Arc::new(Identity { tenant, reach, role, overlay: None, name }));
+        Door { service: signed(key, Inside(builder(Calls).build())), access }
     }
 
     /// # Errors
@@ -77,7 +86,7 @@ impl Door {
         let brings_a_body = matches!(parts.method, Method::PUT | Method::POST);
         let _announced = if brings_a_body { body.announce()? } else { None };
         let (lent, lender) = Lent::of(body.length().filter(|_| chunks.is_none()));
-        let visit = Visit::new(site);
+        let visit = Visit::new(site, self.access.clone());
         let mut request = HttpRequest::new(Body::http_body_unsync(lent));
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = parts.uri.clone();
@@ -85,7 +94,7 @@ impl Door {
         *request.headers_mut() = parts.headers.clone();
         request.extensions_mut().insert(visit.clone());
         let lending = pin!(lend(body, lender, chunks));
-        let serving = pin!(self.0.call(request));
+        let serving = pin!(self.service.call(request));
         match select(serving, lending).await {
             Either::Left((answer, _)) => {
                 let answer = answer.map_err(|_| S3ErrorCode::InternalError)?;

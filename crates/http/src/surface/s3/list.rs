@@ -145,7 +145,7 @@ fn hold(visit: &Visit) -> S3Result<Held> {
 
 /// The page that begins there.
 async fn page(visit: &Visit, asked: &Asked) -> S3Result<Page> {
-    let (cache, scope) = (visit.site.recovered()?, scope(&asked.bucket)?);
+    let (cache, scope) = (visit.cache()?, scope(&asked.bucket)?);
     let of = Listing { scope: &scope, kind: Kind::S3, prefix: asked.prefix.as_bytes() };
     let (mut page, mut after) = (Page::default(), asked.after.clone());
     if asked.most == 0 {
@@ -153,7 +153,7 @@ async fn page(visit: &Visit, asked: &Asked) -> S3Result<Page> {
     }
     let mut remembered = asked.token.as_ref().map(|token| token.id);
     loop {
-        let (window, id) = window(cache, of, remembered.take(), &after).await?;
+        let (window, id) = window(&cache, of, remembered.take(), &after).await?;
         if let Some(last) = fill(&mut page, asked, cache.listed(of, &window, &after), &after) {
             page.next = Some(Token { id, after: last });
             return Ok(page);

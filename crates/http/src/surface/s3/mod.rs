@@ -25,7 +25,8 @@ use std::sync::Arc;
 
 use http::Response;
 use http::request::Parts;
-use kura_cache::{ArtifactKey, Kind, Namespace, Scope, Tenant};
+use kura_auth::Access;
+use kura_cache::{ArtifactKey, Cache, Kind, Namespace, Scope, Tenant};
 use parking_lot::Mutex;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
@@ -75,18 +76,25 @@ pub(super) async fn answer(
 #[derive(Clone)]
 struct Visit {
     site: Arc<Site>,
+    /// Of whoever signed.
+    access: Access,
     /// An answer that the library is not to touch.
     told: Arc<Mutex<Option<Response<Answer>>>>,
 }
 
 impl Visit {
-    fn new(site: &Arc<Site>) -> Visit {
-        Visit { site: Arc::clone(site), told: Arc::default() }
+    fn new(site: &Arc<Site>, access: Access) -> Visit {
+        Visit { site: Arc::clone(site), access, told: Arc::default() }
     }
 
     /// That of a request.
     fn of<T>(request: &S3Request<T>) -> S3Result<Visit> {
         request.extensions.get::<Visit>().cloned().ok_or_else(|| S3Error::new(S3ErrorCode::InternalError))
+    }
+
+    /// The cache, for whoever signed.
+    fn cache(&self) -> S3Result<Cache> {
+        Ok(self.site.cache_for(&self.access)?)
     }
 
     fn counters(&self) -> &Arc<SurfaceCounters> {

@@ -42,9 +42,10 @@ async fn read<T>(request: &S3Request<T>, bucket: &str, key: &str, method: Method
     let visit = Visit::of(request)?;
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.headers = request.headers.clone();
+    let cache = visit.cache()?;
     let exchange = Exchange {
         site: &visit.site,
-        cache: visit.site.recovered()?,
+        cache: &cache,
         parts: &parts,
         key: object_key(bucket, key)?,
         manner: &MANNER,
@@ -74,7 +75,7 @@ pub(super) async fn put(request: S3Request<PutObjectInput>) -> S3Result<S3Respon
     let key = object_key(&input.bucket, &input.key)?;
     let (attributes, mut claims) = (kept::attributes(headers)?, Claims::of(headers)?);
     let length = declared_length(headers)?;
-    let cache = visit.site.recovered()?;
+    let cache = visit.cache()?;
     let is_conditional = conditional::is_conditional(headers);
     if is_conditional && !holds(headers, cache.present(&key).await.map_err(failed)?) {
         return Err(S3ErrorCode::PreconditionFailed.into());
@@ -100,7 +101,7 @@ pub(super) async fn delete(request: S3Request<DeleteObjectInput>) -> S3Result<S3
     let input = &request.input;
     one_version(input.version_id.as_deref())?;
     let key = object_key(&input.bucket, &input.key)?;
-    let cache = visit.site.recovered()?;
+    let cache = visit.cache()?;
     if conditional::is_conditional(&request.headers)
         && !holds(&request.headers, cache.present(&key).await.map_err(failed)?)
     {
@@ -116,7 +117,7 @@ pub(super) async fn delete_all(request: S3Request<DeleteObjectsInput>) -> S3Resu
     if input.delete.objects.len() > MAX_DELETED {
         return Err(s3_error!(MalformedXML, "at most 1000 objects are deleted at a time"));
     }
-    let (cache, bucket) = (visit.site.recovered()?, &input.bucket);
+    let (cache, bucket) = (visit.cache()?, &input.bucket);
     let delete = async |object: dto::ObjectIdentifier| {
         let deleted = async {
             one_version(object.version_id.as_deref())?;

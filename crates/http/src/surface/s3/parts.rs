@@ -34,7 +34,7 @@ pub(super) async fn create(
     let (visit, input) = (Visit::of(&request)?, &request.input);
     let key = object_key(&input.bucket, &input.key)?;
     let attributes = kept::attributes(&request.headers)?;
-    let upload = visit.site.recovered()?.start_multipart(&key, attributes).await.map_err(failed)?;
+    let upload = visit.cache()?.start_multipart(&key, attributes).await.map_err(failed)?;
     let told = CreateMultipartUploadOutput {
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
@@ -49,7 +49,7 @@ pub(super) async fn put(request: S3Request<UploadPartInput>) -> S3Result<S3Respo
     let (headers, input) = (&request.headers, request.input);
     let number = number(input.part_number)?;
     let (mut claims, length) = (Claims::of(headers)?, declared_length(headers)?);
-    let upload = find(visit.site.recovered()?, &input.bucket, &input.key, &input.upload_id).await?;
+    let upload = find(&visit.cache()?, &input.bucket, &input.key, &input.upload_id).await?;
     let _held = hold_for_upload(&visit.site, &upload.target().scope().tenant, Some(length))?;
     let mut part = upload.put_part(number, Some(length), LIMITS).await.map_err(refused)?;
     let mut body = Incoming { body: input.body, visit: &visit, headers };
@@ -71,9 +71,9 @@ pub(super) async fn complete(
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     let (visit, input) = (Visit::of(&request)?, &request.input);
-    let cache = visit.site.recovered()?;
+    let cache = visit.cache()?;
     let _held = hold(&visit)?;
-    let upload = find(cache, &input.bucket, &input.key, &input.upload_id).await?;
+    let upload = find(&cache, &input.bucket, &input.key, &input.upload_id).await?;
     let there = match upload.completed() {
         // Its client has not heard that it was: what it expects to be there is what was there before.
         Some(_) => upload.made_of().await.map_err(refused)?.ok_or(S3ErrorCode::NoSuchUpload)?,
@@ -104,7 +104,7 @@ pub(super) async fn abort(
 ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
     let (visit, input) = (Visit::of(&request)?, &request.input);
     let _held = hold(&visit)?;
-    let upload = find(visit.site.recovered()?, &input.bucket, &input.key, &input.upload_id).await?;
+    let upload = find(&visit.cache()?, &input.bucket, &input.key, &input.upload_id).await?;
     upload.abandon().await.map_err(refused)?;
     Ok(S3Response::new(AbortMultipartUploadOutput::default()))
 }
@@ -112,7 +112,7 @@ pub(super) async fn abort(
 pub(super) async fn list(request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
     let (visit, input) = (Visit::of(&request)?, &request.input);
     let _held = hold(&visit)?;
-    let upload = find(visit.site.recovered()?, &input.bucket, &input.key, &input.upload_id).await?;
+    let upload = find(&visit.cache()?, &input.bucket, &input.key, &input.upload_id).await?;
     if upload.completed().is_some() {
         return Err(S3ErrorCode::NoSuchUpload.into());
     }

@@ -1,4 +1,4 @@
-//! Which keyed values a namespace holds, in order of key. Keys have to be read from the disk, all of them for each look, so a look takes as many as fit
+//! Which keyed values a namespace holds, in order of key; an overlay also those of what it lies over. Keys have to be read from the disk, all of them for each look, so a look takes as many as fit
 //! its memory, a [`Window`], and whoever goes on behind its last key finds the rest of it remembered.
 //! Promise: what is there from a window's first question to its last is in it. What was deleted since is left out where it is told; what was stored
 //! since is in the next window. Being listed vouches for nothing.
@@ -107,13 +107,15 @@ impl Cache {
         let taken = inner.runtime.monotonic();
         let limit = inner.settings.workspace.window();
         let mut lowest = Lowest { keys: BTreeSet::new(), bytes: 0, limit, bound: None };
-        let namespace = of.scope.namespace_id().map_err(|_| InvalidKey::Name)?;
-        let visit = |key: &[u8]| {
+        let mut visit = |key: &[u8]| {
             if key > after && key.starts_with(of.prefix) {
                 lowest.take(key);
             }
         };
-        inner.store.visit_keys(&namespace, StoreKind(of.kind as u8), visit).await?;
+        for scope in [Some(of.scope), of.scope.trusted().as_ref()].into_iter().flatten() {
+            let namespace = scope.namespace_id().map_err(|_| InvalidKey::Name)?;
+            inner.store.visit_keys(&namespace, StoreKind(of.kind as u8), &mut visit).await?;
+        }
         let asked = (of.prefix.len() + of.scope.tenant.as_str().len() + of.scope.namespace.as_str().len()) as u64;
         let window = Window { ends: lowest.bound.is_none(), keys: lowest.keys.into_iter().collect(), taken, asked };
         let (window, id) = (Arc::new(window), inner.runtime.random());
@@ -140,7 +142,13 @@ impl Cache {
         let from = window.keys.partition_point(|key| &key[..] <= after);
         window.keys[from..].iter().filter_map(move |key| {
             let record = record_key(of.scope, of.kind, key).ok()?;
-            let found = self.inner.store.peek(&record)?;
+            let own = self.inner.store.peek(&record);
+            let found = match of.scope.below(&record).ok()? {
+                Some(below) => {
+                    own.filter(|own| !self.has_expired(own.version)).or_else(|| self.inner.store.peek(&below))
+                }
+                None => own,
+            }?;
             Some(Listed { key, presence: Presence { length: found.logical_len, version: found.version } })
         })
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as reapi;
 use bytes::Bytes;
 use kura_cache::{
-    ArtifactKey, Attributes, Digest, Error, Kind, Namespace, Overlay, OverlaySettings, PartLimits, PartNumber, Probe,
-    Scope,
+    ArtifactKey, Attributes, Digest, Error, Kind, Listing, Namespace, Overlay, OverlaySettings, PartLimits, PartNumber,
+    Probe, Scope,
 };
 use prost::Message;
 use support::{Life, SHA256, compressible, live, live_with, send};
@@ -38,6 +38,34 @@ async fn value_of(life: &Life, key: &ArtifactKey) -> Option<Bytes> {
     let found = life.cache.get(key).await.unwrap();
     assert_eq!(found.is_some(), life.cache.present(key).await.unwrap().is_some());
     Some(found?.body.collect().await.unwrap())
+}
+
+#[test]
+fn an_overlay_lists_what_it_reads() {
+    live(async |life| {
+        let (one, two) = (over(&life, "pr/1"), over(&life, "pr/2"));
+        let put = async |life: &Life, key: &str, body: &[u8]| {
+            let key = ArtifactKey::keyed(&life.scope, Kind::S3, key.as_bytes()).unwrap();
+            let upload = life.cache.put(&key, Attributes::default(), Some(body.len() as u64)).await.unwrap();
+            send(upload, body).await.unwrap();
+        };
+        put(&life, "trusted", b"1").await;
+        put(&life, "both", b"1").await;
+        put(&one, "both", b"22").await;
+        put(&one, "own", b"333").await;
+        let listed = async |life: &Life| {
+            let of = Listing { scope: &life.scope, kind: Kind::S3, prefix: b"" };
+            let (window, _) = life.cache.list(of, b"").await.unwrap();
+            let listed = life.cache.listed(of, &window, b"");
+            listed
+                .map(|one| format!("{} {}", String::from_utf8_lossy(one.key), one.presence.length))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(listed(&one).await, ["both 2", "own 3", "trusted 1"]);
+        for other in [&life, &two] {
+            assert_eq!(listed(other).await, ["both 1", "trusted 1"]);
+        }
+    });
 }
 
 #[test]

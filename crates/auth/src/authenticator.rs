@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::access::{Access, Identity, Unidentified};
 use crate::jwt::{Issuer, Rules};
-use crate::token;
+use crate::pair::PairKey;
+use crate::token::{self, TokenId};
 use crate::tokens::Tokens;
 
 /// The longest token of another issuer, in bytes.
@@ -20,12 +21,35 @@ const MAX_LEN: usize = 16 << 10;
 pub struct Authenticator {
     tokens: RwLock<Arc<Tokens>>,
     issuers: RwLock<Arc<HashMap<String, Arc<Issuer>>>>,
+    pairs: RwLock<Option<Arc<PairKey>>>,
 }
 
 impl Authenticator {
     /// From here on these are the tokens.
     pub fn replace_tokens(&self, tokens: Tokens) {
         *self.tokens.write() = Arc::new(tokens);
+    }
+
+    /// From here on the secrets of S3's key pairs are made with this.
+    pub fn replace_pair_key(&self, key: PairKey) {
+        *self.pairs.write() = Some(Arc::new(key));
+    }
+
+    /// The secret that whoever has the key pair of that id signs with; nothing, where no token has that id.
+    #[must_use]
+    pub fn pair_secret(&self, id: &str) -> Option<String> {
+        let id = TokenId::parse(id).filter(|id| self.tokens.read().has(id))?;
+        let key = self.pairs.read().clone()?;
+        Some(key.secret(&id))
+    }
+
+    /// What somebody may do and reach who has signed with the key pair of that id. To be asked once that signature was found to be right, and never before.
+    ///
+    /// # Errors
+    /// `Unknown`, `Expired`.
+    pub fn signed(&self, id: &str, now: SystemTime) -> Result<Access, Unidentified> {
+        let id = TokenId::parse(id).ok_or(Unidentified::Unknown)?;
+        self.tokens.read().identity_of(&id, now).map(Access::of)
     }
 
     /// From here on these are the rules. Returns the issuers whose keys somebody has to fetch: all of them, and none of those before.

@@ -4,6 +4,7 @@
 //! - `role`: what a request needs, and which role has it.
 //! - `access`: an identity, and the tenant and the namespaces that it reaches.
 //! - `token`: a token's text, and what is kept of it; `tokens`: all of them, as their file has them.
+//! - `pair`: the key pairs that S3's clients sign with, made of tokens' ids.
 //! - `jwt`: tokens of other issuers.
 //! - `authenticator`: from a credential to an identity.
 //!
@@ -15,6 +16,7 @@ mod authenticator;
 #[doc(hidden)]
 pub mod fuzz;
 mod jwt;
+mod pair;
 mod role;
 mod token;
 mod tokens;
@@ -22,6 +24,7 @@ mod tokens;
 pub use access::{AFTER_FAILURES, Access, Denied, Identity, Named, Reach, Unidentified};
 pub use authenticator::Authenticator;
 pub use jwt::{Issuer, Keys, KeysError, Rules, RulesError};
+pub use pair::PairKey;
 pub use role::{Need, Role};
 pub use token::{Secret, TokenId};
 pub use tokens::{Token, Tokens, TokensError};

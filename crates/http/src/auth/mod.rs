@@ -42,7 +42,8 @@ impl Door {
         self.failed.load(Ordering::Relaxed)
     }
 
-    fn count(&self, why: Unidentified, from: IpAddr, runtime: &dyn Runtime) -> Unidentified {
+    /// Counts a login that failed for that reason; which reason its client is told.
+    pub(crate) fn count(&self, why: Unidentified, from: IpAddr, runtime: &dyn Runtime) -> Unidentified {
         // Without a credential nobody tried to be somebody, and without keys nobody can tell.
         if matches!(why, Unidentified::Missing | Unidentified::NoKeys) {
             return why;

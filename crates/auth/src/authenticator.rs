@@ -8,8 +8,10 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 
 use crate::access::{Access, Identity, Unidentified};
-use crate::jwt::{Issuer, Rules};
+use crate::certificate::Certificate;
+use crate::jwt::Issuer;
 use crate::pair::PairKey;
+use crate::rules::{Rule, Rules};
 use crate::token::{self, TokenId};
 use crate::tokens::Tokens;
 
@@ -21,6 +23,7 @@ const MAX_LEN: usize = 16 << 10;
 pub struct Authenticator {
     tokens: RwLock<Arc<Tokens>>,
     issuers: RwLock<Arc<HashMap<String, Arc<Issuer>>>>,
+    certificates: RwLock<Arc<[Rule]>>,
     pairs: RwLock<Option<Arc<PairKey>>>,
 }
 
@@ -54,10 +57,18 @@ impl Authenticator {
 
     /// From here on these are the rules. Returns the issuers whose keys somebody has to fetch: all of them, and none of those before.
     pub fn replace_rules(&self, rules: Rules) -> Vec<Arc<Issuer>> {
-        let issuers: Vec<_> = rules.into_issuers().map(Arc::new).collect();
+        *self.certificates.write() = rules.certificates.into();
+        let issuers: Vec<_> = rules.issuers.into_iter().map(Issuer::new).map(Arc::new).collect();
         let by_name = issuers.iter().map(|issuer| (issuer.name().to_owned(), Arc::clone(issuer)));
         *self.issuers.write() = Arc::new(by_name.collect());
         issuers
+    }
+
+    /// What a client may do and reach that has connected with this certificate; nothing, where no rule is about it.
+    #[must_use]
+    pub fn certified(&self, certificate: &Certificate) -> Option<Access> {
+        let rules = Arc::clone(&self.certificates.read());
+        certificate.identity(&rules).map(Access::of)
     }
 
     /// What somebody with this token may do and reach.

@@ -10,14 +10,15 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use kura_auth::Certificate;
 use tokio::time::{Duration, Instant, Sleep};
 
 use crate::memory::{Held, REQUEST};
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) site: Arc<Site>,
     /// Where its client is, or who stands in front of it.
     pub(crate) peer: IpAddr,
+    /// What its client has shown, where that was verified.
+    pub(crate) certificate: OnceLock<Certificate>,
     /// Requests that are carried out; on HTTP/2 until their answers have been given to the connection.
     running: AtomicU64,
     /// Counts their beginnings and ends.
@@ -60,6 +63,7 @@ impl Shared {
         Arc::new(Shared {
             site,
             peer,
+            certificate: OnceLock::new(),
             window,
             running: AtomicU64::new(0),
             turns: AtomicU64::new(0),

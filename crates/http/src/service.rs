@@ -33,7 +33,7 @@ async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> R
     let access = match site.door() {
         // Its clients sign: its own door asks who they are.
         Some(_) if surface == Surface::S3 => Access::nobody(Unidentified::Missing),
-        Some(door) => door.access(request.headers(), turn.shared.peer, &*site.runtime).await,
+        Some(door) => door.access(request.headers(), &turn.shared, &*site.runtime).await,
         None => Access::anyone(),
     };
     if let Some(guest) = site.guest().filter(|_| is_grpc(&request)) {

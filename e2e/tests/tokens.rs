@@ -2,6 +2,7 @@
 //! The outputs of these builds are random: the same bytes can come from nowhere but the cache.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,6 +20,15 @@ fn token(directory: &Path, flags: &[&str]) -> String {
     command.args(["token", "create", "--auth-tokens"]).arg(directory.join("tokens")).arg("--role").args(flags);
     let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
     printed.trim_end().to_owned()
+}
+
+/// The variables that a tool which signs with a token's key pair has.
+fn key_pair(directory: &Path, token: &str) -> Vec<(String, String)> {
+    let mut command = Command::new(kura_binary());
+    command.args(["token", "s3", token.split('_').nth(1).unwrap(), "--auth-tokens"]).arg(directory.join("tokens"));
+    let printed = run(&mut command);
+    let pairs = printed.lines().map(|line| line.split_once('=').unwrap());
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn asking(directory: &Path) -> Kura {
@@ -86,4 +96,38 @@ fn ccache() {
     assert!(!compile(&reader, 1) && !compile(&reader, 1), "a reader builds, and stores nothing");
     assert!(!compile(&writer, 1) && compile(&writer, 1));
     assert!(compile(&reader, 1));
+}
+
+#[test]
+fn sccache_over_s3() {
+    let directory = tempfile::tempdir().unwrap();
+    let pair = |flags: &[&str]| key_pair(directory.path(), &token(directory.path(), flags));
+    let (writer, reader) = (pair(&["writer"]), pair(&["reader"]));
+    let (overlay, elsewhere) = (pair(&["overlay", "--overlay", "pr/1"]), pair(&["writer", "--tenant", "other"]));
+    let kura = asking(directory.path());
+    // Whether it hit.
+    let compile = |pair: &[(String, String)], number: u32| {
+        std::fs::write(directory.path().join("one.c"), format!("int f{number}(void) {{ return {number}; }}\n"))
+            .unwrap();
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let sccache = |arguments: &[&str]| {
+            let mut command = Command::new("sccache");
+            command.env("SCCACHE_BUCKET", "sccache").env("SCCACHE_REGION", "us-east-1");
+            command.env("SCCACHE_S3_USE_SSL", "false").env("SCCACHE_ENDPOINT", kura.url("/s3"));
+            command.env("SCCACHE_SERVER_PORT", port.to_string()).envs(pair.iter().map(|(name, value)| (name, value)));
+            run(command.current_dir(directory.path()).args(arguments))
+        };
+        sccache(&["--start-server"]);
+        sccache(&["gcc", "-c", "one.c", "-o", "one.o"]);
+        let printed = sccache(&["--show-stats", "--stats-format=json"]);
+        sccache(&["--stop-server"]);
+        let stats: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        stats["stats"]["cache_hits"]["counts"]["C/C++"].as_u64() == Some(1)
+    };
+    assert!(!compile(&reader, 1) && !compile(&reader, 1), "a reader builds, and stores nothing");
+    assert!(!compile(&writer, 1) && compile(&writer, 1));
+    assert!(compile(&reader, 1) && compile(&overlay, 1));
+    assert!(!compile(&elsewhere, 1), "another tenant has nothing of it");
+    assert!(!compile(&overlay, 2) && compile(&overlay, 2), "an overlay has what it stored");
+    assert!(!compile(&reader, 2), "and nobody else has");
 }

@@ -1,6 +1,7 @@
 //! What a request may do and reach. The tenant comes from the identity: a request may name it, and can name no other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kura_cache::{Namespace, Overlay, Scope, Tenant};
 
@@ -69,6 +70,9 @@ pub struct Named {
     /// Which overlay of that.
     pub overlay: Option<Overlay>,
 }
+
+/// When to come back after too many logins that failed.
+pub const AFTER_FAILURES: Duration = Duration::from_secs(30);
 
 /// Why somebody is not known. Its text goes to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -8,8 +8,11 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 
 use crate::access::{Access, Identity, Unidentified};
-use crate::jwt::{Issuer, Rules};
-use crate::token;
+use crate::certificate::Certificate;
+use crate::jwt::Issuer;
+use crate::pair::PairKey;
+use crate::rules::{Rule, Rules};
+use crate::token::{self, TokenId};
 use crate::tokens::Tokens;
 
 /// The longest token of another issuer, in bytes.
@@ -20,6 +23,8 @@ const MAX_LEN: usize = 16 << 10;
 pub struct Authenticator {
     tokens: RwLock<Arc<Tokens>>,
     issuers: RwLock<Arc<HashMap<String, Arc<Issuer>>>>,
+    certificates: RwLock<Arc<[Rule]>>,
+    pairs: RwLock<Option<Arc<PairKey>>>,
 }
 
 impl Authenticator {
@@ -28,12 +33,42 @@ impl Authenticator {
         *self.tokens.write() = Arc::new(tokens);
     }
 
+    /// From here on the secrets of S3's key pairs are made with this.
+    pub fn replace_pair_key(&self, key: PairKey) {
+        *self.pairs.write() = Some(Arc::new(key));
+    }
+
+    /// The secret that whoever has the key pair of that id signs with; nothing, where no token has that id.
+    #[must_use]
+    pub fn pair_secret(&self, id: &str) -> Option<String> {
+        let id = TokenId::parse(id).filter(|id| self.tokens.read().has(id))?;
+        let key = self.pairs.read().clone()?;
+        Some(key.secret(&id))
+    }
+
+    /// What somebody may do and reach who has signed with the key pair of that id. To be asked once that signature was found to be right, and never before.
+    ///
+    /// # Errors
+    /// `Unknown`, `Expired`.
+    pub fn signed(&self, id: &str, now: SystemTime) -> Result<Access, Unidentified> {
+        let id = TokenId::parse(id).ok_or(Unidentified::Unknown)?;
+        self.tokens.read().identity_of(&id, now).map(Access::of)
+    }
+
     /// From here on these are the rules. Returns the issuers whose keys somebody has to fetch: all of them, and none of those before.
     pub fn replace_rules(&self, rules: Rules) -> Vec<Arc<Issuer>> {
-        let issuers: Vec<_> = rules.into_issuers().map(Arc::new).collect();
+        *self.certificates.write() = rules.certificates.into();
+        let issuers: Vec<_> = rules.issuers.into_iter().map(Issuer::new).map(Arc::new).collect();
         let by_name = issuers.iter().map(|issuer| (issuer.name().to_owned(), Arc::clone(issuer)));
         *self.issuers.write() = Arc::new(by_name.collect());
         issuers
+    }
+
+    /// What a client may do and reach that has connected with this certificate; nothing, where no rule is about it.
+    #[must_use]
+    pub fn certified(&self, certificate: &Certificate) -> Option<Access> {
+        let rules = Arc::clone(&self.certificates.read());
+        certificate.identity(&rules).map(Access::of)
     }
 
     /// What somebody with this token may do and reach.

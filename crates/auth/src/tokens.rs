@@ -185,11 +185,27 @@ impl Tokens {
     /// `Unknown`, `Expired`.
     pub(crate) fn identify(&self, text: &str, now: SystemTime) -> Result<Arc<Identity>, Unidentified> {
         let (id, secret) = token::parse(text).ok_or(Unidentified::Unknown)?;
-        let (token, identity) = self.by_id.get(&id).and_then(|at| self.tokens.get(*at)).ok_or(Unidentified::Unknown)?;
-        if !token.sha256.is_of(&secret) {
-            return Err(Unidentified::Unknown);
-        }
+        let is_theirs = self.find(&id).is_some_and(|(token, _)| token.sha256.is_of(&secret));
+        if is_theirs { self.identity_of(&id, now) } else { Err(Unidentified::Unknown) }
+    }
+
+    /// Whose the token of that id is. For who has shown that they have its secret, or one that is made of its id.
+    ///
+    /// # Errors
+    /// `Unknown`, `Expired`.
+    pub(crate) fn identity_of(&self, id: &TokenId, now: SystemTime) -> Result<Arc<Identity>, Unidentified> {
+        let (token, identity) = self.find(id).ok_or(Unidentified::Unknown)?;
         if token.has_expired(now) { Err(Unidentified::Expired) } else { Ok(Arc::clone(identity)) }
+    }
+
+    /// Whether there is a token of that id.
+    #[must_use]
+    pub fn has(&self, id: &TokenId) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    fn find(&self, id: &TokenId) -> Option<&(Token, Arc<Identity>)> {
+        self.by_id.get(id).and_then(|at| self.tokens.get(*at))
     }
 }
 

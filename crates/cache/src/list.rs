@@ -1,5 +1,5 @@
-//! Which keyed values a namespace holds, in order of key. Keys have to be read from the disk, all of them for each look, so a look takes as many as fit
-//! its memory, a [`Window`], and whoever goes on behind its last key finds the rest of it remembered.
+//! Which keyed values a namespace holds, in order of key; an overlay also those of what it lies over. Keys have to be read from the disk, all of them for
+//! each look, so a look takes as many as fit its memory, a [`Window`], and whoever goes on behind its last key finds the rest of it remembered.
 //! Promise: what is there from a window's first question to its last is in it. What was deleted since is left out where it is told; what was stored
 //! since is in the next window. Being listed vouches for nothing.
 //! Memory: that of one window while it is looked for, one at a time, and of those that are remembered.
@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kura_store::key::RecordKey;
 use kura_store::types::Kind as StoreKind;
 
 use crate::artifact::{InvalidKey, Kind, Scope, record_key};
@@ -107,13 +108,15 @@ impl Cache {
         let taken = inner.runtime.monotonic();
         let limit = inner.settings.workspace.window();
         let mut lowest = Lowest { keys: BTreeSet::new(), bytes: 0, limit, bound: None };
-        let namespace = of.scope.namespace_id().map_err(|_| InvalidKey::Name)?;
-        let visit = |key: &[u8]| {
+        let mut visit = |key: &[u8]| {
             if key > after && key.starts_with(of.prefix) {
                 lowest.take(key);
             }
         };
-        inner.store.visit_keys(&namespace, StoreKind(of.kind as u8), visit).await?;
+        for scope in [Some(of.scope), of.scope.trusted().as_ref()].into_iter().flatten() {
+            let namespace = scope.namespace_id().map_err(|_| InvalidKey::Name)?;
+            inner.store.visit_keys(&namespace, StoreKind(of.kind as u8), &mut visit).await?;
+        }
         let asked = (of.prefix.len() + of.scope.tenant.as_str().len() + of.scope.namespace.as_str().len()) as u64;
         let window = Window { ends: lowest.bound.is_none(), keys: lowest.keys.into_iter().collect(), taken, asked };
         let (window, id) = (Arc::new(window), inner.runtime.random());
@@ -140,10 +143,12 @@ impl Cache {
         let from = window.keys.partition_point(|key| &key[..] <= after);
         window.keys[from..].iter().filter_map(move |key| {
             let record = record_key(of.scope, of.kind, key).ok()?;
-            let found = self.inner.store.peek(&record)?;
-            if !self.is_fresh(of.scope, &record, found.version) {
-                return None;
-            }
+            let fresh = |record: &RecordKey| {
+                let found = self.inner.store.peek(record);
+                found.filter(|found| self.is_fresh(of.scope, record, found.version))
+            };
+            let below = of.scope.below(&record).ok()?;
+            let found = fresh(&record).or_else(|| fresh(&below?))?;
             Some(Listed { key, presence: Presence { length: found.logical_len, version: found.version } })
         })
     }

@@ -10,7 +10,7 @@ pub struct Client {
     pub title: &'static str,
     /// Where its lines belong, and what else to know.
     pub place: &'static str,
-    /// With `{{url}}`, `{{grpc}}`, `{{socket}}`, `{{tls}}`, `{{token}}`, and `{{bearer}}` of ccache's. A line that begins with `?` is for who has a token, one with `!` for plain HTTP.
+    /// With `{{url}}`, `{{grpc}}`, `{{socket}}`, `{{tls}}`, `{{token}}`, `{{bearer}}` of ccache's, and `{{key}}`, the id of S3's key pair. A line that begins with `?` is for who has a token, one with `!` for plain HTTP.
     template: &'static str,
 }
 
@@ -40,6 +40,11 @@ impl Address {
         self.url.strip_prefix("unix:").unwrap_or("/path/to/kura.sock")
     }
 
+    /// The id of the token, which is that of its key pair, or what stands for one.
+    fn key(&self) -> &str {
+        self.token.as_deref().and_then(|token| token.split('_').nth(1)).unwrap_or("MY-KEY-ID")
+    }
+
     fn grpc(&self) -> String {
         let (scheme, skipped) = if self.has_tls() { ("grpcs", "https://") } else { ("grpc", "http://") };
         format!("{scheme}://{}", self.url.strip_prefix(skipped).unwrap_or(&self.url))
@@ -61,7 +66,7 @@ impl Client {
         let tls = if address.has_tls() { "true" } else { "false" };
         let named = lines.join("\n").replace("{{url}}", &address.url).replace("{{grpc}}", &address.grpc());
         let bearer = address.token.as_ref().map(|token| format!("|bearer-token={token}")).unwrap_or_default();
-        let named = named.replace("{{socket}}", address.socket());
+        let named = named.replace("{{socket}}", address.socket()).replace("{{key}}", address.key());
         named.replace("{{tls}}", tls).replace("{{token}}", token).replace("{{bearer}}", &bearer)
     }
 }
@@ -195,10 +200,11 @@ COMPILATION_CACHE_REMOTE_SERVICE_PATH = {{socket}}",
     Client {
         name: "s3",
         title: "Tools that speak S3 only",
-        place: "environment of AWS's SDKs; the server's key pair; path-style; any bucket",
+        place: "environment of AWS's SDKs; a token's key pair or the server's; path-style; any bucket",
         template: "\
 export AWS_ENDPOINT_URL_S3={{url}}/s3 AWS_REGION=us-east-1
-export AWS_ACCESS_KEY_ID=MY-KEY-ID AWS_SECRET_ACCESS_KEY=MY-SECRET",
+export AWS_ACCESS_KEY_ID={{key}} AWS_SECRET_ACCESS_KEY=MY-SECRET
+?# where the server is, `kura token s3 {{key}}` prints the secret",
     },
     Client {
         name: "http",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
-use kura_auth::{Denied, Unidentified};
+use kura_auth::{AFTER_FAILURES, Denied, Unidentified};
 use kura_cache::{Error, InvalidKey};
 
 use crate::answer::Answer;
@@ -15,9 +15,6 @@ use crate::tenants::Excess;
 
 /// When to come back, where the cache gives no hint of its own.
 const COME_BACK: Duration = Duration::from_secs(1);
-
-/// When to come back after too many logins that failed.
-const AFTER_FAILURES: Duration = Duration::from_secs(30);
 
 /// How somebody can say who they are. Browsers ask for a password.
 const CHALLENGE: &str = "Basic realm=\"kura\", charset=\"UTF-8\", Bearer realm=\"kura\"";

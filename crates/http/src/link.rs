@@ -10,14 +10,15 @@ use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use kura_auth::Certificate;
 use tokio::time::{Duration, Instant, Sleep};
 
 use crate::memory::{Held, REQUEST};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) peer: IpAddr,
     /// Whether that is whoever the server runs as.
     pub(crate) is_owners: bool,
+    /// What its client has shown, where that was verified.
+    pub(crate) certificate: OnceLock<Certificate>,
     /// Requests that are carried out; on HTTP/2 until their answers have been given to the connection.
     running: AtomicU64,
     /// Counts their beginnings and ends.
@@ -63,6 +66,7 @@ impl Shared {
             site,
             peer,
             is_owners,
+            certificate: OnceLock::new(),
             window,
             running: AtomicU64::new(0),
             turns: AtomicU64::new(0),

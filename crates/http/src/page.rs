@@ -35,12 +35,12 @@ const POLICY: &str =
 const JSON: &str = "application/json";
 
 pub(crate) static ROUTES: &[Route] = &[
-    page("/", "This server, and how its clients are set up.", &[read(&[given(200, "text/html")]).refuses(&[401, 403])]),
-    page("/status.json", "The main figures.", &[read(&[given(200, JSON)]).refuses(&[401, 403])]),
-    page("/openapi.json", "This description.", &[read(&[given(200, JSON)]).refuses(&[401])]),
+    page("/", "This server, and how its clients are set up.", &[read(&[given(200, "text/html")])]),
+    page("/status.json", "The main figures.", &[read(&[given(200, JSON)])]),
+    page("/openapi.json", "This description.", &[read(&[given(200, JSON)])]),
     page("/up", "Whether the process answers.", &[read(&[given(200, JSON)])]),
     page("/ready", "Whether traffic should come here; if not, why.", &[read(&[given(200, JSON), given(503, JSON)])]),
-    page("/metrics", "What Prometheus reads.", &[read(&[given(200, "text/plain")]).refuses(&[401, 403])]),
+    page("/metrics", "What Prometheus reads.", &[read(&[given(200, "text/plain")])]),
 ];
 
 const fn page(path: &'static str, about: &'static str, others: &'static [Operation]) -> Route {

@@ -35,7 +35,7 @@ use crate::settings::ServerSettings;
 use crate::site::Site;
 use crate::stream::sending;
 use crate::tenants::Tenants;
-use crate::tls::{Stream, Tls};
+use crate::tls::{self, Stream, Tls};
 
 /// Where a client is that comes through a unix socket, or is gone already.
 const HERE: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -250,7 +250,10 @@ impl Connections {
         self.tasks.spawn(async move {
             let _entry = entry;
             match secured(stream, &shared, tls).await {
-                Ok(stream) => converse(stream, shared, pages).await,
+                Ok(stream) => {
+                    tls::shown(&stream).into_iter().for_each(|shown| drop(shared.certificate.set(shown)));
+                    converse(stream, shared, pages).await;
+                }
                 Err(error) => tracing::debug!(%error, "a connection ended before it was secure"),
             }
         });

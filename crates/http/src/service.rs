@@ -32,9 +32,9 @@ async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> R
     let surface = Surface::of(request.uri().path());
     let access = match site.door() {
         _ if turn.shared.is_owners => Access::anyone(),
-        // Its clients sign: that is no login that fails.
+        // Its clients sign: its own door asks who they are.
         Some(_) if surface == Surface::S3 => Access::nobody(Unidentified::Missing),
-        Some(door) => door.access(request.headers(), turn.shared.peer, &*site.runtime).await,
+        Some(door) => door.access(request.headers(), &turn.shared, &*site.runtime).await,
         None => Access::anyone(),
     };
     if let Some(guest) = site.guest().filter(|_| is_grpc(&request)) {
@@ -45,7 +45,11 @@ async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> R
         return Arc::clone(guest).answer(request, access).await.map(Answer::Page);
     }
     let speaks_http2 = request.version() == Version::HTTP_2;
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if surface == Surface::S3 {
+        // Its door counts logins that fail.
+        parts.extensions.insert(turn.shared.peer);
+    }
     let need = surface.need(&parts.method, parts.uri.path());
     let permitted = access.permits(need).map_err(Refusal::from);
     let mut response = match (surface, permitted) {

@@ -27,7 +27,7 @@ pub struct ServerSettings {
     pub connection_age: Option<Duration>,
     /// Prefixes of Bazel's paths under which `/ac/` holds bytes that are no action results, such as `/moon`. Without a trailing `/`.
     pub opaque_prefixes: Vec<String>,
-    /// The key pair that S3's clients sign with; `None`: they are refused.
+    /// The key pair that S3's clients sign with where they are not asked for tokens; `None`: they are refused.
     pub s3: Option<S3Key>,
 }
 

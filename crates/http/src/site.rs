@@ -17,6 +17,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::settings::ServerSettings;
 use crate::surface::s3;
+use crate::surface::s3::door::Pairs;
 use crate::tenants::Tenants;
 
 pub(crate) struct Site {
@@ -27,9 +28,10 @@ pub(crate) struct Site {
     pub(crate) memory: Arc<Memory>,
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) prober: Prober,
-    /// Where S3's clients come in, if any may.
-    pub(crate) s3: Option<s3::Door>,
-    door: OnceLock<Door>,
+    /// Where S3's clients come in that sign with the key pair of the settings.
+    s3: Option<s3::Door>,
+    /// Where clients come in that say who they are, and those of S3.
+    doors: OnceLock<(Door, s3::Door)>,
     guest: OnceLock<Arc<dyn Guest>>,
     cache: OnceLock<Cache>,
     draining: AtomicBool,
@@ -41,13 +43,13 @@ impl Site {
         Arc::new(Site {
             memory: Memory::new(settings.memory),
             tenants: Tenants::new(Arc::clone(&runtime)),
-            s3: settings.s3.clone().map(s3::Door::new),
+            s3: settings.s3.clone().map(|pair| s3::Door::new(Pairs::One(pair))),
             settings,
             runtime,
             progress,
             metrics: Metrics::default(),
             prober: Prober::default(),
-            door: OnceLock::new(),
+            doors: OnceLock::new(),
             guest: OnceLock::new(),
             cache: OnceLock::new(),
             draining: AtomicBool::new(false),
@@ -90,11 +92,17 @@ impl Site {
 
     /// What asks clients who they are; nothing, where anyone may do everything.
     pub(crate) fn door(&self) -> Option<&Door> {
-        self.door.get()
+        self.doors.get().map(|(door, _)| door)
+    }
+
+    /// Where S3's clients come in, if any may. Where tokens are asked for, the key pair of the settings is nobody's.
+    pub(crate) fn s3(&self) -> Option<&s3::Door> {
+        self.doors.get().map(|(_, door)| door).or(self.s3.as_ref())
     }
 
     pub(crate) fn authenticate(&self, authenticator: Arc<Authenticator>) {
-        if self.door.set(Door::new(authenticator)).is_err() {
+        let s3 = s3::Door::new(Pairs::OfTokens(Arc::clone(&authenticator)));
+        if self.doors.set((Door::new(authenticator), s3)).is_err() {
             tracing::warn!("the server was given a second authenticator: it keeps the first");
         }
     }

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kura_auth::Certificate;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
+use webpki::EndEntityCert;
 
 use crate::listen::Arrived;
 
@@ -109,6 +111,13 @@ impl Tls {
         let agreed = timeout(within, agreed).await.map_err(|_| io::ErrorKind::TimedOut)?;
         agreed.map(|stream| Either::Right(Box::new(stream)))
     }
+}
+
+/// The certificate that a client was let in with, if it was asked for one.
+pub(crate) fn shown(stream: &Stream) -> Option<Certificate> {
+    let Either::Right(stream) = stream else { return None };
+    let shown = EndEntityCert::try_from(stream.get_ref().1.peer_certificates()?.first()?).ok()?;
+    Some(Certificate::new(shown.valid_dns_names(), shown.valid_uri_names()))
 }
 
 fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

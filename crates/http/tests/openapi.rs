@@ -3,9 +3,11 @@
 
 mod support;
 
+use kura_auth::Role;
 use kura_http::ServerSettings;
 use serde_json::Value;
-use support::{Response, Site, sha256};
+use support::people::People;
+use support::{CAPACITY, Response, Site, sha256};
 
 const BODY: &[u8] = b"a body";
 
@@ -47,7 +49,7 @@ fn as_described(document: &Value, path: &str, method: &str, response: &Response)
 }
 
 /// Asks for each operation once, in an order in which most find what they want.
-async fn ask_for_all(site: &Site, document: &Value) {
+async fn ask_for_all(site: &Site, document: &Value, headers: &str) {
     for method in ["put", "post", "get", "head", "options", "delete"] {
         for (path, item) in document["paths"].as_object().unwrap() {
             let operation = &item[method];
@@ -56,7 +58,7 @@ async fn ask_for_all(site: &Site, document: &Value) {
             }
             let address = format!("{}?{}", filled(path), query(item));
             let body: &[u8] = if operation["requestBody"].is_object() { BODY } else { b"" };
-            let response = site.request(&method.to_uppercase(), &address, "", body).await;
+            let response = site.request(&method.to_uppercase(), &address, headers, body).await;
             as_described(document, path, method, &response);
         }
     }
@@ -69,12 +71,26 @@ async fn every_operation_answers_what_is_described() {
     assert_eq!((described.status, described.header("content-type")), (200, Some("application/json")));
     let document: Value = serde_json::from_slice(&described.body).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
-    ask_for_all(&site, &document).await;
+    ask_for_all(&site, &document, "").await;
 }
 
 #[tokio::test]
 async fn so_does_a_server_that_does_not_serve_yet() {
     let site = Site::unopened(ServerSettings::default()).await;
     let document: Value = serde_json::from_slice(&site.get("/openapi.json").await.body).unwrap();
-    ask_for_all(&site, &document).await;
+    ask_for_all(&site, &document, "").await;
+}
+
+#[tokio::test]
+async fn so_does_a_server_that_asks_for_a_token_to_those_who_have_none_or_may_only_read() {
+    let mut people = People::default();
+    let reader = format!("Authorization: Bearer {}\r\n", people.token("default", &[], Role::Reader));
+    let of_others = format!("Authorization: Bearer {}\r\n", people.token("other", &["some"], Role::Reader));
+    let site = Site::asking(ServerSettings::default(), Some(people.authenticator())).await;
+    site.open(CAPACITY).await;
+    let described = site.request("GET", "/openapi.json", &reader, b"").await;
+    let document: Value = serde_json::from_slice(&described.body).unwrap();
+    for headers in ["", "Authorization: Bearer wrong\r\n", &reader, &of_others] {
+        ask_for_all(&site, &document, headers).await;
+    }
 }

@@ -86,8 +86,8 @@ async fn nobody_comes_in_without_the_right_signature() {
     let s3 = serving().await;
     assert_eq!(s3.put("/bucket/k", b"body").await.status, 200);
     let ask = async |signer: Signer| s3.signed(&signer, "GET", "/bucket/k", &[], b"").await;
-    refused(&ask(Signer { secret: "rush", ..signer() }).await, 403, "SignatureDoesNotMatch");
-    refused(&ask(Signer { id: "OTHER", ..signer() }).await, 403, "InvalidAccessKeyId");
+    refused(&ask(Signer { secret: "rush".to_owned(), ..signer() }).await, 403, "SignatureDoesNotMatch");
+    refused(&ask(Signer { id: "OTHER".to_owned(), ..signer() }).await, 403, "InvalidAccessKeyId");
     refused(&ask(Signer { service: "sts", ..signer() }).await, 400, "InvalidRequest");
     refused(&s3.site.get("/s3/bucket/k").await, 403, "AccessDenied");
     let basic = s3.site.request("GET", "/s3/bucket/k", "Authorization: Basic QUtJRDpodXNo\r\n", b"").await;
@@ -144,7 +144,7 @@ async fn a_url_can_be_signed_for_a_while() {
     let now = signer().now;
     refused(&ask(Signer { now: now - 61, ..signer() }, "GET", 60, b"").await, 403, "AccessDenied");
     refused(&ask(Signer { now: now + 3600, ..signer() }, "GET", 60, b"").await, 403, "RequestTimeTooSkewed");
-    refused(&ask(Signer { secret: "rush", ..signer() }, "GET", 60, b"").await, 403, "SignatureDoesNotMatch");
+    refused(&ask(Signer { secret: "rush".to_owned(), ..signer() }, "GET", 60, b"").await, 403, "SignatureDoesNotMatch");
     let for_ever = ask(signer(), "GET", 8 * 86400, b"").await;
     refused(&for_ever, 400, "AuthorizationQueryParametersError");
     let query = signer().presigned("GET", path, 60);

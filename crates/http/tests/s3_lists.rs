@@ -166,6 +166,8 @@ async fn an_object_comes_in_parts_in_any_order() {
     let made = s3.complete(key, &id, &parts).await;
     assert_eq!(made.status, 200, "{made:?}");
     assert_eq!(one(&s3.complete(key, &id, &parts).await, "ETag"), one(&made, "ETag"), "again, it is the same");
+    refused(&s3.complete(key, &id, &parts[..2]).await, 400, "InvalidPart");
+    refused(&s3.complete(key, &id, &[(1, &*etags[0]), (2, &*replaced), parts[2]]).await, 400, "InvalidPart");
     let found = s3.get(key).await;
     assert!(found.body == bodies.concat());
     assert_eq!(found.header("x-amz-meta-color"), Some("blue"));
@@ -175,6 +177,7 @@ async fn an_object_comes_in_parts_in_any_order() {
     refused(&s3.part(key, &id, 1, b"late").await, 404, "NoSuchUpload");
     assert_eq!(s3.ask("DELETE", key, &[], b"").await.status, 204);
     assert_eq!(s3.get(key).await.status, 404);
+    refused(&s3.complete(key, &id, &parts).await, 404, "NoSuchUpload");
 }
 
 #[tokio::test]

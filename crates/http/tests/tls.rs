@@ -6,12 +6,14 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kura_auth::{Role, Rules};
 use kura_http::{ServerSettings, Tls, TlsError};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use support::{PATIENCE, Site};
+use support::people::People;
+use support::{CAPACITY, PATIENCE, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -36,8 +38,13 @@ impl Authority {
     }
 
     fn vouch_for(&self, name: &str) -> Identity {
+        self.vouch_for_uri(name, None)
+    }
+
+    fn vouch_for_uri(&self, name: &str, uri: Option<&str>) -> Identity {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.subject_alt_names.extend(uri.map(|uri| SanType::URI(uri.try_into().unwrap())));
         Identity { certificate: params.signed_by(&key, &self.0).unwrap().pem(), key: key.serialize_pem() }
     }
 }
@@ -147,6 +154,67 @@ async fn only_clients_that_the_authority_vouches_for_are_let_in() {
     assert!(ask_as(Some(&clients.vouch_for("ci"))).await.unwrap().contains("HTTP/1.1 200"));
     assert!(ask_as(Some(&strangers.vouch_for("ci"))).await.is_err());
     assert!(ask_as(None).await.is_err());
+}
+
+const RULES: &str = r#"
+    [[certificate]]
+    claims = { uri = "spiffe://acme/ci/*" }
+    namespaces = ["n"]
+    role = "writer"
+
+    [[certificate]]
+    claims = { dns = "laptop" }
+    role = "reader"
+"#;
+
+#[tokio::test]
+async fn a_certificate_may_do_what_the_rules_say_unless_a_token_says_who_it_is() {
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let mut people = People::default();
+    let (reader, other) = (people.token("default", &[], Role::Reader), people.token("other", &[], Role::Admin));
+    let authenticator = people.authenticator();
+    authenticator.replace_rules(Rules::parse(RULES).unwrap());
+    let site = Site::asking(ServerSettings::default(), Some(people.authenticator())).await;
+    site.open(CAPACITY).await;
+    site.handle.secure(servers.vouch_for("localhost").shown(Some(&clients)));
+    let connected = async |identity: &Identity| connect(&site, &servers, Some(identity), &[]).await.unwrap();
+    let told = async |identity: &Identity, request: &str, token: Option<&str>| {
+        let header = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let request = request.replacen("\r\n", &format!("\r\n{header}"), 1);
+        ask(&mut connected(identity).await, &request).await.unwrap()
+    };
+    let ci = clients.vouch_for_uri("ci", Some("spiffe://acme/ci/7"));
+    let (laptop, nobody) = (clients.vouch_for("laptop"), clients.vouch_for_uri("ci", Some("spiffe://acme/cix")));
+    for (identity, request, token, status) in [
+        (&ci, PUT, None, 200),
+        (&ci, GET, None, 200),
+        (&laptop, GET, None, 200),
+        (&laptop, PUT, None, 403),
+        (&nobody, GET, None, 401),
+        (&nobody, GET, Some(&*reader), 200),
+        // A token counts alone: what it may not do the certificate may not either.
+        (&ci, PUT, Some(&*reader), 403),
+        (&ci, GET, Some(&*other), 404),
+        (&ci, GET, Some("wrong"), 401),
+    ] {
+        let answer = told(identity, request, token).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+    }
+    let elsewhere = told(&ci, &GET.replace("/n/", "/m/"), None).await;
+    assert!(elsewhere.contains("403") && elsewhere.contains("namespace m"), "{elsewhere}");
+    // Nobody has tried to be somebody but the one with the wrong token.
+    let metrics = told(&laptop, &GET.replace("/http/n/key", "/metrics"), None).await;
+    assert!(metrics.contains("\nkura_logins_failed_total 1\n"), "{metrics}");
+    // On a connection that is open, other rules count from the next request on.
+    let mut open = connected(&ci).await;
+    let kept = GET.replace("Connection: close\r\n", "");
+    open.write_all(kept.as_bytes()).await.unwrap();
+    let mut answer = [0; 15];
+    tokio::time::timeout(PATIENCE, open.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    authenticator.replace_rules(Rules::parse("").unwrap());
+    let later = ask(&mut open, GET).await.unwrap();
+    assert!(later.contains("HTTP/1.1 401 "), "{later}");
 }
 
 #[tokio::test]

@@ -66,8 +66,8 @@ impl Config {
             listen: listen(layers, auth.is_some() || tls.as_ref().is_some_and(|tls| tls.clients.is_some()))?,
             unix_socket: parse(layers, Setting::UnixSocket, file_or_none)?,
             tls,
+            s3: s3(layers, auth.is_some())?,
             auth,
-            s3: s3(layers)?,
             tenants: parse(layers, Setting::Tenants, file_or_none)?.map(TenantsFile),
             data_dir: parse(layers, Setting::DataDir, directory)?,
             capacity: parse(layers, Setting::Capacity, value::share)?,
@@ -156,10 +156,13 @@ fn tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
     }
 }
 
-/// An id and its secret come together.
-fn s3(layers: &Layers) -> Result<Option<S3Pair>, ConfigError> {
+/// An id and its secret come together, and not where each token has a pair of its own.
+fn s3(layers: &Layers, asks: bool) -> Result<Option<S3Pair>, ConfigError> {
     let text = |setting| parse(layers, setting, |text| Ok(Some(text.to_owned()).filter(|text| !text.is_empty())));
     match (text(Setting::S3KeyId)?, text(Setting::S3SecretFile)?) {
+        (Some(_), Some(_)) if asks => parse(layers, Setting::S3KeyId, |_| {
+            Err("expected none beside --auth: each token has a key pair, which `kura token s3 ID` prints".to_owned())
+        }),
         (Some(id), Some(file)) => Ok(Some(S3Pair { id, file: file.into() })),
         (None, None) => Ok(None),
         (None, Some(_)) => {
@@ -304,6 +307,14 @@ mod tests {
         for flags in [&["--listen", "0.0.0.0:1", "--insecure-anonymous"][..], &["--listen", "[::1]:1"]] {
             assert_eq!(check(flags).unwrap().auth, None);
         }
+    }
+
+    #[test]
+    fn one_key_pair_for_all_is_only_for_those_who_ask_for_no_tokens() {
+        let pair = ["--s3-key-id", "id", "--s3-secret-file", "/secret"];
+        assert!(check(&pair).unwrap().s3.is_some());
+        let error = check(&[&pair[..], &["--auth"]].concat()).unwrap_err().to_string();
+        assert!(error.contains("`s3-key-id`") && error.contains("kura token s3"), "{error}");
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Setting {
                 "auth-rules",
                 "FILE",
                 "",
-                "A TOML file that says whose tokens (JWT) are taken besides, and what their claims lead to; read again when it changes; none: nobody's",
+                "A TOML file that says whose tokens (JWT) and certificates are taken besides, and what they lead to; read again when it changes; none: nobody's",
             ),
             Setting::InsecureAnonymous => (
                 "insecure-anonymous",

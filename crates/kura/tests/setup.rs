@@ -162,6 +162,7 @@ fn the_lines_are_those_for_the_server_that_was_named() {
     }
     assert!(told(&["setup", "bazel", "--token", "secret"]).contains("Authorization=\"Bearer secret\""));
     assert!(told(&["setup", "s3"]).contains("AWS_ENDPOINT_URL_S3=https://cache.example/s3"));
+    assert!(told(&["setup", "s3", "--token", "kura_0123_x"]).contains("AWS_ACCESS_KEY_ID=0123 "));
 }
 
 #[test]

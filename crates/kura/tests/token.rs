@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use support::{Ended, Served, run, run_in};
+use support::{Ended, Served, run, run_in, run_with};
 
 fn head(kura: &Served, token: &str) -> Ended {
     run(&kura.address, &["head", "ns/key", "--token", token])
@@ -90,6 +90,8 @@ fn who_stored_an_artifact_is_kept_beside_it() {
     let directory = tempfile::tempdir().unwrap();
     let put = run_in(directory.path(), &kura.address, &["put", "ns/key", "-", "--token", &token], b"body");
     assert_eq!(put.status, 0, "{put:?}");
+    let pair = kura.token(&["s3", &id]);
+    assert!((0..5000).any(|_| check_s3(&kura, &pair, &[]).status == 0));
     let data = kura.stop();
     let inspect = |more: &[&str]| {
         let ended = run("", &[&["inspect", data.path().to_str().unwrap()], more].concat());
@@ -99,6 +101,47 @@ fn who_stored_an_artifact_is_kept_beside_it() {
     let records: Vec<_> =
         segments.lines().map(|line| inspect(&["--segment", line.split(' ').next().unwrap()])).collect();
     let records = records.concat();
-    let line = records.lines().find(|line| line.contains("default/ns/http/key")).expect("it is there");
-    assert!(line.ends_with(&format!(", by {id}")), "{line}");
+    for stored in ["default/ns/http/key", "default/kura-setup/s3/"] {
+        let line = records.lines().find(|line| line.contains(stored)).expect("it is there");
+        assert!(line.ends_with(&format!(", by {id}")), "{line}");
+    }
+}
+
+/// Checks a client of S3 with a pair as it was printed.
+fn check_s3(kura: &Served, pair: &str, flags: &[&str]) -> Ended {
+    let variables: Vec<_> = pair.lines().map(|line| line.split_once('=').unwrap()).collect();
+    run_with(&variables, &kura.address, &[&["setup", "--check", "s3"], flags].concat())
+}
+
+#[test]
+fn a_tokens_key_pair_is_good_beside_a_running_server_for_as_long_as_the_token() {
+    let kura = Served::with(&["--auth"]);
+    let [writer, reader] = ["writer", "reader"].map(|role| kura.token(&["create", "--role", role]));
+    let id = |token: &str| token.split('_').nth(1).unwrap().to_owned();
+    let pair = kura.token(&["s3", &id(&writer)]);
+    assert_eq!(kura.token(&["s3", &id(&writer)]), pair, "it is the same each time");
+    let until = |is_good: bool| {
+        let mut ended = (0..5000).map(|_| check_s3(&kura, &pair, &[]).status);
+        assert!(ended.any(|status| is_good == (status == 0)), "the answer has stayed the same");
+    };
+    until(true);
+    // A token beside it changes nothing.
+    assert_eq!(check_s3(&kura, &pair, &["--token", &writer]).status, 0);
+    let refused = check_s3(&kura, &kura.token(&["s3", &id(&reader)]), &[]);
+    assert!(refused.status == 3 && refused.said.contains("role writer"), "{refused:?}");
+    let swapped = pair.replace(&id(&writer), &id(&reader));
+    // Refused, or told to come back after so many that were.
+    assert_ne!(check_s3(&kura, &swapped, &[]).status, 0);
+    kura.token(&["revoke", &id(&writer)]);
+    until(false);
+    let data = kura.data_directory();
+    let (tokens, key) = (data.join("tokens"), data.join("tokens.s3"));
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let secret = pair.rsplit_once('=').unwrap().1;
+    for file in [tokens, key] {
+        assert!(!fs::read_to_string(file).unwrap().contains(secret));
+    }
+    let place = ["--data-dir", data.to_str().unwrap()];
+    let gone = run("", &[&["token", "s3", &id(&writer)][..], &place].concat());
+    assert!(gone.status != 0 && gone.said.contains("no token"), "{gone:?}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bazel_remote_apis::google;
 use bytes::Bytes;
-use kura_auth::{Denied, Unidentified};
+use kura_auth::{AFTER_FAILURES, Denied, Unidentified};
 use kura_cache::{Error, InvalidKey};
 use kura_http::Excess;
 use prost::Message;
@@ -13,9 +13,6 @@ use tonic::{Code, Status};
 
 /// When to come back, where the cache gives no hint of its own.
 const COME_BACK: Duration = Duration::from_secs(1);
-
-/// When to come back after too many logins that failed.
-const AFTER_FAILURES: Duration = Duration::from_secs(30);
 
 pub(crate) fn miss() -> Status {
     Status::not_found("not in the cache")

@@ -16,7 +16,7 @@ use crate::create::{NotMade, segment_path};
 use crate::error::{During, Error};
 use crate::files::Handle;
 use crate::format::segment::{SegmentKind, parse_file_name};
-use crate::format::{HEAT, LOCK, SCRUB, SEGMENTS_DIRECTORY, STORE, TEMPORARY_PREFIX, TOKENS};
+use crate::format::{HEAT, LOCK, SCRUB, SEGMENTS_DIRECTORY, STORE, TEMPORARY_PREFIX, TOKENS, TOKENS_S3};
 use crate::heat::Heat;
 use crate::identify::identify;
 use crate::load::{Loaded, Opened};
@@ -101,7 +101,9 @@ fn tells_of_the_segment(error: &Error) -> bool {
 pub(crate) fn is_ours(directory: &str, entry: &DirEntry) -> bool {
     let Some(name) = entry.name.as_deref() else { return false };
     match (directory, entry.is_file) {
-        ("", true) => [LOCK, STORE, HEAT, SCRUB, TOKENS].contains(&name) || name.starts_with(TEMPORARY_PREFIX),
+        ("", true) => {
+            [LOCK, STORE, HEAT, SCRUB, TOKENS, TOKENS_S3].contains(&name) || name.starts_with(TEMPORARY_PREFIX)
+        }
         // The filesystem's own, where the directory is a mount.
         ("", false) => [SEGMENTS_DIRECTORY, LOST_AND_FOUND].contains(&name),
         (_, is_file) => is_file && (parse_file_name(name).is_some() || name.starts_with(TEMPORARY_PREFIX)),
@@ -174,9 +176,10 @@ impl Inner {
         }
     }
 
-    /// The one file that others write while a store is open, and replace as a whole: the new one lies beside it until it is complete.
+    /// The files that others write while a store is open, and replace as a whole: the new one lies beside the old until it is complete.
     fn count_tokens(&self, entries: &[DirEntry]) {
-        let tokens = entries.iter().filter(|entry| entry.is_file && entry.name.as_deref() == Some(TOKENS));
+        let is_theirs = |name| [TOKENS, TOKENS_S3].contains(&name);
+        let tokens = entries.iter().filter(|entry| entry.is_file && entry.name.as_deref().is_some_and(is_theirs));
         self.keep_on_ledger(Category::Control, tokens.map(|entry| occupied(entry).saturating_mul(2)).sum());
     }
 

@@ -102,8 +102,9 @@ fn the_file_of_tokens_is_paid_for_with_the_one_that_replaces_it() {
     };
     let before = control(&mut machine);
     machine.disk().plant("tokens", &[b' '; 2 * PAGE as usize]);
+    machine.disk().plant("tokens.s3", &[b' '; 65]);
     machine.crash(Crash::Process);
-    assert_eq!(control(&mut machine), before + 4 * PAGE);
+    assert_eq!(control(&mut machine), before + 6 * PAGE);
 }
 
 #[test]

@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout};
 
 use super::cryptography;
 use super::keys::Keys;
-use super::rules::Trusted;
 use crate::access::{Identity, Unidentified};
+use crate::rules::Trusted;
 
 /// How long a token waits for keys.
 const WAIT: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ struct State {
 type Verified = (Arc<Identity>, SystemTime);
 
 impl Issuer {
-    pub(super) fn new(trusted: Trusted) -> Issuer {
+    pub(crate) fn new(trusted: Trusted) -> Issuer {
         cryptography::install();
         let verified = Mutex::new(LruCache::new(REMEMBERED));
         Issuer { trusted, state: watch::Sender::default(), wanted: Notify::new(), verified }

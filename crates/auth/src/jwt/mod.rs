@@ -1,6 +1,5 @@
-//! Tokens of other issuers (JWT, OpenID Connect): whose they are, by the issuer's keys and by rules about their claims.
+//! Tokens of other issuers (JWT, OpenID Connect): whose they are, by the issuer's keys and by rules about their claims (`rules`).
 //!
-//! - `rules`: the file that says which issuers are trusted, and what their claims lead to.
 //! - `keys`: the keys of an issuer (JWKS), each with the algorithms that it may have signed with.
 //! - `cryptography`: signatures are verified by `ring`, all else about a token by `jsonwebtoken`.
 //! - `issuer`: one issuer: its keys as they were last fetched, and the wish for newer ones.
@@ -10,10 +9,8 @@
 mod cryptography;
 mod issuer;
 mod keys;
-mod rules;
 #[cfg(test)]
 mod tests;
 
 pub use issuer::Issuer;
 pub use keys::{Keys, KeysError};
-pub use rules::{Rules, RulesError};

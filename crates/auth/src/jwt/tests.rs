@@ -11,10 +11,11 @@ use ring::signature::{
 };
 use serde_json::{Value, json};
 
-use super::{Issuer, Keys, Rules};
+use super::{Issuer, Keys};
 use crate::access::{Access, Unidentified};
 use crate::authenticator::Authenticator;
 use crate::role::Need;
+use crate::rules::Rules;
 
 const ISSUER: &str = "https://issuer";
 

@@ -15,6 +15,8 @@ use kura_disk::Runtime;
 
 use attempts::Attempts;
 
+use crate::link::Shared;
+
 /// What asks clients who they are.
 pub(crate) struct Door {
     authenticator: Arc<Authenticator>,
@@ -27,14 +29,16 @@ impl Door {
         Door { authenticator, attempts: Attempts::default(), failed: AtomicU64::new(0) }
     }
 
-    /// What a request with these headers may do and reach that came from there.
-    pub(crate) async fn access(&self, headers: &HeaderMap, from: IpAddr, runtime: &dyn Runtime) -> Access {
+    /// What a request with these headers may do and reach that came over that connection. A token counts before the connection's certificate.
+    pub(crate) async fn access(&self, headers: &HeaderMap, connection: &Shared, runtime: &dyn Runtime) -> Access {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(runtime.unix_millis());
+        let certified = || self.authenticator.certified(connection.certificate.get()?);
         let identified = match credential::token(headers) {
+            Err(Unidentified::Missing) => certified().ok_or(Unidentified::Missing),
             Ok(token) => self.authenticator.identify(&token, now).await,
             Err(why) => Err(why),
         };
-        identified.unwrap_or_else(|why| Access::nobody(self.count(why, from, runtime)))
+        identified.unwrap_or_else(|why| Access::nobody(self.count(why, connection.peer, runtime)))
     }
 
     /// Logins that failed so far.
@@ -42,7 +46,8 @@ impl Door {
         self.failed.load(Ordering::Relaxed)
     }
 
-    fn count(&self, why: Unidentified, from: IpAddr, runtime: &dyn Runtime) -> Unidentified {
+    /// Counts a login that failed for that reason; which reason its client is told.
+    pub(crate) fn count(&self, why: Unidentified, from: IpAddr, runtime: &dyn Runtime) -> Unidentified {
         // Without a credential nobody tried to be somebody, and without keys nobody can tell.
         if matches!(why, Unidentified::Missing | Unidentified::NoKeys) {
             return why;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a target fails by a panic")]
 
 mod action_json;
+mod authorization;
 mod conditional;
 mod path;
 mod query;
@@ -20,6 +21,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets of this crate.
 pub const TARGETS: &[Target] = &[
     ("action_json", action_json::target),
+    ("http_authorization", authorization::target),
     ("http_path", path::target),
     ("http_query", query::target),
     ("http_range", range::target),

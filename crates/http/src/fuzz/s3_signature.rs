@@ -10,7 +10,7 @@ use s3s::{Body, S3Request, S3Response, S3Result};
 
 use super::s3_body::headers;
 use crate::settings::S3Key;
-use crate::surface::s3::door::{look, signed};
+use crate::surface::s3::door::{Pairs, look, signed};
 
 struct NobodyComesHere;
 
@@ -28,7 +28,7 @@ impl S3Route for NobodyComesHere {
 static SERVICE: LazyLock<S3Service> = LazyLock::new(|| {
     // Of 256 bits that are in no corpus.
     let secret = format!("{:032x}{:032x}", rand(), rand());
-    signed(S3Key::new("AKID".to_owned(), secret), NobodyComesHere)
+    signed(Pairs::One(S3Key::new("AKID".to_owned(), secret)), NobodyComesHere)
 });
 
 fn rand() -> u64 {

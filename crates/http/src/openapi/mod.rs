@@ -8,6 +8,8 @@ pub(crate) mod route;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use http::Method;
+use kura_auth::Need;
 use serde_json::{Map, Value, json};
 
 use crate::surface::Surface;
@@ -71,6 +73,14 @@ const REFUSED: [(u16, &str); 15] = [
     (503, "Not ready, or shutting down: see /ready"),
     (507, "The disk is full, and no room can be made"),
 ];
+
+/// What can be answered to whoever has to say who they are.
+const WHO: &[u16] = &[401, 403, 429, 503];
+
+fn needs_somebody(surface: Surface, method: &str, route: &Route) -> bool {
+    let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
+    surface.need(&method, route.path) != Need::Nothing
+}
 
 fn refused(status: u16, about: &str) -> Value {
     let content = Content::json(|| json!({ "$ref": "#/components/schemas/Refusal" }));
@@ -171,7 +181,8 @@ impl Described {
             "head" => Answered::of(status, "As for GET", &[]).response(),
             _ => json!({ "$ref": format!("#/components/responses/{status}") }),
         };
-        let refused = self.refuses.into_iter().map(|status| (status.to_string(), refused(status)));
+        let who = if needs_somebody(surface, self.method, route) { WHO } else { &[] };
+        let refused = self.refuses.iter().chain(who).map(|status| (status.to_string(), refused(*status)));
         let mut operation = json!({
             "operationId": operation_id(self.method, route.path),
             "summary": self.about,

@@ -42,6 +42,7 @@ pub(crate) struct Operation {
     pub(crate) about: &'static str,
     pub(crate) takes: Option<Content>,
     pub(crate) gives: &'static [Given],
+    /// Beside who asks, which is for all that needs somebody.
     pub(crate) refuses: &'static [u16],
 }
 
@@ -128,11 +129,11 @@ impl Parameter {
     }
 }
 
-/// Why a read can be refused, beside what a method or a surface adds.
-pub(crate) const READ: &[u16] = &[400, 401, 403, 404, 429, 503];
+/// Why a read can be refused, beside what a method or a surface adds, and beside who asks.
+pub(crate) const READ: &[u16] = &[400, 404, 429, 503];
 
 /// The same for what changes something.
-pub(crate) const CHANGE: &[u16] = &[400, 401, 403, 429, 500, 503, 507];
+pub(crate) const CHANGE: &[u16] = &[400, 429, 500, 503, 507];
 
 /// The same for what comes with a body that is looked into.
-pub(crate) const TELL: &[u16] = &[400, 401, 403, 408, 413, 429, 500, 503, 507];
+pub(crate) const TELL: &[u16] = &[400, 408, 413, 429, 500, 503, 507];

@@ -175,7 +175,7 @@ impl Surface {
     pub(crate) fn need(self, method: &Method, path: &str) -> Need {
         match (self, method.as_str()) {
             (Surface::Page, _) => page::need(path),
-            // It asks for a signature.
+            // Each operation says what it needs, once its signature has held.
             (Surface::S3, _) => Need::Nothing,
             // Which methods there are: browsers ask before they say who they are.
             (_, "OPTIONS") => Need::Nothing,

@@ -34,8 +34,7 @@ pub(super) static ROUTES: &[Route] = &[
             "/v8/artifacts/status",
             "Whether there is a cache.",
             &[
-                Operation::of("get", "Ask", &[Given::content(200, "There is", Content::json(enabled))])
-                    .refuses(&[401, 403, 429]),
+                Operation::of("get", "Ask", &[Given::content(200, "There is", Content::json(enabled))]).refuses(&[429]),
                 PREFLIGHT,
             ],
         )
@@ -48,7 +47,7 @@ pub(super) static ROUTES: &[Route] = &[
             &[
                 Operation::of("post", "Tell: nothing is made of it", &[Given::nothing(200, "As you say")])
                     .takes(Content::bytes(Content::ANY))
-                    .refuses(&[401, 403, 429]),
+                    .refuses(&[429]),
                 PREFLIGHT,
             ],
         )
@@ -63,7 +62,7 @@ pub(super) static ROUTES: &[Route] = &[
                 &[Given::content(200, "What is there of each; `null` for what is not", Content::json(told))],
             )
             .takes(Content::json(asked))
-            .refuses(&[400, 401, 403, 404, 408, 413, 429, 503]),
+            .refuses(&[400, 404, 408, 413, 429, 503]),
             PREFLIGHT,
         ],
     )

@@ -3,8 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kura_auth::{Authenticator, Identity, Reach, Role, Secret, Token, TokenId, Tokens};
+use kura_auth::{Authenticator, Identity, PairKey, Reach, Role, Secret, Token, TokenId, Tokens};
 use kura_cache::{Namespace, Overlay, Tenant};
+
+use super::s3::signing;
+use super::sigv4::Signer;
+
+/// What S3's key pairs are made with.
+const PAIRS: [u8; 32] = [9; 32];
 
 /// Tokens that were given out, and who knows them.
 #[derive(Default)]
@@ -44,16 +50,28 @@ impl People {
         secret.token(&id)
     }
 
+    /// Somebody who signs with a token's key pair.
+    pub fn signer(token: &str) -> Signer {
+        let id = TokenId::parse(token.split('_').nth(1).unwrap()).unwrap();
+        signing(id.as_str(), &PairKey::new(PAIRS).secret(&id))
+    }
+
     /// Takes a token away.
     pub fn revoke(&mut self, token: &str) {
         self.tokens.retain(|kept| !token.contains(kept.id.as_str()));
         self.tell();
     }
 
-    fn tell(&self) {
+    /// The tokens as they are now.
+    pub fn all(&self) -> Tokens {
         let mut all = Tokens::default();
         self.tokens.iter().for_each(|token| all.add(token.clone()).unwrap());
-        self.authenticator.replace_tokens(all);
+        all
+    }
+
+    fn tell(&self) {
+        self.authenticator.replace_tokens(self.all());
+        self.authenticator.replace_pair_key(PairKey::new(PAIRS));
     }
 
     /// Who knows all of them, also those that are given out later.

@@ -19,8 +19,13 @@ pub async fn serving() -> S3 {
 }
 
 pub fn signer() -> Signer {
+    signing(ID, SECRET)
+}
+
+/// Somebody with that key pair.
+pub fn signing(id: &str, secret: &str) -> Signer {
     let now = TokioRuntime::current().unix_millis() / 1000;
-    Signer { id: ID, secret: SECRET, now, service: "s3" }
+    Signer { id: id.to_owned(), secret: secret.to_owned(), now, service: "s3" }
 }
 
 pub struct S3 {

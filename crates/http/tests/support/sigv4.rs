@@ -7,8 +7,8 @@ use super::sha256;
 /// Who signs, and when it says it does.
 #[derive(Clone)]
 pub struct Signer {
-    pub id: &'static str,
-    pub secret: &'static str,
+    pub id: String,
+    pub secret: String,
     /// Seconds since the Unix epoch.
     pub now: u64,
     pub service: &'static str,

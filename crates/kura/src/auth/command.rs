@@ -1,4 +1,4 @@
-//! `kura token create`, `list` and `revoke`: they change the file of tokens, which a running server reads again by itself.
+//! `kura token create`, `list`, `s3` and `revoke`: they change the files of tokens, which a running server reads again by itself.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use kura_auth::{Identity, Reach, Role, Secret, Token, TokenId};
+use kura_auth::{Identity, PairKey, Reach, Role, Secret, Token, TokenId};
 use kura_cache::{DEFAULT_NAME, Namespace, Overlay, Tenant};
 
 use super::file::{AuthFileError, TokensFile};
@@ -58,6 +58,8 @@ pub(crate) fn command(with_place: impl Fn(Command) -> Command) -> Command {
     let id = Arg::new(ID).value_name("ID").required(true).value_parser(parse_id).help("Which token");
     let create = Command::new("create").about("Make a token and print it: it is shown this once");
     let list = Command::new("list").about("List the tokens, without their secrets");
+    let pair =
+        Command::new("s3").about("Print the key pair that S3's clients sign with, which may do what that token may");
     let revoke = Command::new("revoke").about("Take a token away: within a second nobody can use it");
     Command::new("token")
         .about("Make, list and revoke the tokens that clients identify themselves with")
@@ -71,6 +73,7 @@ pub(crate) fn command(with_place: impl Fn(Command) -> Command) -> Command {
             expires,
         ])))
         .subcommand(with_place(list))
+        .subcommand(with_place(pair.arg(id.clone())))
         .subcommand(with_place(revoke.arg(id)))
 }
 
@@ -81,6 +84,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, TokenError> {
     match name {
         "create" => create(&file, matches)?,
         "list" => list(&file)?,
+        "s3" => pair(&file, matches.get_one(ID).expect("clap requires it"))?,
         _ => revoke(&file, matches.get_one(ID).expect("clap requires it"))?,
     }
     Ok(ExitCode::SUCCESS)
@@ -103,7 +107,10 @@ fn create(file: &TokensFile, matches: &ArgMatches) -> Result<(), TokenError> {
     let token = Token::new(id.clone(), &secret, &identity, now, expires);
     file.change(|tokens| tokens.add(token))?;
     say(&secret.token(&id));
-    eprintln!("This is shown once. Its id is {id}; it stands in {}.", file.0.display());
+    eprintln!(
+        "This is shown once. Its id is {id}; it stands in {}. `kura token s3 {id}` prints its key pair.",
+        file.0.display()
+    );
     Ok(())
 }
 
@@ -121,6 +128,15 @@ fn list(file: &TokensFile) -> Result<(), TokenError> {
         let Token { id, tenant, role, created, .. } = token;
         say(&format!("{id}  {role:7}  {tenant}/{namespaces}{overlay}  {}  {until}", date(*created)));
     }
+    Ok(())
+}
+
+fn pair(file: &TokensFile, id: &TokenId) -> Result<(), TokenError> {
+    if !file.read()?.is_some_and(|tokens| tokens.has(id)) {
+        return Err(TokenError::NoToken(id.clone()));
+    }
+    let key = file.pair_key_or(PairKey::new(random()?))?;
+    say(&format!("AWS_ACCESS_KEY_ID={id}\nAWS_SECRET_ACCESS_KEY={}", key.secret(id)));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kura_auth::{Authenticator, Rules, Tokens};
+use kura_auth::{Authenticator, PairKey, Rules, Tokens};
 
 use super::AuthFiles;
 use super::file::AuthFileError;
@@ -18,6 +18,7 @@ const LOOK: Duration = Duration::from_millis(400);
 pub(crate) struct Watch {
     files: AuthFiles,
     tokens: Stamp,
+    pairs: Stamp,
     rules: Stamp,
 }
 
@@ -25,6 +26,7 @@ pub(crate) struct Watch {
 #[derive(Default)]
 struct Found {
     tokens: Option<Tokens>,
+    pair_key: Option<PairKey>,
     rules: Option<Rules>,
 }
 
@@ -40,6 +42,10 @@ impl Watch {
             None if files.rules.is_some() => {}
             None => tracing::warn!("there are no tokens: `kura token create` makes one"),
         }
+        let pairs = stamp(&files.tokens.pairs());
+        if let Some(key) = files.tokens.pair_key()? {
+            authenticator.replace_pair_key(key);
+        }
         let mut fetcher = Fetcher::new(files.rules.is_some());
         let rules = match &files.rules {
             Some(rules) => {
@@ -49,7 +55,7 @@ impl Watch {
             }
             None => None,
         };
-        Ok((Watch { files, tokens, rules }, fetcher))
+        Ok((Watch { files, tokens, pairs, rules }, fetcher))
     }
 
     /// Looks at the files until the server ends.
@@ -64,6 +70,10 @@ impl Watch {
                 if let Some(tokens) = found.tokens {
                     tracing::info!(tokens = tokens.iter().count(), "the tokens were read again");
                     authenticator.replace_tokens(tokens);
+                }
+                if let Some(key) = found.pair_key {
+                    tracing::info!("what S3's key pairs are made with was read again");
+                    authenticator.replace_pair_key(key);
                 }
                 if let Some(rules) = found.rules {
                     tracing::info!("the rules were read again");
@@ -80,6 +90,11 @@ impl Watch {
         if std::mem::replace(&mut self.tokens, tokens) != tokens || asked {
             found.tokens =
                 told(self.files.tokens.read().and_then(|tokens| tokens.ok_or_else(|| self.files.tokens.missing())));
+        }
+        let pairs = stamp(&self.files.tokens.pairs());
+        if std::mem::replace(&mut self.pairs, pairs) != pairs || asked {
+            // Where it is gone, pairs are good until the next start.
+            found.pair_key = told(self.files.tokens.pair_key()).flatten();
         }
         if let Some(file) = &self.files.rules {
             let rules = stamp(&file.0);
@@ -138,6 +153,22 @@ mod tests {
         assert!(file.change(|_| Ok(())).is_err(), "what is not understood is not written over");
         std::fs::remove_file(&file.0).unwrap();
         assert_eq!(count(&watch.look(false)), None, "nobody is locked out by a file that is gone");
+    }
+
+    #[tokio::test]
+    async fn what_pairs_are_made_with_is_made_once_and_taken_when_it_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = TokensFile(directory.path().join("tokens"));
+        let files = AuthFiles { tokens: file.clone(), rules: None };
+        let (mut watch, _) = Watch::begin(files.clone(), &Authenticator::default()).unwrap();
+        assert!(watch.look(true).pair_key.is_none());
+        let made = file.pair_key_or(PairKey::new([1; 32])).unwrap();
+        assert_eq!(file.pair_key_or(PairKey::new([2; 32])).unwrap().to_text(), made.to_text());
+        assert_eq!(watch.look(false).pair_key.unwrap().to_text(), made.to_text());
+        assert!(watch.look(false).pair_key.is_none());
+        std::fs::write(file.pairs(), "x").unwrap();
+        assert!(watch.look(false).pair_key.is_none() && file.pair_key_or(PairKey::new([2; 32])).is_err());
+        assert!(Watch::begin(files, &Authenticator::default()).is_err());
     }
 
     #[tokio::test]

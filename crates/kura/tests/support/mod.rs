@@ -85,6 +85,10 @@ impl Served {
         Served { process, address, data }
     }
 
+    pub(crate) fn data_directory(&self) -> &Path {
+        self.data.path()
+    }
+
     /// Ends it; its data directory.
     pub(crate) fn stop(&mut self) -> TempDir {
         let _ = self.process.kill();

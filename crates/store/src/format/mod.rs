@@ -23,6 +23,8 @@ pub const HEAT: &str = "heat";
 pub const SCRUB: &str = "scrub";
 /// Who may do what: the binary's, of which the store knows nothing but the name.
 pub const TOKENS: &str = "tokens";
+/// What the key pairs of tokens are made with: the binary's, too.
+pub const TOKENS_S3: &str = "tokens.s3";
 /// The ring.
 pub const SEGMENTS_DIRECTORY: &str = "segments";
 /// What is not complete has a name that starts so, and is removed at the next start.

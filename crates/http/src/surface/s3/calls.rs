@@ -1,5 +1,6 @@
 //! The operations that are served, and where each is. What is not here answers `NotImplemented`.
 
+use kura_auth::Need;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
     CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput,
@@ -10,7 +11,7 @@ use s3s::dto::{
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{list, object, parts, scope};
+use super::{Visit, list, object, parts};
 
 pub(super) struct Calls;
 
@@ -81,13 +82,13 @@ impl S3 for Calls {
 
     /// A bucket is a namespace, and these are all there.
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
-        scope(&request.input.bucket)?;
+        Visit::of(&request, Need::Read)?.scope(&request.input.bucket)?;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
     /// For tools that make sure of their bucket.
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
-        scope(&request.input.bucket)?;
+        Visit::of(&request, Need::Write)?.scope(&request.input.bucket)?;
         Ok(S3Response::new(CreateBucketOutput::default()))
     }
 
@@ -96,7 +97,7 @@ impl S3 for Calls {
         &self,
         request: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-        scope(&request.input.bucket)?;
+        Visit::of(&request, Need::Read)?.scope(&request.input.bucket)?;
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 }

@@ -30,6 +30,16 @@ enum State {
     Trailer,
 }
 
+/// What a piece of a body holds.
+enum Met {
+    /// Some of a chunk.
+    Data(Bytes),
+    /// The line behind the last chunk.
+    End,
+    /// Some of what follows that.
+    Trailer(Bytes),
+}
+
 impl Chunks {
     /// Of a body that comes in chunks.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Chunks> {
@@ -53,12 +63,18 @@ impl Chunks {
             return Ok(vec![piece]);
         }
         let mut cut = Vec::new();
-        self.walk(piece, |bytes| cut.push(bytes))?;
+        self.walk(piece, |met| match met {
+            Met::Data(bytes) => {
+                cut.extend([format!("{:x}\r\n", bytes.len()).into(), bytes, Bytes::from_static(b"\r\n")]);
+            }
+            Met::End => cut.push(Bytes::from_static(b"0\r\n")),
+            Met::Trailer(bytes) => cut.push(bytes),
+        })?;
         Ok(cut)
     }
 
-    /// Gives on what comes, each piece of a chunk as a chunk.
-    fn walk(&mut self, mut piece: Bytes, mut give: impl FnMut(Bytes)) -> Result<(), Refusal> {
+    /// Tells what is met in a piece.
+    fn walk(&mut self, mut piece: Bytes, mut tell: impl FnMut(Met)) -> Result<(), Refusal> {
         while !piece.is_empty() {
             match &mut self.state {
                 State::Line(line) => {
@@ -70,7 +86,7 @@ impl Chunks {
                     if line.ends_with(b"\n") {
                         self.state = match length(line).ok_or_else(malformed)? {
                             0 => {
-                                give(Bytes::from_static(b"0\r\n"));
+                                tell(Met::End);
                                 State::Trailer
                             }
                             length if self.signed && length > MAX_SIGNED => return Err(too_long()),
@@ -84,9 +100,7 @@ impl Chunks {
                     if *left == 0 {
                         self.state = State::End(2);
                     }
-                    give(format!("{taken:x}\r\n").into());
-                    give(piece.split_to(taken));
-                    give(Bytes::from_static(b"\r\n"));
+                    tell(Met::Data(piece.split_to(taken)));
                 }
                 State::End(left) => {
                     let expected = if *left == 2 { b'\r' } else { b'\n' };
@@ -98,7 +112,7 @@ impl Chunks {
                         self.state = State::Line(Vec::new());
                     }
                 }
-                State::Trailer => give(std::mem::take(&mut piece)),
+                State::Trailer => tell(Met::Trailer(std::mem::take(&mut piece))),
             }
         }
         Ok(())

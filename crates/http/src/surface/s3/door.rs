@@ -1,17 +1,21 @@
-//! Who comes in: only requests that are signed with the one key pair, as AWS Signature Version 4 has it, in their headers or their query.
+//! Who comes in: only requests that are signed with a key pair that is known, as AWS Signature Version 4 has it, in their headers or their query. Whose
+//! pair it is says what they may do. A signature that does not hold is a login that fails.
 //! What the library would take and is not served here is refused in front of it: forms, whose bodies it gathers before it knows whose they are, and
 //! headers that ask for what nothing here does.
 //! Invariant: nothing is asked of `calls`, and no byte of a body but a form's is read, before the signature has held.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::{Either, select};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{Extensions, Method, Request, Response};
-use kura_auth::Need;
+use http::{Extensions, Method, Request, Response, StatusCode};
+use kura_auth::{Access, Authenticator, Denied, Identity, Need, Reach, Role, Unidentified};
+use kura_cache::Tenant;
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::route::S3Route;
@@ -59,9 +63,43 @@ const ACLS: [&[u8]; 2] = [b"private", b"bucket-owner-full-control"];
 
 pub(crate) struct Door(S3Service);
 
+/// Which key pairs there are.
+#[derive(Clone)]
+pub(crate) enum Pairs {
+    /// That of the settings, which may do everything in the default tenant.
+    One(S3Key),
+    /// Those of tokens.
+    OfTokens(Arc<Authenticator>),
+}
+
+impl Pairs {
+    /// What whoever has signed with the pair of that id may do.
+    fn access(&self, id: &str, now: SystemTime) -> Result<Access, Unidentified> {
+        match self {
+            Pairs::One(pair) if id == pair.id => {
+                let (tenant, reach, role) = (Tenant::default(), Reach::All, Role::Admin);
+                Ok(Access::of(Arc::new(Identity { tenant, reach, role, overlay: None, name: id.into() })))
+            }
+            Pairs::One(_) => Err(Unidentified::Unknown),
+            Pairs::OfTokens(all) => all.signed(id, now),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Auth for Pairs {
+    async fn get_secret_key(&self, id: &str) -> S3Result<SecretKey> {
+        let secret = match self {
+            Pairs::One(pair) => (id == pair.id).then(|| pair.secret.clone()),
+            Pairs::OfTokens(all) => all.pair_secret(id).map(SecretKey::from),
+        };
+        secret.ok_or_else(|| S3ErrorCode::InvalidAccessKeyId.into())
+    }
+}
+
 impl Door {
-    pub(crate) fn new(key: S3Key) -> Door {
-        Door(signed(key, Inside(builder(Calls).build())))
+    pub(crate) fn new(pairs: Pairs) -> Door {
+        Door(signed(pairs.clone(), Inside { pairs, calls: builder(Calls).build() }))
     }
 
     /// # Errors
@@ -90,11 +128,29 @@ impl Door {
         match select(serving, lending).await {
             Either::Left((answer, _)) => {
                 let answer = answer.map_err(|_| S3ErrorCode::InternalError)?;
+                if visit.access.get().is_none() && answer.status() == StatusCode::FORBIDDEN {
+                    count(site, parts)?;
+                }
                 Ok(put_together(visit.told.lock().take(), answer))
             }
             Either::Right((refusal, _)) => Err(refusal.into()),
         }
     }
+}
+
+/// Counts a login that failed. Who did not sign has not tried to be somebody.
+///
+/// # Errors
+/// Where there were too many.
+fn count(site: &Site, parts: &Parts) -> S3Result<()> {
+    let signs =
+        parts.headers.contains_key(AUTHORIZATION) || parts.uri.query().is_some_and(|query| query.contains("X-Amz-"));
+    if let (true, Some(door), Some(from)) = (signs, site.door(), parts.extensions.get::<IpAddr>())
+        && let why @ Unidentified::TooOften = door.count(Unidentified::Unknown, *from, &*site.runtime)
+    {
+        return Err(Refusal::from(Denied::from(why)).into());
+    }
+    Ok(())
 }
 
 /// Of what the library answers, and what it was not to touch.
@@ -183,9 +239,9 @@ fn check_dates(parts: &Parts) -> S3Result<()> {
 }
 
 /// What is handed to `inside` only where its signature holds.
-pub(crate) fn signed(key: S3Key, inside: impl S3Route) -> S3Service {
+pub(crate) fn signed(pairs: Pairs, inside: impl S3Route) -> S3Service {
     let mut outer = builder(Nothing);
-    outer.set_auth(key);
+    outer.set_auth(pairs);
     outer.set_route(inside);
     outer.build()
 }
@@ -209,20 +265,16 @@ impl NameValidation for AnyName {
     }
 }
 
-#[async_trait::async_trait]
-impl S3Auth for S3Key {
-    async fn get_secret_key(&self, id: &str) -> S3Result<SecretKey> {
-        if id == self.id { Ok(self.secret.clone()) } else { Err(S3ErrorCode::InvalidAccessKeyId.into()) }
-    }
-}
-
 /// Outside nothing is served.
 struct Nothing;
 
 impl S3 for Nothing {}
 
 /// Behind the signature.
-struct Inside(S3Service);
+struct Inside {
+    pairs: Pairs,
+    calls: S3Service,
+}
 
 #[async_trait::async_trait]
 impl S3Route for Inside {
@@ -235,20 +287,24 @@ impl S3Route for Inside {
         if signed.service.as_deref() != Some("s3") || signed.region.is_none() {
             return Err(s3_error!(InvalidRequest, "sign with AWS4-HMAC-SHA256, for the service s3 and a region"));
         }
+        let visit = Visit::within(&signed.extensions)?;
+        let id = signed.credentials.map(|pair| pair.access_key).unwrap_or_default();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(visit.site.runtime.unix_millis());
+        let access = self.pairs.access(&id, now).map_err(|why| Refusal::from(Denied::from(why)))?;
+        let _ = visit.access.set(access);
         let need = match signed.method {
             Method::PUT | Method::POST => Need::Write,
             Method::DELETE => Need::Administer,
             _ => Need::Read,
         };
-        let site = Visit::of(&signed)?.site;
-        let _admitted = site.tenants.admit(None, need).await.map_err(Refusal::from)?;
+        let _admitted = visit.site.tenants.admit(visit.access()?.tenant(), need).await.map_err(Refusal::from)?;
         let request = Request::builder().method(signed.method).uri(without_signature(&signed.uri)?).body(signed.input);
         let mut request = request.map_err(|_| S3ErrorCode::InvalidURI)?;
         *request.headers_mut() = signed.headers;
         request.headers_mut().remove(AUTHORIZATION);
         *request.extensions_mut() = signed.extensions;
         request.extensions_mut().extend(signed.trailing_headers.map(trailing).unwrap_or_default());
-        let answer = self.0.call(request).await.map_err(|_| S3ErrorCode::InternalError)?;
+        let answer = self.calls.call(request).await.map_err(|_| S3ErrorCode::InternalError)?;
         let (parts, body) = answer.into_parts();
         Ok(S3Response {
             output: body,

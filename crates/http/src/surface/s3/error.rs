@@ -13,6 +13,7 @@ impl From<Refusal> for S3Error {
     fn from(refusal: Refusal) -> S3Error {
         let code = match refusal.status {
             StatusCode::BAD_REQUEST => S3ErrorCode::InvalidRequest,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => S3ErrorCode::AccessDenied,
             StatusCode::NOT_FOUND => S3ErrorCode::NoSuchKey,
             StatusCode::REQUEST_TIMEOUT => S3ErrorCode::RequestTimeout,
             StatusCode::PRECONDITION_FAILED => S3ErrorCode::PreconditionFailed,

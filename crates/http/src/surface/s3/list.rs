@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kura_auth::Need;
 use kura_cache::{Cache, Kind, Listed, Listing, Window};
 use s3s::dto::{
     CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, Object,
@@ -13,9 +14,9 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
+use super::Visit;
 use super::error::failed;
 use super::object::e_tag;
-use super::{Visit, scope};
 use crate::date::stored_at;
 use crate::error::Refusal;
 use crate::memory::{Class, Held};
@@ -74,7 +75,7 @@ impl Page {
 }
 
 pub(super) async fn second(request: S3Request<ListObjectsV2Input>) -> S3Result<S3Response<ListObjectsV2Output>> {
-    let (visit, input) = (Visit::of(&request)?, request.input);
+    let (visit, input) = (Visit::of(&request, Need::Read)?, request.input);
     let token = input.continuation_token.as_deref().map(|text| Token::decode(text).ok_or("continuation-token"));
     let token = token.transpose().map_err(|name| s3_error!(InvalidArgument, "{name} is none that was told here"))?;
     let after = token.as_ref().map(|token| token.after.clone());
@@ -109,7 +110,7 @@ pub(super) async fn second(request: S3Request<ListObjectsV2Input>) -> S3Result<S
 }
 
 pub(super) async fn first(request: S3Request<ListObjectsInput>) -> S3Result<S3Response<ListObjectsOutput>> {
-    let (visit, input) = (Visit::of(&request)?, request.input);
+    let (visit, input) = (Visit::of(&request, Need::Read)?, request.input);
     let asked = Asked {
         bucket: input.bucket.clone(),
         prefix: input.prefix.clone().unwrap_or_default(),
@@ -145,7 +146,7 @@ fn hold(visit: &Visit) -> S3Result<Held> {
 
 /// The page that begins there.
 async fn page(visit: &Visit, asked: &Asked) -> S3Result<Page> {
-    let (cache, scope) = (visit.site.recovered()?, scope(&asked.bucket)?);
+    let (cache, scope) = (visit.cache()?, visit.scope(&asked.bucket)?);
     let of = Listing { scope: &scope, kind: Kind::S3, prefix: asked.prefix.as_bytes() };
     let (mut page, mut after) = (Page::default(), asked.after.clone());
     if asked.most == 0 {
@@ -153,7 +154,7 @@ async fn page(visit: &Visit, asked: &Asked) -> S3Result<Page> {
     }
     let mut remembered = asked.token.as_ref().map(|token| token.id);
     loop {
-        let (window, id) = window(cache, of, remembered.take(), &after).await?;
+        let (window, id) = window(&cache, of, remembered.take(), &after).await?;
         if let Some(last) = fill(&mut page, asked, cache.listed(of, &window, &after), &after) {
             page.next = Some(Token { id, after: last });
             return Ok(page);

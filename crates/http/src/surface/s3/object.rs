@@ -3,6 +3,7 @@
 use futures_util::stream::{self, StreamExt};
 use http::header::{CONTENT_RANGE, HeaderMap};
 use http::{Method, Request, StatusCode};
+use kura_auth::Need;
 use kura_cache::Presence;
 use s3s::dto::{
     self, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag,
@@ -12,7 +13,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders
 
 use super::claim::{CHECKSUMS, Claims};
 use super::error::{failed, set_header};
-use super::{MANNER, Visit, kept, object_key};
+use super::{MANNER, Visit, kept};
 use crate::conditional::{self, Verdict};
 use crate::exchange::{Exchange, hold_for_upload};
 
@@ -39,14 +40,15 @@ pub(super) async fn head(request: S3Request<HeadObjectInput>) -> S3Result<S3Resp
 }
 
 async fn read<T>(request: &S3Request<T>, bucket: &str, key: &str, method: Method) -> S3Result<()> {
-    let visit = Visit::of(request)?;
+    let visit = Visit::of(request, Need::Read)?;
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.headers = request.headers.clone();
+    let cache = visit.cache()?;
     let exchange = Exchange {
         site: &visit.site,
-        cache: visit.site.recovered()?,
+        cache: &cache,
         parts: &parts,
-        key: object_key(bucket, key)?,
+        key: visit.key(bucket, key)?,
         manner: &MANNER,
         counters: visit.counters(),
     };
@@ -69,12 +71,12 @@ async fn read<T>(request: &S3Request<T>, bucket: &str, key: &str, method: Method
 }
 
 pub(super) async fn put(request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-    let visit = Visit::of(&request)?;
+    let visit = Visit::of(&request, Need::Write)?;
     let (headers, input) = (&request.headers, request.input);
-    let key = object_key(&input.bucket, &input.key)?;
+    let key = visit.key(&input.bucket, &input.key)?;
     let (attributes, mut claims) = (kept::attributes(headers)?, Claims::of(headers)?);
     let length = declared_length(headers)?;
-    let cache = visit.site.recovered()?;
+    let cache = visit.cache()?;
     let is_conditional = conditional::is_conditional(headers);
     if is_conditional && !holds(headers, cache.present(&key).await.map_err(failed)?) {
         return Err(S3ErrorCode::PreconditionFailed.into());
@@ -96,11 +98,11 @@ pub(super) async fn put(request: S3Request<PutObjectInput>) -> S3Result<S3Respon
 }
 
 pub(super) async fn delete(request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-    let visit = Visit::of(&request)?;
+    let visit = Visit::of(&request, Need::Administer)?;
     let input = &request.input;
     one_version(input.version_id.as_deref())?;
-    let key = object_key(&input.bucket, &input.key)?;
-    let cache = visit.site.recovered()?;
+    let key = visit.key(&input.bucket, &input.key)?;
+    let cache = visit.cache()?;
     if conditional::is_conditional(&request.headers)
         && !holds(&request.headers, cache.present(&key).await.map_err(failed)?)
     {
@@ -112,15 +114,15 @@ pub(super) async fn delete(request: S3Request<DeleteObjectInput>) -> S3Result<S3
 
 /// Each is deleted or not for itself.
 pub(super) async fn delete_all(request: S3Request<DeleteObjectsInput>) -> S3Result<S3Response<DeleteObjectsOutput>> {
-    let (visit, input) = (Visit::of(&request)?, request.input);
+    let (visit, input) = (Visit::of(&request, Need::Administer)?, request.input);
     if input.delete.objects.len() > MAX_DELETED {
         return Err(s3_error!(MalformedXML, "at most 1000 objects are deleted at a time"));
     }
-    let (cache, bucket) = (visit.site.recovered()?, &input.bucket);
+    let (cache, bucket) = (visit.cache()?, &input.bucket);
     let delete = async |object: dto::ObjectIdentifier| {
         let deleted = async {
             one_version(object.version_id.as_deref())?;
-            cache.delete(&object_key(bucket, &object.key)?).await.map_err(failed)
+            cache.delete(&visit.key(bucket, &object.key)?).await.map_err(failed)
         };
         (deleted.await, object.key)
     };

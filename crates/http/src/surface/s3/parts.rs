@@ -1,7 +1,8 @@
 //! Objects that come in parts: started, part by part in any order and again where need be, completed, or given up. What that means is the cache's to
 //! say; an object that came in parts is read like any other.
 
-use kura_cache::{Cache, Kind, Multipart, Part, PartLimits, PartNumber, UploadId};
+use kura_auth::Need;
+use kura_cache::{Kind, Multipart, Part, PartLimits, PartNumber, UploadId};
 use s3s::dto::{
     self, AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CompletedPart, CreateMultipartUploadInput, CreateMultipartUploadOutput,
@@ -12,7 +13,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders
 use super::claim::Claims;
 use super::error::failed;
 use super::object::{Incoming, declared_length, e_tag, holds};
-use super::{Visit, kept, object_key, scope};
+use super::{Visit, kept};
 use crate::conditional;
 use crate::date::stored_at;
 use crate::error::Refusal;
@@ -31,10 +32,10 @@ const MAX_PARTS: usize = 1000;
 pub(super) async fn create(
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-    let (visit, input) = (Visit::of(&request)?, &request.input);
-    let key = object_key(&input.bucket, &input.key)?;
+    let (visit, input) = (Visit::of(&request, Need::Write)?, &request.input);
+    let key = visit.key(&input.bucket, &input.key)?;
     let attributes = kept::attributes(&request.headers)?;
-    let upload = visit.site.recovered()?.start_multipart(&key, attributes).await.map_err(failed)?;
+    let upload = visit.cache()?.start_multipart(&key, attributes).await.map_err(failed)?;
     let told = CreateMultipartUploadOutput {
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
@@ -45,11 +46,11 @@ pub(super) async fn create(
 }
 
 pub(super) async fn put(request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
-    let visit = Visit::of(&request)?;
+    let visit = Visit::of(&request, Need::Write)?;
     let (headers, input) = (&request.headers, request.input);
     let number = number(input.part_number)?;
     let (mut claims, length) = (Claims::of(headers)?, declared_length(headers)?);
-    let upload = find(visit.site.recovered()?, &input.bucket, &input.key, &input.upload_id).await?;
+    let upload = find(&visit, &input.bucket, &input.key, &input.upload_id).await?;
     let _held = hold_for_upload(&visit.site, &upload.target().scope().tenant, Some(length))?;
     let mut part = upload.put_part(number, Some(length), LIMITS).await.map_err(refused)?;
     let mut body = Incoming { body: input.body, visit: &visit, headers };
@@ -70,25 +71,24 @@ pub(super) async fn put(request: S3Request<UploadPartInput>) -> S3Result<S3Respo
 pub(super) async fn complete(
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-    let (visit, input) = (Visit::of(&request)?, &request.input);
-    let cache = visit.site.recovered()?;
+    let (visit, input) = (Visit::of(&request, Need::Write)?, &request.input);
     let _held = hold(&visit)?;
-    let upload = find(cache, &input.bucket, &input.key, &input.upload_id).await?;
-    let version = match upload.completed() {
-        // Its client has not heard that it was.
-        Some(version) => version,
+    let upload = find(&visit, &input.bucket, &input.key, &input.upload_id).await?;
+    let there = match upload.completed() {
+        // Its client has not heard that it was: what it expects to be there is what was there before.
+        Some(_) => upload.made_of().await.map_err(refused)?.ok_or(S3ErrorCode::NoSuchUpload)?,
         None => {
             if conditional::is_conditional(&request.headers) {
-                let present = cache.present(upload.target()).await.map_err(failed)?;
+                let present = visit.cache()?.present(upload.target()).await.map_err(failed)?;
                 if !holds(&request.headers, present) {
                     return Err(S3ErrorCode::PreconditionFailed.into());
                 }
             }
-            let there = upload.parts().await.map_err(refused)?;
-            let asked = input.multipart_upload.as_ref().and_then(|asked| asked.parts.as_deref()).unwrap_or_default();
-            upload.complete(chosen(asked, &there)?, None, LIMITS).await.map_err(refused)?.version
+            upload.parts().await.map_err(refused)?
         }
     };
+    let asked = input.multipart_upload.as_ref().and_then(|asked| asked.parts.as_deref()).unwrap_or_default();
+    let version = upload.complete(chosen(asked, &there)?, None, LIMITS).await.map_err(refused)?.version;
     let told = CompleteMultipartUploadOutput {
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
@@ -99,20 +99,21 @@ pub(super) async fn complete(
     Ok(S3Response::new(told))
 }
 
+/// Nothing goes that anybody could fetch: whoever may store may give up.
 pub(super) async fn abort(
     request: S3Request<AbortMultipartUploadInput>,
 ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-    let (visit, input) = (Visit::of(&request)?, &request.input);
+    let (visit, input) = (Visit::of(&request, Need::Write)?, &request.input);
     let _held = hold(&visit)?;
-    let upload = find(visit.site.recovered()?, &input.bucket, &input.key, &input.upload_id).await?;
+    let upload = find(&visit, &input.bucket, &input.key, &input.upload_id).await?;
     upload.abandon().await.map_err(refused)?;
     Ok(S3Response::new(AbortMultipartUploadOutput::default()))
 }
 
 pub(super) async fn list(request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
-    let (visit, input) = (Visit::of(&request)?, &request.input);
+    let (visit, input) = (Visit::of(&request, Need::Read)?, &request.input);
     let _held = hold(&visit)?;
-    let upload = find(visit.site.recovered()?, &input.bucket, &input.key, &input.upload_id).await?;
+    let upload = find(&visit, &input.bucket, &input.key, &input.upload_id).await?;
     if upload.completed().is_some() {
         return Err(S3ErrorCode::NoSuchUpload.into());
     }
@@ -148,10 +149,10 @@ fn hold(visit: &Visit) -> S3Result<Held> {
 }
 
 /// The upload of that id, if it makes that object.
-async fn find(cache: &Cache, bucket: &str, key: &str, id: &str) -> S3Result<Multipart> {
+async fn find(visit: &Visit, bucket: &str, key: &str, id: &str) -> S3Result<Multipart> {
     let unknown = || S3Error::new(S3ErrorCode::NoSuchUpload);
     let id = UploadId::parse(id).ok_or_else(unknown)?;
-    let found = cache.multipart(&scope(bucket)?, &id).await.map_err(failed)?;
+    let found = visit.cache()?.multipart(&visit.scope(bucket)?, &id).await.map_err(failed)?;
     let makes = |upload: &Multipart| upload.target().kind() == Kind::S3 && upload.target().name() == key.as_bytes();
     found.filter(makes).ok_or_else(unknown)
 }

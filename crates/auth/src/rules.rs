@@ -1,5 +1,5 @@
-//! The file of rules: which issuers are trusted, and what the claims of their tokens lead to. The first rule counts all of whose claims a token has; a token
-//! that no rule is about may do nothing.
+//! The file of rules: which issuers are trusted, and what the claims of their tokens lead to; and what the names in clients' certificates do. The first rule
+//! counts all of whose claims a token has; a token, or a certificate, that no rule is about may do nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use kura_cache::{InvalidKey, Namespace, Overlay, Tenant};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::issuer::Issuer;
 use crate::access::{Identity, Reach, Unidentified};
+use crate::certificate::CLAIMS;
 use crate::role::Role;
 
 /// The most issuers, and the most rules of one.
@@ -44,8 +44,11 @@ pub enum RulesError {
         /// What is wrong.
         why: &'static str,
     },
+    /// One of certificates that is none.
+    #[error("a rule of certificates cannot be used: {0}")]
+    Certificate(String),
     /// Beyond the bounds.
-    #[error("there are at most {MAX_ISSUERS} issuers, and {MAX_RULES} rules of each")]
+    #[error("there are at most {MAX_ISSUERS} issuers, and {MAX_RULES} rules of each, and of certificates")]
     TooMany,
 }
 
@@ -54,6 +57,8 @@ pub enum RulesError {
 struct File {
     #[serde(default)]
     issuer: Vec<Trusted>,
+    #[serde(default)]
+    certificate: Vec<Rule>,
 }
 
 /// An issuer whose tokens are taken.
@@ -68,13 +73,13 @@ pub(crate) struct Trusted {
     #[serde(default, deserialize_with = "duration")]
     skew: Option<Duration>,
     #[serde(rename = "rule")]
-    rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rule {
-    claims: BTreeMap<String, Texts>,
+pub(crate) struct Rule {
+    pub(crate) claims: BTreeMap<String, Texts>,
     #[serde(default)]
     tenant: Option<String>,
     /// With `{claim}` for the value of a claim.
@@ -108,9 +113,12 @@ fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration
     humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
-/// Which issuers are trusted.
+/// Which issuers are trusted, and whose certificates are.
 #[derive(Debug, Default)]
-pub struct Rules(Vec<Trusted>);
+pub struct Rules {
+    pub(crate) issuers: Vec<Trusted>,
+    pub(crate) certificates: Vec<Rule>,
+}
 
 impl Rules {
     /// Reads a file of rules.
@@ -118,9 +126,19 @@ impl Rules {
     /// # Errors
     /// Says what is wrong with which of them: of a file that is not understood as a whole, nothing is taken.
     pub fn parse(text: &str) -> Result<Rules, RulesError> {
-        let File { issuer: all } = toml::from_str(text)?;
-        if all.len() > MAX_ISSUERS || all.iter().any(|one| one.rules.len() > MAX_RULES) {
+        let File { issuer: all, certificate: certificates } = toml::from_str(text)?;
+        let lists = all.iter().map(|one| one.rules.len()).chain([certificates.len()]);
+        if all.len() > MAX_ISSUERS || lists.max() > Some(MAX_RULES) {
             return Err(RulesError::TooMany);
+        }
+        for rule in &certificates {
+            rule.check().map_err(RulesError::Certificate)?;
+            if let Some(other) = rule.claims.keys().find(|name| !CLAIMS.contains(&name.as_str())) {
+                return Err(RulesError::Certificate(format!(
+                    "it names {other}: a certificate has {}",
+                    CLAIMS.join(" and ")
+                )));
+            }
         }
         for (at, trusted) in all.iter().enumerate() {
             trusted.check()?;
@@ -128,11 +146,7 @@ impl Rules {
                 return Err(trusted.bad("it is there twice"));
             }
         }
-        Ok(Rules(all))
-    }
-
-    pub(crate) fn into_issuers(self) -> impl Iterator<Item = Issuer> {
-        self.0.into_iter().map(Issuer::new)
+        Ok(Rules { issuers: all, certificates })
     }
 }
 
@@ -149,19 +163,7 @@ impl Trusted {
             return Err(self.bad("its audience is missing: tokens for others would be taken"));
         }
         for rule in &self.rules {
-            let bad = |why: &str| RulesError::Rule { issuer: self.issuer.clone(), why: why.to_owned() };
-            if rule.claims.is_empty() || rule.claims.values().any(|values| values.all().is_empty()) {
-                return Err(bad("it names no claim: whoever has a token of this issuer would be meant"));
-            }
-            let tenant = rule.tenant.clone().map(Tenant::parse).transpose();
-            tenant.map_err(|error| bad(&error.to_string()))?;
-            if rule.overlay.is_some() != (rule.role == Role::Overlay) {
-                return Err(bad("an overlay and the role overlay go together"));
-            }
-            for name in rule.namespaces.iter().chain(&rule.overlay) {
-                let filled = filled(name, |_| Some("x".to_owned())).ok_or_else(|| bad("a `{` is not closed"))?;
-                Namespace::parse(filled).map_err(|error| bad(&error.to_string()))?;
-            }
+            rule.check().map_err(|why| RulesError::Rule { issuer: self.issuer.clone(), why })?;
         }
         Ok(())
     }
@@ -188,15 +190,32 @@ fn is_secure(uri: &str) -> bool {
 }
 
 impl Rule {
-    fn is_about(&self, claims: &Value) -> bool {
+    /// Says what is wrong with it.
+    fn check(&self) -> Result<(), String> {
+        if self.claims.is_empty() || self.claims.values().any(|values| values.all().is_empty()) {
+            return Err("it names no claim: everybody would be meant".to_owned());
+        }
+        let tenant = self.tenant.clone().map(Tenant::parse).transpose();
+        tenant.map_err(|error| error.to_string())?;
+        if self.overlay.is_some() != (self.role == Role::Overlay) {
+            return Err("an overlay and the role overlay go together".to_owned());
+        }
+        for name in self.namespaces.iter().chain(&self.overlay) {
+            let filled = filled(name, |_| Some("x".to_owned())).ok_or("a `{` is not closed")?;
+            Namespace::parse(filled).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_about(&self, claims: &Value) -> bool {
         self.claims.iter().all(|(name, wanted)| match &claims[name] {
             Value::Array(all) => all.iter().any(|one| is_one_of(one, wanted)),
             one => is_one_of(one, wanted),
         })
     }
 
-    /// Nothing, where the token lacks a claim that a name is made of.
-    fn identity(&self, claims: &Value, issuer: &str) -> Result<Option<Identity>, InvalidKey> {
+    /// Nothing, where a claim is missing that a name is made of. Who has no `sub` is called by whoever vouches for them.
+    pub(crate) fn identity(&self, claims: &Value, issuer: &str) -> Result<Option<Identity>, InvalidKey> {
         let mut namespaces = Vec::new();
         for name in &self.namespaces {
             let Some(name) = filled(name, |claim| text(&claims[claim])) else { return Ok(None) };
@@ -233,7 +252,7 @@ fn is_one_of(claim: &Value, wanted: &Texts) -> bool {
 }
 
 /// Whether a text is like a pattern, in which `*` stands for anything.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(start) else { return false };
     let mut parts: Vec<&str> = rest.split('*').collect();
@@ -283,7 +302,7 @@ mod tests {
 
     fn identity(claims: &Value) -> Result<(String, Role, Reach), Unidentified> {
         let rules = Rules::parse(RULES).unwrap();
-        rules.0[0].identity(claims).map(|it| (it.tenant.as_str().to_owned(), it.role, it.reach))
+        rules.issuers[0].identity(claims).map(|it| (it.tenant.as_str().to_owned(), it.role, it.reach))
     }
 
     #[test]
@@ -306,11 +325,11 @@ mod tests {
         let mut claims =
             json!({"repository": "acme/app", "ref": "refs/heads/main", "event_name": "push", "sub": "a\nb"});
         let rules = Rules::parse(&RULES.replace("{repository}", "{job}")).unwrap();
-        assert_eq!(rules.0[0].identity(&claims), Err(Unidentified::NoRule));
+        assert_eq!(rules.issuers[0].identity(&claims), Err(Unidentified::NoRule));
         claims["job"] = json!("../other");
-        assert_eq!(rules.0[0].identity(&claims), Err(Unidentified::NoRule));
+        assert_eq!(rules.issuers[0].identity(&claims), Err(Unidentified::NoRule));
         claims["job"] = json!("j");
-        assert_eq!(&*rules.0[0].identity(&claims).unwrap().name, "a?b");
+        assert_eq!(&*rules.issuers[0].identity(&claims).unwrap().name, "a?b");
     }
 
     #[test]
@@ -347,6 +366,6 @@ mod tests {
             assert!(Rules::parse(&text).is_err(), "{from} as {to}");
         }
         assert!(Rules::parse(&RULES.repeat(2)).is_err());
-        assert!(Rules::parse("").unwrap().0.is_empty());
+        assert!(Rules::parse("").unwrap().issuers.is_empty());
     }
 }

@@ -1,10 +1,11 @@
 //! Commands that talk to a running server: `kura get`, `put`, `head` and `rm` here, `kura setup` beside it.
-//! What they share: where the server is (`target`), why something failed and with which status scripts learn of it ([`Failure`]).
+//! What they share: where the server is (`target`), whom they trust (`tls`), why something failed and with which status scripts learn of it ([`Failure`]).
 
 mod get;
 mod progress;
 mod put;
 mod target;
+mod tls;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,9 +13,11 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 pub(crate) use target::{MAX_TEXT, PATIENCE, Target, message_in, text_of};
+pub(crate) use tls::Ca;
 
 const SERVER: &str = "server";
 const TOKEN: &str = "token";
+const CA: &str = "ca";
 const KEY: &str = "key";
 const FILE: &str = "file";
 
@@ -82,21 +85,24 @@ pub(crate) fn commands() -> [Command; 4] {
 pub(crate) fn with_server(command: Command) -> Command {
     let server = "The server's address [env: KURA_SERVER] [default: http://127.0.0.1:8380]";
     let token = "What the server, or a proxy in front of it, asks for [env: KURA_TOKEN]";
+    let ca = "A PEM file with the authorities to trust, in place of this machine's [env: KURA_CA]";
     command
         .arg(Arg::new(SERVER).long(SERVER).value_name("URL").help(server))
         .arg(Arg::new(TOKEN).long(TOKEN).value_name("TOKEN").help(token))
+        .arg(Arg::new(CA).long(CA).value_name("FILE").help(ca))
 }
 
 /// The server that the flags, or the environment, name, as `read` understands its address.
 pub(crate) fn target(
     matches: &ArgMatches,
-    read: fn(&str, Option<String>) -> Result<Target, String>,
+    read: fn(&str, Option<String>, Option<Ca>) -> Result<Target, String>,
 ) -> Result<Target, Failure> {
     let given = |flag: &str, variable: &str| {
         matches.get_one::<String>(flag).cloned().or_else(|| std::env::var(variable).ok()).filter(|it| !it.is_empty())
     };
     let url = given(SERVER, "KURA_SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-    read(&url, given(TOKEN, "KURA_TOKEN")).map_err(Failure::Usage)
+    let ca = given(CA, "KURA_CA").map(|file| Ca::read(&file)).transpose()?;
+    read(&url, given(TOKEN, "KURA_TOKEN"), ca).map_err(Failure::Usage)
 }
 
 /// Carries one of [`commands`] out.

@@ -1,11 +1,11 @@
 //! Bazel, as Debian has it: a workspace of its own, built against a server.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use tempfile::TempDir;
 
-use crate::tool::run;
+use crate::tool::{run, run_for_status};
 
 /// Debian's Bazel would fetch these from the network.
 const CC_RULES: &str = "
@@ -83,21 +83,35 @@ impl Workspace {
         self.directory.path().join("workspace").join(name)
     }
 
-    fn bazel(&self, arguments: &[&str]) -> String {
+    fn bazel(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("bazel");
         command.current_dir(self.path("")).arg("--batch");
         command.arg(format!("--output_user_root={}", self.directory.path().join("root").display()));
-        run(command.args(arguments))
+        command.args(arguments);
+        command
     }
 
     /// Runs `bazel COMMAND //...` with the cache at `remote`, after `bazel clean`. Returns what Bazel printed.
     #[must_use]
     pub fn after_clean(&self, command: &str, remote: &str, flags: &[&str]) -> String {
-        self.bazel(&["clean"]);
+        run(&mut self.bazel(&["clean"]));
+        let remote = format!("--remote_cache={remote}");
+        run(&mut self.everything(command, &[&[remote.as_str()], flags].concat()))
+    }
+
+    /// Builds everything after `bazel clean`, by the lines of a `.bazelrc`. Returns what Bazel printed.
+    #[must_use]
+    pub fn build_by(&self, lines: &str) -> (ExitStatus, String) {
+        std::fs::write(self.path(".bazelrc"), "").unwrap();
+        run(&mut self.bazel(&["clean"]));
+        std::fs::write(self.path(".bazelrc"), lines).unwrap();
+        run_for_status(&mut self.everything("build", &[]))
+    }
+
+    fn everything(&self, command: &str, flags: &[&str]) -> Command {
         let at = |name: &str| self.directory.path().join(name).display().to_string();
         let mut arguments = vec![command, "//...", "--spawn_strategy=local"];
         let settings = [
-            format!("--remote_cache={remote}"),
             format!("--override_repository=rules_cc={}", at("rules_cc")),
             "--override_repository=rules_java=/usr/share/bazel/rules/java".to_owned(),
             format!("--override_repository=remote_coverage_tools={}", at("coverage")),

@@ -1,6 +1,12 @@
 //! One request and its answer: no status is an error, and no answer at all has one too.
 
-use ureq::Agent;
+use std::sync::Arc;
+
+use ureq::http::Request;
+use ureq::http::header::{AUTHORIZATION, HeaderValue};
+use ureq::middleware::MiddlewareNext;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, SendBody};
 
 use crate::wait::PATIENCE;
 
@@ -28,6 +34,21 @@ impl Answer {
 #[must_use]
 pub fn agent() -> Agent {
     Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
+}
+
+/// The same with a token, which trusts that authority only.
+pub(crate) fn trusted_agent(authority: Option<&[u8]>, token: &str) -> Agent {
+    let token = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+    let identified = move |mut request: Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
+        request.headers_mut().insert(AUTHORIZATION, token.clone());
+        next.handle(request)
+    };
+    let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+    let roots: Vec<_> = authority.into_iter().map(|root| Certificate::from_der(root).to_owned()).collect();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    config.middleware(identified).tls_config(tls.build()).build().into()
 }
 
 /// One request.

@@ -2,6 +2,7 @@
 //!
 //! - `s3`: the key pair of a server that serves S3.
 //! - `server`: the released binary as a child: started, stopped, killed, asked.
+//! - `guarded`: the same with tokens and TLS, and what clients make of it.
 //! - `bazel`: a workspace, built against a server.
 //! - `casd`: buildbox-casd, as a server or a proxy.
 //! - `reapi`: a gRPC client.
@@ -25,6 +26,7 @@ mod bazel;
 mod casd;
 mod faults;
 mod group;
+mod guarded;
 mod http;
 mod metrics;
 mod moon;
@@ -41,6 +43,7 @@ pub use bazel::{Built, Workspace, files, summary};
 pub use casd::Casd;
 pub use faults::{Fault, FaultProxy, On};
 pub use group::Group;
+pub use guarded::{Came, Guarded, Who, variables};
 pub use http::{Answer, agent, request};
 pub use metrics::Metrics;
 pub use moon::MoonWorkspace;

@@ -49,6 +49,13 @@ impl Metrics {
         self.of(&format!("kura_cache_stored_total{{kind=\"{kind}\"}}"))
     }
 
+    /// Artifacts of all kinds that were stored.
+    #[must_use]
+    pub fn all_stored(&self) -> u64 {
+        let kinds = self.values.keys().filter(|name| name.starts_with("kura_cache_stored_total{"));
+        kinds.map(|name| self.of(name)).sum()
+    }
+
     /// Segments unlinked since the start.
     #[must_use]
     pub fn evictions(&self) -> u64 {

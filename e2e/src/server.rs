@@ -14,6 +14,7 @@ use ureq::Agent;
 
 use crate::http::{Answer, agent, request};
 use crate::metrics::Metrics;
+use crate::tool::run;
 use crate::wait::{PATIENCE, end_of, until};
 
 /// A free port, on this machine only.
@@ -41,7 +42,8 @@ pub struct Kura {
     through: Vec<String>,
     flags: Vec<OsString>,
     data: PathBuf,
-    address: String,
+    /// Scheme, host and port.
+    origin: String,
     agent: Agent,
     home: TempDir,
 }
@@ -52,7 +54,14 @@ impl Kura {
     pub fn start(flags: &[&str]) -> Kura {
         let home = tempfile::tempdir().unwrap();
         let data = home.path().join(DEFAULT_DATA);
-        Kura::launch(home, data, flags.iter().map(OsString::from).collect(), Vec::new())
+        Kura::launch(home, data, flags.iter().map(OsString::from).collect(), Vec::new(), agent())
+    }
+
+    /// The same for whoever asks otherwise.
+    pub(crate) fn start_asked_by(agent: Agent, flags: &[&str]) -> Kura {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join(DEFAULT_DATA);
+        Kura::launch(home, data, flags.iter().map(OsString::from).collect(), Vec::new(), agent)
     }
 
     /// The same under a limit of the system, as `prlimit` takes it.
@@ -66,7 +75,7 @@ impl Kura {
     pub fn start_through(command: Vec<String>, flags: &[&str]) -> Kura {
         let home = tempfile::tempdir().unwrap();
         let data = home.path().join(DEFAULT_DATA);
-        Kura::launch(home, data, flags.iter().map(OsString::from).collect(), command)
+        Kura::launch(home, data, flags.iter().map(OsString::from).collect(), command, agent())
     }
 
     /// The same with its data in `data`.
@@ -74,13 +83,13 @@ impl Kura {
     pub fn start_in(data: &Path, flags: &[&str]) -> Kura {
         let place = ["--data-dir".into(), data.as_os_str().to_owned()];
         let flags = place.into_iter().chain(flags.iter().map(OsString::from)).collect();
-        Kura::launch(tempfile::tempdir().unwrap(), data.to_owned(), flags, Vec::new())
+        Kura::launch(tempfile::tempdir().unwrap(), data.to_owned(), flags, Vec::new(), agent())
     }
 
-    fn launch(home: TempDir, data: PathBuf, flags: Vec<OsString>, through: Vec<String>) -> Kura {
+    fn launch(home: TempDir, data: PathBuf, flags: Vec<OsString>, through: Vec<String>, agent: Agent) -> Kura {
         let mut process = Process::spawn(home.path(), ANY_PORT, &flags, &through);
-        let address = process.wait_for_address();
-        let kura = Kura { process, through, flags, data, address, agent: agent(), home };
+        let origin = process.wait_for_address();
+        let kura = Kura { process, through, flags, data, origin, agent, home };
         kura.wait_until_ready();
         kura
     }
@@ -91,14 +100,14 @@ impl Kura {
 
     /// Starts again on the same port, after [`Kura::stop`] or [`Kura::kill`].
     pub fn start_again(&mut self) {
-        self.process = Process::spawn(self.home.path(), &self.address, &self.flags, &self.through);
+        self.process = Process::spawn(self.home.path(), self.address(), &self.flags, &self.through);
         self.process.wait_for_address();
         self.wait_until_ready();
     }
 
     /// Starts again, and kills it once it has taken its port, wherever its start stands then.
     pub fn start_and_kill(&mut self) {
-        self.process = Process::spawn(self.home.path(), &self.address, &self.flags, &self.through);
+        self.process = Process::spawn(self.home.path(), self.address(), &self.flags, &self.through);
         self.process.wait_for_address();
         self.kill();
     }
@@ -153,7 +162,7 @@ impl Kura {
     /// Host and port.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.address
+        self.origin.split_once("://").unwrap().1
     }
 
     /// Its data directory.
@@ -195,7 +204,15 @@ impl Kura {
     /// The address of `path`.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}{path}", self.origin)
+    }
+
+    /// The lines that `kura setup` prints for a client of it, with those flags.
+    #[must_use]
+    pub fn lines(&self, client: &str, flags: &[&str]) -> String {
+        let mut command = Command::new(kura_binary());
+        let printed = run(command.env_clear().args(["setup", client, "--server", &self.origin]).args(flags));
+        printed.split_once('\n').unwrap().1.to_owned()
     }
 
     /// Its counters.
@@ -262,10 +279,10 @@ impl Drop for Process {
     }
 }
 
-/// Host and port in the first line, once that is complete.
+/// Scheme, host and port in the first line, once that is complete.
 fn address_in(printed: &str) -> Option<String> {
     let (line, _) = printed.split_once('\n')?;
-    line.split_once("http://").map(|(_, address)| address.to_owned())
+    line.find("http").map(|at| line[at..].to_owned())
 }
 
 fn keep_reading(mut out: ChildStdout, printed: Arc<Mutex<String>>) {

@@ -1,13 +1,13 @@
 //! A BuildStream project over gRPC: what was built and pushed is pulled into an empty cache and checked out with the same files, also after a restart
 //! and after `kill -9`, whether one remote is configured for everything or one for blobs and one for names. Sources are kept as artifacts are.
-//! Nothing in it runs a command, so that no sandbox is needed.
+//! Under TLS each gets what its token allows. Nothing in it runs a command, so that no sandbox is needed.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
-use kura_e2e::{Kura, files, run};
+use kura_e2e::{Came, Guarded, Kura, files, run_for_status};
 use tempfile::TempDir;
 
 const ELEMENTS: [(&str, &str); 4] = [
@@ -78,6 +78,25 @@ fn what_nobody_pushed_is_built() {
     assert_eq!((processed(&built, "Pull"), processed(&built, "Build")), (1, ELEMENTS.len() - 1), "{built}");
 }
 
+#[test]
+fn under_tls_each_gets_what_its_token_allows() {
+    let (project, guarded) = (Project::new(), Guarded::under_tls());
+    let build = |token: &str, lines: &str, number: u32| {
+        let _ = std::fs::remove_dir_all(project.path("cache"));
+        project.write("project/files/one/empty", number.to_string().as_bytes());
+        project.write("token", token.as_bytes());
+        let lines = lines.replace("/path/to/token", &project.path("token").display().to_string());
+        let (status, printed) = project.bst_by(&lines, &["build", "all.bst"]);
+        Came::of(status, &printed, processed(&printed, "Build") == 0)
+    };
+    guarded.tried("buildstream", Came::Built, |who, number| {
+        let lines = if who.stores { who.lines.clone() } else { who.lines.replace("push: true", "push: false") };
+        build(who.token, &lines, number)
+    });
+    let pushing = guarded.lines("buildstream", &guarded.reader);
+    assert_eq!(build(&guarded.reader, &pushing, 1), Came::Built, "who wants to push and may not does not pull either");
+}
+
 /// How many elements a queue of BuildStream's has worked on, by its summary.
 fn processed(printed: &str, queue: &str) -> usize {
     let head = format!("{queue} Queue:");
@@ -125,17 +144,21 @@ impl Project {
     /// Runs BuildStream with its artifacts and sources at Kura. Returns what it printed.
     fn bst(&self, kura: &Kura, remotes: Remotes, arguments: &[&str]) -> String {
         let servers = remotes.servers(&kura.url(""));
+        let lines = format!("artifacts:\n  servers:\n{servers}source-caches:\n  servers:\n{servers}");
+        let (status, printed) = self.bst_by(&lines, arguments);
+        assert!(status.success(), "{printed}");
+        printed
+    }
+
+    /// The same by the lines of `kura setup`, however it ends.
+    fn bst_by(&self, lines: &str, arguments: &[&str]) -> (ExitStatus, String) {
         let at = |name: &str| self.path(name).display().to_string();
-        let settings = format!(
-            "artifacts:\n  servers:\n{servers}source-caches:\n  servers:\n{servers}cachedir: {}\nlogdir: {}\nsourcedir: {}\n",
-            at("cache"),
-            at("logs"),
-            at("sources")
-        );
+        let settings =
+            format!("{lines}\ncachedir: {}\nlogdir: {}\nsourcedir: {}\n", at("cache"), at("logs"), at("sources"));
         self.write("bst.conf", settings.as_bytes());
         let mut command = Command::new("bst");
         command.current_dir(self.path("project")).env("HOME", self.directory.path());
-        run(command.arg("--config").arg(self.path("bst.conf")).arg("--no-colors").args(arguments))
+        run_for_status(command.arg("--config").arg(self.path("bst.conf")).arg("--no-colors").args(arguments))
     }
 
     /// Empties BuildStream's own cache.

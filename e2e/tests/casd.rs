@@ -1,8 +1,9 @@
 //! buildbox-casd as a proxy in front of Kura, as BuildStream's and BuildBox's workers run it: what is put into one is read through another that has
 //! nothing of its own; in plain use, and where blobs travel as chunks. What it does by itself is seen in Kura over HTTP.
+//! Under TLS a reader's proxy passes on what a writer's has stored.
 
 use bazel_remote_apis::build::bazel::remote::execution::v2::{ActionResult, OutputFile};
-use kura_e2e::{Casd, Client, Kura, digest};
+use kura_e2e::{Casd, Client, Guarded, Kura, digest};
 
 /// The proxy's instance whose blobs travel as chunks.
 const CHUNKED: &str = "chunked";
@@ -12,10 +13,13 @@ const LOCAL: &str = "local";
 
 /// A proxy with an empty cache of its own.
 fn proxy(kura: &Kura) -> Casd {
-    let remotes = ["cas", "ac", "ra"].map(|service| format!("--{service}-remote={}", kura.url("")));
     let instances = ["--proxy-instance=".to_owned(), format!("--proxy-instance={CHUNKED}:")];
     let others = [format!("--enable-chunking-for-instance={CHUNKED}"), format!("--local-server-instance={LOCAL}")];
-    Casd::start(&[&remotes[..], &instances, &others].concat())
+    Casd::start(&[&remotes(kura)[..], &instances, &others].concat())
+}
+
+fn remotes(kura: &Kura) -> [String; 3] {
+    ["cas", "ac", "ra"].map(|service| format!("--{service}-remote={}", kura.url("")))
 }
 
 fn random(length: usize) -> Vec<u8> {
@@ -62,6 +66,28 @@ fn what_is_put_into_one_proxy_is_read_through_another() {
     let late = random(3 << 20);
     let blob = writer.put(&late);
     assert!(kura.get(&format!("/cas/{}", blob.hash)).body == late);
+}
+
+#[test]
+fn under_tls_a_reader_reads_what_a_writer_wrote() {
+    let guarded = Guarded::under_tls();
+    let directory = tempfile::tempdir().unwrap();
+    let proxy = |role: &str, token: &str| {
+        let file = directory.path().join(role);
+        std::fs::write(&file, token).unwrap();
+        let known = [format!("--server-cert={}", guarded.ca()), format!("--access-token={}", file.display())];
+        Casd::start(&[&remotes(&guarded.kura)[..], &known, &["--proxy-instance=".to_owned()]].concat())
+    };
+    let (written, own) = (random(3 << 20), random(700));
+    let (writer, reader) = (proxy("writer", &guarded.writer), proxy("reader", &guarded.reader));
+    let blob = Client::connect(writer.address(), "").put(&written);
+    assert!(guarded.kura.get(&format!("/cas/{}", blob.hash)).body == written, "it has arrived");
+    let reader = Client::connect(reader.address(), "");
+    assert!(reader.get(&blob).as_ref() == Some(&written));
+    let stored = guarded.kura.metrics().all_stored();
+    let kept = reader.put(&own);
+    assert!(reader.get(&kept).as_ref() == Some(&own), "the proxy keeps what it may not pass on");
+    assert_eq!(guarded.kura.metrics().all_stored(), stored);
 }
 
 #[test]

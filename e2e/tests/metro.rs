@@ -1,9 +1,11 @@
-//! A bundle through Metro's `HttpStore`: the second clean build is all remote hits, also after a restart and after `kill -9`.
+//! A bundle through Metro's `HttpStore`: the second clean build is all remote hits, also after a restart and after `kill -9`; under
+//! TLS each gets what its token allows.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::fs;
+use std::process::ExitStatus;
 
-use kura_e2e::{Kura, node_command, node_modules, run};
+use kura_e2e::{Came, Guarded, Kura, node_command, node_modules, run_for_status};
 use tempfile::TempDir;
 
 #[test]
@@ -22,6 +24,18 @@ fn second_builds_hit() {
     });
 }
 
+#[test]
+fn under_tls_each_gets_what_its_token_allows() {
+    let (project, guarded) = (project(), Guarded::under_tls());
+    guarded.tried("metro", Came::Failed, |who, number| {
+        fs::write(project.path().join("answer.js"), format!("exports.answer = () => {number};\n")).unwrap();
+        let before = guarded.kura.metrics();
+        let (status, printed) = after_clean(&project, &who.lines);
+        // It does not say where a module came from.
+        Came::of(status, &printed, guarded.kura.metrics().misses("metro") == before.misses("metro"))
+    });
+}
+
 fn project() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
@@ -29,21 +43,26 @@ fn project() -> TempDir {
     fs::write(root.join("package.json"), "{\"name\":\"bundled\"}").unwrap();
     fs::write(root.join("entry.js"), "const {answer} = require('./answer');\nconsole.log(answer());\n").unwrap();
     fs::write(root.join("answer.js"), "exports.answer = () => 42;\n").unwrap();
-    let config = "const {HttpStore} = require('metro-cache');\n\
-                  module.exports = {\n  projectRoot: __dirname,\n  watchFolders: [require('fs').realpathSync(__dirname + '/node_modules')],\n  \
-                  cacheStores: [new HttpStore({endpoint: process.env.ENDPOINT})],\n  \
-                  fileMapCacheDirectory: __dirname + '/local-cache',\n};\n";
-    fs::write(root.join("metro.config.js"), config).unwrap();
     directory
 }
 
 /// A clean build without anything of this machine's.
 fn build(project: &TempDir, kura: &Kura) -> String {
+    let (status, printed) = after_clean(project, &kura.lines("metro", &[]));
+    assert!(status.success(), "{printed}");
+    fs::read_to_string(project.path().join("bundle.js")).unwrap()
+}
+
+/// The same by the lines of `kura setup`, however it ends.
+fn after_clean(project: &TempDir, lines: &str) -> (ExitStatus, String) {
     let root = project.path();
     let _ = fs::remove_dir_all(root.join("local-cache"));
     fs::create_dir(root.join("local-cache")).unwrap();
+    let config = format!(
+        "module.exports = {{\n  projectRoot: __dirname,\n  watchFolders: [require('fs').realpathSync(__dirname + '/node_modules')],\n  \
+         fileMapCacheDirectory: __dirname + '/local-cache',\n  {lines}}};\n"
+    );
+    fs::write(root.join("metro.config.js"), config).unwrap();
     let mut metro = node_command("metro", root);
-    metro.env("ENDPOINT", kura.url("/metro"));
-    run(metro.args(["build", "entry.js", "--out", "bundle.js", "--config", "metro.config.js"]));
-    fs::read_to_string(root.join("bundle.js")).unwrap()
+    run_for_status(metro.args(["build", "entry.js", "--out", "bundle.js", "--config", "metro.config.js"]))
 }

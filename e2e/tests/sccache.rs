@@ -1,11 +1,12 @@
-//! C and Rust through sccache, over WebDAV and over S3: the second clean build is all hits, also after a restart and after `kill -9`.
+//! C and Rust through sccache, over WebDAV and over S3: the second clean build is all hits, also after a restart and after `kill -9`; over
+//! WebDAV under TLS each gets what its token allows.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use kura_e2e::{Kura, S3, run};
+use kura_e2e::{Came, Guarded, Kura, S3, run, run_for_status, variables};
 
 const SOURCES: usize = 4;
 
@@ -33,6 +34,20 @@ fn second_builds_hit_as_the_wrapper_of_rustc() {
         let mut cargo = sccache.environment(Command::new("cargo"));
         cargo.env("RUSTC_WRAPPER", "sccache").env("CARGO_INCREMENTAL", "0").env("CARGO_TARGET_DIR", "target");
         run(cargo.current_dir(directory).args(["build", "--offline"]));
+    });
+}
+
+#[test]
+fn under_tls_each_gets_what_its_token_allows() {
+    let directory = tempfile::tempdir().unwrap();
+    Guarded::under_tls().tried("sccache", Came::Failed, |who, number| {
+        std::fs::write(directory.path().join("f.c"), format!("int f(void) {{ return {number}; }}\n")).unwrap();
+        // The compilation starts it.
+        let sccache = Sccache::with(variables(&who.lines));
+        let mut compile = sccache.command();
+        let (status, printed) =
+            run_for_status(compile.current_dir(directory.path()).args(["gcc", "-c", "f.c", "-o", "f.o"]));
+        Came::of(status, &printed, status.success() && sccache.statistics("C/C++").0 == 1)
     });
 }
 
@@ -68,14 +83,13 @@ fn second_builds_hit_over(over: &'static str, language: &str, units: usize, buil
 
 /// A server of sccache's: it keeps nothing on this machine.
 struct Sccache {
-    variables: Vec<(&'static str, String)>,
+    variables: Vec<(String, String)>,
 }
 
 impl Sccache {
     fn start(kura: &Kura, over: &str) -> Sccache {
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
-        let mut variables = match over {
-            "webdav" => vec![("SCCACHE_WEBDAV_ENDPOINT", kura.url("/webdav"))],
+        let variables = match over {
+            "webdav" => variables(&kura.lines("sccache", &[])),
             _ => [
                 ("SCCACHE_BUCKET", "sccache"),
                 ("SCCACHE_REGION", "us-east-1"),
@@ -85,17 +99,23 @@ impl Sccache {
                 ("AWS_ACCESS_KEY_ID", S3::ID),
                 ("AWS_SECRET_ACCESS_KEY", S3::SECRET),
             ]
-            .map(|(name, value)| (name, value.to_owned()))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
         };
-        variables.push(("SCCACHE_SERVER_PORT", port));
-        let sccache = Sccache { variables };
+        let sccache = Sccache::with(variables);
         run(sccache.command().arg("--start-server"));
         sccache
     }
 
+    /// One that is not started yet.
+    fn with(mut variables: Vec<(String, String)>) -> Sccache {
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port().to_string();
+        variables.push(("SCCACHE_SERVER_PORT".to_owned(), port));
+        Sccache { variables }
+    }
+
     fn environment(&self, mut command: Command) -> Command {
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.envs(self.variables.iter().cloned());
         command
     }
 

@@ -1,19 +1,60 @@
-//! Real clients with tokens: who may store does, who may only fetch builds and fetches all the same, and what is stored in an overlay is seen there only.
-//! The outputs of these builds are random: the same bytes can come from nowhere but the cache.
+//! Bazel, ccache and, over S3, sccache with tokens: who may store does, who may only fetch builds and fetches all the same, and what is stored in an overlay is seen there
+//! only. The outputs of Bazel's builds are random: the same bytes can come from nowhere but the cache.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use kura_e2e::{Kura, Workspace, kura_binary, run, summary};
+use kura_e2e::{Came, Guarded, Kura, Workspace, kura_binary, run, run_for_status, summary};
 
-const ONE: &str = r#"genrule(name = "one", outs = ["one.txt"], cmd = "head -c 16 /dev/urandom > $@")"#;
+/// Tries Bazel by the lines of `kura setup` for it, as `adapt` leaves them.
+fn bazel(guarded: &Guarded, stranger: Came, adapt: impl Fn(&str) -> String) {
+    let workspace = Workspace::new(&[], &[]);
+    let build = |lines: &str, number: u32| {
+        let rule =
+            format!("genrule(name = \"one\", outs = [\"{number}.txt\"], cmd = \"head -c 16 /dev/urandom > $@\")\n");
+        std::fs::write(workspace.path("BUILD"), rule).unwrap();
+        let (status, printed) = workspace.build_by(&adapt(lines));
+        let came = Came::of(status, &printed, status.success() && summary(&printed).contains("1 remote cache hit"));
+        (came, std::fs::read(workspace.path(&format!("bazel-bin/{number}.txt"))).unwrap_or_default())
+    };
+    let by = |token: &str| build(&guarded.lines("bazel", token), 1);
+    let (_, poisoned) = by(&guarded.overlay);
+    guarded.tried("bazel", stranger, |who, number| build(&who.lines, number).0);
+    let (came, trusted) = by(&guarded.reader);
+    assert!(came == Came::Hit && trusted != poisoned, "nobody else has it");
+    assert_eq!(by(&guarded.overlay), (Came::Hit, poisoned), "an overlay has what it stored");
+}
 
-const AND_TWO: &str = r#"
-genrule(name = "one", outs = ["one.txt"], cmd = "head -c 16 /dev/urandom > $@")
-genrule(name = "two", outs = ["two.txt"], cmd = "head -c 16 /dev/urandom > $@")
-"#;
+#[test]
+fn bazel_over_grpc() {
+    bazel(&Guarded::plain(), Came::Failed, str::to_owned);
+}
+
+#[test]
+fn bazel_over_http_under_tls() {
+    let other_lines = |lines: &str| lines.replace("# build", "build").replace("# startup", "startup");
+    bazel(&Guarded::under_tls(), Came::Built, other_lines);
+}
+
+#[test]
+fn ccache() {
+    let directory = tempfile::tempdir().unwrap();
+    Guarded::plain().tried("ccache", Came::Built, |who, number| {
+        std::fs::write(directory.path().join("one.c"), format!("int f(void) {{ return {number}; }}\n")).unwrap();
+        let cache = tempfile::tempdir().unwrap();
+        std::fs::write(cache.path().join("ccache.conf"), &who.lines).unwrap();
+        let ccache = || {
+            let mut command = Command::new("ccache");
+            command.current_dir(directory.path()).env("CCACHE_DIR", cache.path());
+            command
+        };
+        let (status, printed) = run_for_status(ccache().args(["gcc", "-c", "one.c", "-o", "one.o"]));
+        let statistics = run(ccache().arg("--print-stats"));
+        Came::of(status, &printed, statistics.lines().any(|line| line == "direct_cache_hit\t1"))
+    });
+}
 
 fn token(directory: &Path, flags: &[&str]) -> String {
     let mut command = Command::new(kura_binary());
@@ -34,68 +75,6 @@ fn key_pair(directory: &Path, token: &str) -> Vec<(String, String)> {
 fn asking(directory: &Path) -> Kura {
     let tokens = directory.join("tokens");
     Kura::start(&["--capacity", "256MiB", "--auth", "--auth-tokens", tokens.to_str().unwrap()])
-}
-
-/// Builds as somebody; the output `one.txt`, and where everything came from.
-fn build(workspace: &Workspace, remote: &str, flags: &[&str]) -> (Vec<u8>, String) {
-    let printed = workspace.after_clean("build", remote, flags);
-    (std::fs::read(workspace.path("bazel-bin/one.txt")).unwrap(), summary(&printed))
-}
-
-fn bazel(remote: impl Fn(&str) -> (String, Vec<String>)) {
-    let directory = tempfile::tempdir().unwrap();
-    let [writer, reader] = ["writer", "reader"].map(|role| token(directory.path(), &[role]));
-    let overlay = token(directory.path(), &["overlay", "--overlay", "pr/1"]);
-    let kura = asking(directory.path());
-    let (one, and_two) = (Workspace::new(&[("BUILD", ONE)], &[]), Workspace::new(&[("BUILD", AND_TWO)], &[]));
-    let by = |workspace: &Workspace, token: &str| {
-        let (remote, flags) = remote(token);
-        let remote = remote.replace("ADDRESS", kura.address());
-        build(workspace, &remote, &flags.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-    let (poisoned, _) = by(&one, &overlay);
-    assert_eq!(by(&one, &overlay).0, poisoned, "an overlay has what it stored");
-    let (trusted, from) = by(&one, &writer);
-    assert!(trusted != poisoned && !from.contains("remote cache hit"), "{from}");
-    let (hit, from) = by(&and_two, &reader);
-    assert!(hit == trusted && from.contains("1 remote cache hit") && from.contains("1 local"), "{from}");
-    let (_, from) = by(&and_two, &reader);
-    assert!(from.contains("1 remote cache hit") && from.contains("1 local"), "a reader stored nothing: {from}");
-    assert_eq!((by(&one, &overlay).0, by(&one, &writer).0), (poisoned, trusted));
-}
-
-#[test]
-fn bazel_over_grpc() {
-    bazel(|token| ("grpc://ADDRESS".to_owned(), vec![format!("--remote_header=Authorization=Bearer {token}")]));
-}
-
-#[test]
-fn bazel_over_http() {
-    bazel(|token| (format!("http://ci:{token}@ADDRESS/bazel"), Vec::new()));
-}
-
-#[test]
-fn ccache() {
-    let directory = tempfile::tempdir().unwrap();
-    let [writer, reader] = ["writer", "reader"].map(|role| token(directory.path(), &[role]));
-    let kura = asking(directory.path());
-    let source = directory.path().join("one.c");
-    let compile = |token: &str, number: u32| {
-        std::fs::write(&source, format!("int f{number}(void) {{ return {number}; }}\n")).unwrap();
-        let cache = tempfile::tempdir().unwrap();
-        let statistics = || {
-            let mut command = Command::new("ccache");
-            run(command.env("CCACHE_DIR", cache.path()).arg("--print-stats"))
-        };
-        let mut command = Command::new("ccache");
-        command.env("CCACHE_DIR", cache.path());
-        command.env("CCACHE_REMOTE_STORAGE", format!("{}|bearer-token={token}", kura.url("/ccache")));
-        run(command.current_dir(directory.path()).args(["gcc", "-c", "one.c", "-o", "one.o"]));
-        statistics().lines().any(|line| line.strip_prefix("direct_cache_hit\t") == Some("1"))
-    };
-    assert!(!compile(&reader, 1) && !compile(&reader, 1), "a reader builds, and stores nothing");
-    assert!(!compile(&writer, 1) && compile(&writer, 1));
-    assert!(compile(&reader, 1));
 }
 
 #[test]

@@ -18,8 +18,11 @@ pub(crate) const CLAIMS: [&str; 2] = ["dns", "uri"];
 pub struct Certificate {
     claims: Value,
     /// Whose it is by the rules that were last asked: connections are long.
-    known: Mutex<Option<(Arc<[Rule]>, Option<Arc<Identity>>)>>,
+    known: Mutex<Option<Known>>,
 }
+
+/// Rules, and whose it is by these.
+type Known = (Arc<[Rule]>, Option<Arc<Identity>>);
 
 impl Certificate {
     /// One with these names, which are alternative names of its subject.

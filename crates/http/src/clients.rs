@@ -10,7 +10,9 @@ pub struct Client {
     pub title: &'static str,
     /// Where its lines belong, and what else to know.
     pub place: &'static str,
-    /// With `{{url}}`, `{{grpc}}`, `{{socket}}`, `{{tls}}`, `{{token}}`, `{{bearer}}` of ccache's, and `{{key}}`, the id of S3's key pair. A line that begins with `?` is for who has a token, one with `!` for plain HTTP.
+    /// With `{{url}}`, `{{grpc}}`, `{{socket}}`, `{{tls}}`, `{{token}}`, `{{ca}}`, `{{bearer}}` of ccache's, `{{flags}}` of curl's, and `{{key}}`, the id of
+    /// S3's key pair. A line that begins with `?` is for who has a token, with `+` for who has a file with an authority, with `*` for either; with `!`
+    /// for plain HTTP, with `%` for TLS.
     template: &'static str,
 }
 
@@ -21,6 +23,8 @@ pub struct Address {
     pub url: String,
     /// What clients are to identify themselves with, where something asks them to.
     pub token: Option<String>,
+    /// The file with the authorities that clients are to trust, where it is not those that their machine trusts anyway.
+    pub ca: Option<String>,
 }
 
 impl Address {
@@ -28,7 +32,7 @@ impl Address {
     #[must_use]
     pub fn of(host_and_port: &str, tls: bool) -> Address {
         let scheme = if tls { "https" } else { "http" };
-        Address { url: format!("{scheme}://{host_and_port}"), token: None }
+        Address { url: format!("{scheme}://{host_and_port}"), token: None, ca: None }
     }
 
     fn has_tls(&self) -> bool {
@@ -57,7 +61,10 @@ impl Client {
     pub fn lines(&self, address: &Address) -> String {
         let kept = |line: &'static str| match line.as_bytes().first() {
             Some(b'?') => address.token.is_some().then(|| &line[1..]),
+            Some(b'+') => address.ca.is_some().then(|| &line[1..]),
+            Some(b'*') => (address.token.is_some() || address.ca.is_some()).then(|| &line[1..]),
             Some(b'!') => (!address.has_tls()).then(|| &line[1..]),
+            Some(b'%') => address.has_tls().then(|| &line[1..]),
             _ => Some(line),
         };
         let lines: Vec<&str> = self.template.lines().filter_map(kept).collect();
@@ -66,8 +73,12 @@ impl Client {
         let tls = if address.has_tls() { "true" } else { "false" };
         let named = lines.join("\n").replace("{{url}}", &address.url).replace("{{grpc}}", &address.grpc());
         let bearer = address.token.as_ref().map(|token| format!("|bearer-token={token}")).unwrap_or_default();
-        let named = named.replace("{{socket}}", address.socket()).replace("{{key}}", address.key());
-        named.replace("{{tls}}", tls).replace("{{token}}", token).replace("{{bearer}}", &bearer)
+        let header = address.token.as_ref().map(|token| format!(" --header 'Authorization: Bearer {token}'"));
+        let trusted = address.ca.as_ref().map(|file| format!(" --cacert {file}"));
+        let flags = [header, trusted].into_iter().flatten().collect::<String>();
+        let named = named.replace("{{socket}}", address.socket()).replace("{{tls}}", tls).replace("{{flags}}", &flags);
+        let named = named.replace("{{bearer}}", &bearer).replace("{{ca}}", address.ca.as_deref().unwrap_or_default());
+        named.replace("{{key}}", address.key()).replace("{{token}}", token)
     }
 }
 
@@ -87,7 +98,11 @@ pub static CLIENTS: [Client; 14] = [
 build --remote_cache={{grpc}}
 # or, over HTTP:
 # build --remote_cache={{url}}/bazel
-?build --remote_header=Authorization=\"Bearer {{token}}\"",
+?build --remote_header=Authorization=\"Bearer {{token}}\"
++build --tls_certificate={{ca}}
++# or, over HTTP, with it in a trust store: keytool -importcert -noprompt -alias kura -file {{ca}} -keystore /path/to/trust.p12 -storepass changeit
++# startup --host_jvm_args=-Djavax.net.ssl.trustStore=/path/to/trust.p12
++# startup --host_jvm_args=-Djavax.net.ssl.trustStorePassword=changeit",
     },
     Client {
         name: "gradle",
@@ -101,13 +116,20 @@ buildCache {
         push = true
 ?        credentials { username = 'kura'; password = '{{token}}' }
     }
-}",
+}
++// with it in a trust store: keytool -importcert -noprompt -alias kura -file {{ca}} -keystore /path/to/trust.p12 -storepass changeit
++// and in gradle.properties:
++// systemProp.javax.net.ssl.trustStore=/path/to/trust.p12
++// systemProp.javax.net.ssl.trustStorePassword=changeit",
     },
     Client {
         name: "ccache",
         title: "ccache",
         place: "ccache.conf, version 4.7 or newer",
-        template: "remote_storage = {{url}}/ccache{{bearer}}",
+        template: "\
+!remote_storage = {{url}}/ccache{{bearer}}
+%# ccache speaks no TLS by itself, and fails on https://: name what passes plain HTTP on to {{url}}
+%remote_storage = http://127.0.0.1:8380/ccache{{bearer}}",
     },
     Client {
         name: "sccache",
@@ -115,26 +137,35 @@ buildCache {
         place: "environment, WebDAV",
         template: "\
 export SCCACHE_WEBDAV_ENDPOINT={{url}}/webdav
-?export SCCACHE_WEBDAV_TOKEN={{token}}",
+?export SCCACHE_WEBDAV_TOKEN={{token}}
++export SSL_CERT_FILE={{ca}}",
     },
     Client {
         name: "turbo",
         title: "Turborepo",
         place: "environment",
-        template: "export TURBO_API={{url}} TURBO_TOKEN={{token}} TURBO_TEAM=my-team",
+        template: "\
+export TURBO_API={{url}} TURBO_TOKEN={{token}} TURBO_TEAM=my-team
++export SSL_CERT_FILE={{ca}}",
     },
     Client {
         name: "nx",
         title: "Nx",
         place: "environment",
         template: "\
-export NX_SELF_HOSTED_REMOTE_CACHE_SERVER={{url}} NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN={{token}}",
+export NX_SELF_HOSTED_REMOTE_CACHE_SERVER={{url}} NX_SELF_HOSTED_REMOTE_CACHE_ACCESS_TOKEN={{token}}
++export SSL_CERT_FILE={{ca}}",
     },
     Client {
         name: "metro",
         title: "Metro",
         place: "metro.config.js",
-        template: "cacheStores: ({ HttpStore }) => [new HttpStore({ endpoint: '{{url}}/metro' })]",
+        template: "\
+cacheStores: ({ HttpStore }) => [new HttpStore({
+  endpoint: '{{url}}/metro',
+?  headers: { Authorization: 'Bearer {{token}}' },
++  ca: require('fs').readFileSync('{{ca}}'),
+})],",
     },
     Client {
         name: "buildstream",
@@ -145,12 +176,16 @@ artifacts:
   servers:
   - url: {{url}}
     push: true
-?    auth: { access-token: /path/to/token }
+*    auth:
+?      access-token: /path/to/token
++      server-cert: {{ca}}
 source-caches:
   servers:
   - url: {{url}}
     push: true
-?    auth: { access-token: /path/to/token }",
+*    auth:
+?      access-token: /path/to/token
++      server-cert: {{ca}}",
     },
     Client {
         name: "buck2",
@@ -164,7 +199,8 @@ engine_address = {{grpc}}
 action_cache_address = {{grpc}}
 cas_address = {{grpc}}
 tls = {{tls}}
-?http_headers = Authorization: Bearer {{token}}",
+?http_headers = Authorization: Bearer {{token}}
++tls_ca_certs = {{ca}}",
     },
     Client {
         name: "pants",
@@ -175,7 +211,8 @@ tls = {{tls}}
 remote_cache_read = true
 remote_cache_write = true
 remote_store_address = \"{{grpc}}\"
-?remote_store_headers = { Authorization = \"Bearer {{token}}\" }",
+?remote_store_headers = { Authorization = \"Bearer {{token}}\" }
++remote_ca_certs_path = \"{{ca}}\"",
     },
     Client {
         name: "moon",
@@ -185,7 +222,9 @@ remote_store_address = \"{{grpc}}\"
 remote:
   host: '{{grpc}}'
 ?  auth:
-?    token: 'KURA_TOKEN'",
+?    token: 'KURA_TOKEN'
++  tls:
++    cert: '{{ca}}'",
     },
     Client {
         name: "xcode",
@@ -204,15 +243,16 @@ COMPILATION_CACHE_REMOTE_SERVICE_PATH = {{socket}}",
         template: "\
 export AWS_ENDPOINT_URL_S3={{url}}/s3 AWS_REGION=us-east-1
 export AWS_ACCESS_KEY_ID={{key}} AWS_SECRET_ACCESS_KEY=MY-SECRET
-?# where the server is, `kura token s3 {{key}}` prints the secret",
+?# where the server is, `kura token s3 {{key}}` prints the secret
++export AWS_CA_BUNDLE={{ca}}",
     },
     Client {
         name: "http",
         title: "Anything that speaks HTTP",
         place: "GET, HEAD, PUT and DELETE",
         template: "\
-curl --fail --upload-file FILE {{url}}/http/my-namespace/path/to/key
-curl --fail --output FILE {{url}}/http/my-namespace/path/to/key",
+curl --fail{{flags}} --upload-file FILE {{url}}/http/my-namespace/path/to/key
+curl --fail{{flags}} --output FILE {{url}}/http/my-namespace/path/to/key",
     },
 ];
 
@@ -220,16 +260,18 @@ curl --fail --output FILE {{url}}/http/my-namespace/path/to/key",
 mod tests {
     use super::*;
 
-    fn with_token(url: &str) -> Address {
-        Address { url: url.to_owned(), token: Some("secret".to_owned()) }
+    fn secured() -> Address {
+        let [token, ca] = ["secret", "/etc/ca.pem"].map(|text| Some(text.to_owned()));
+        Address { url: "https://cache".to_owned(), token, ca }
     }
 
     #[test]
     fn nothing_is_left_to_fill_in() {
         for client in &CLIENTS {
-            for address in [Address::of("cache:8380", false), with_token("https://cache")] {
+            for address in [Address::of("cache:8380", false), Address::of("cache", true), secured()] {
                 let lines = client.lines(&address);
-                assert!(!lines.contains("{{") && !lines.contains("\n?") && !lines.contains("\n!"), "{lines}");
+                assert!(!lines.contains("{{"), "{lines}");
+                assert!(!lines.lines().any(|line| line.starts_with(['?', '+', '*', '!', '%'])), "{lines}");
                 assert!(lines.contains("://cache"), "{lines}");
                 assert_eq!(std::ptr::from_ref(super::client(client.name).unwrap()), std::ptr::from_ref(client));
             }
@@ -237,13 +279,27 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_tls_and_a_token_is_there_only_with_them() {
+    fn what_asks_for_tls_a_token_and_an_authority_is_there_only_with_them() {
         let gradle = client("gradle").unwrap();
         let plain = gradle.lines(&Address::of("cache:8380", false));
         assert!(plain.contains("allowInsecureProtocol") && !plain.contains("credentials"), "{plain}");
-        let secured = gradle.lines(&with_token("https://cache"));
-        assert!(!secured.contains("allowInsecureProtocol") && secured.contains("password = 'secret'"), "{secured}");
-        assert!(client("bazel").unwrap().lines(&with_token("https://cache")).contains("grpcs://cache\n"));
+        let lines = gradle.lines(&secured());
+        assert!(!lines.contains("allowInsecureProtocol") && lines.contains("password = 'secret'"), "{lines}");
+        assert!(client("bazel").unwrap().lines(&secured()).contains("grpcs://cache\n"));
         assert!(client("turbo").unwrap().lines(&Address::of("cache:8380", false)).contains("TURBO_TOKEN=any"));
+    }
+
+    #[test]
+    fn whoever_has_a_token_or_an_authority_is_told_where_they_go() {
+        // It is reached by a socket, or speaks no TLS; it stands in a file or a variable, or is a pair of keys.
+        let (without_authority, without_token) = (["xcode", "ccache"], ["xcode", "buildstream", "moon", "s3"]);
+        for client in &CLIENTS {
+            let (lines, plain) = (client.lines(&secured()), client.lines(&Address::of("cache", true)));
+            assert_eq!(lines.contains("/etc/ca.pem"), !without_authority.contains(&client.name), "{lines}");
+            assert_eq!(lines.contains("secret"), !without_token.contains(&client.name), "{lines}");
+            assert!(!plain.contains("ca.pem") && !plain.contains("trust"), "{plain}");
+        }
+        let either = Address { token: None, ..secured() };
+        assert!(client("buildstream").unwrap().lines(&either).contains("auth:\n      server-cert: /etc/ca.pem"));
     }
 }

@@ -204,6 +204,6 @@ mod tests {
     fn each_client_has_its_lines_and_a_button() {
         let sections = sections(&Address::of("cache:8380", false));
         assert_eq!(sections.matches("Copy</button>").count(), CLIENTS.len());
-        assert!(sections.contains("=&gt; [new HttpStore({ endpoint: 'http://cache:8380/metro' })]"), "{sections}");
+        assert!(sections.contains("=&gt; [new HttpStore({\n  endpoint: 'http://cache:8380/metro',\n"), "{sections}");
     }
 }

@@ -9,7 +9,7 @@ use kura_disk::{Runtime, TokioRuntime};
 use kura_http::{S3Key, Server, ServerSettings};
 use kura_reapi::{Reapi, ReapiSettings};
 use kura_store::Progress;
-use support::{Ended, Served, answering, nobody, run, run_with};
+use support::{Authority, Ended, Served, answering, nobody, run, run_with};
 
 const CLIENTS: [&str; 14] = [
     "bazel",
@@ -51,8 +51,13 @@ fn serving() -> Served {
 
 /// Each client says this, and exits with that status.
 fn each_says(server: &str, clients: &[&str], status: i32, sentence: &str) {
+    each_says_with(&[], server, clients, status, sentence);
+}
+
+/// The same with variables of its environment.
+fn each_says_with(variables: &[(&str, &str)], server: &str, clients: &[&str], status: i32, sentence: &str) {
     for client in clients {
-        let ended = check(server, client);
+        let ended = run_with(variables, server, &["setup", "--check", client]);
         assert_eq!(ended.status, status, "{client}: {ended:?}");
         assert!(ended.said.contains(sentence), "{client}: {ended:?}");
         assert_eq!(ended.said.lines().count(), 1, "{client}: {ended:?}");
@@ -163,6 +168,22 @@ fn the_lines_are_those_for_the_server_that_was_named() {
     assert!(told(&["setup", "bazel", "--token", "secret"]).contains("Authorization=\"Bearer secret\""));
     assert!(told(&["setup", "s3"]).contains("AWS_ENDPOINT_URL_S3=https://cache.example/s3"));
     assert!(told(&["setup", "s3", "--token", "kura_0123_x"]).contains("AWS_ACCESS_KEY_ID=0123 "));
+    let directory = tempfile::tempdir().unwrap();
+    let ca = Authority::new().file(&directory);
+    assert!(told(&["setup", "bazel", "--ca", &ca]).contains(&format!("--tls_certificate={ca}")));
+}
+
+#[test]
+fn a_file_without_an_authority_is_not_taken_for_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty.pem");
+    std::fs::write(&empty, "-----BEGIN NOTHING-----\n").unwrap();
+    for (file, status, sentence) in
+        [(empty.to_str().unwrap(), 2, "has no certificate"), ("/nowhere/ca.pem", 5, "/nowhere/ca.pem: No such file")]
+    {
+        let ended = run("https://cache.example", &["setup", "bazel", "--ca", file]);
+        assert!(ended.status == status && ended.said.contains(sentence), "{ended:?}");
+    }
 }
 
 #[test]
@@ -220,8 +241,58 @@ fn what_is_wrong_with_a_token_is_told_apart() {
         let ended = check(client, &elsewhere);
         assert!(ended.status == 3 && ended.said.contains("is not for the namespace"), "{client}: {ended:?}");
     }
-    let ended = run(&kura.address, &["setup", "--check", "bazel"]);
-    assert!(ended.status == 3 && ended.said.contains("asks for a token"), "{ended:?}");
-    let ended = check("bazel", &format!("{writer}x"));
-    assert!(ended.status == 3 && ended.said.contains("not known"), "{ended:?}");
+    for client in CLIENTS {
+        let ended = check(client, &format!("{writer}x"));
+        assert!(ended.status == 3 && ended.said.contains("this token: the token is not known"), "{client}: {ended:?}");
+        let ended = run(&kura.address, &["setup", "--check", client]);
+        assert!(ended.status == 3 && ended.said.contains("asks for a token"), "{client}: {ended:?}");
+    }
+}
+
+/// No certificate of these tests ends before.
+const LATE: i32 = 2999;
+
+#[test]
+fn a_server_under_tls_is_reached_with_its_authority() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let ca = authority.file(&directory);
+    let kura = Served::with(&strs(&authority.vouch_for(&directory, "127.0.0.1", LATE)));
+    // SSL_CERT_FILE is what this machine trusts.
+    for variable in ["KURA_CA", "SSL_CERT_FILE"] {
+        for client in CLIENTS {
+            let ended = run_with(&[(variable, &ca)], &kura.url, &["setup", "--check", client]);
+            assert_eq!(ended.status, 0, "{variable}, {client}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_tls_is_told_apart() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let ca = authority.file(&directory);
+    let trusting = [("KURA_CA", ca.as_str())];
+    let kura = Served::with(&strs(&authority.vouch_for(&directory, "127.0.0.1", LATE)));
+    let at = &kura.address;
+    each_says(at, &CLIENTS, 3, &format!("{at} speaks TLS: the server's address begins with https://"));
+    let sentence =
+        format!("nobody that this machine trusts vouches for {at}: name the file of its authority with --ca");
+    each_says(&kura.url, &CLIENTS, 3, &sentence);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Authority::new().file(&elsewhere);
+    each_says_with(&[("KURA_CA", &other)], &kura.url, &CLIENTS, 3, &format!("nobody in {other} vouches for {at}"));
+
+    let plain = Served::start();
+    let sentence = format!("{} does not speak TLS: the server's address begins with http://", plain.address);
+    each_says_with(&trusting, &format!("https://{}", plain.address), &CLIENTS, 3, &sentence);
+
+    let kura = Served::with(&strs(&authority.vouch_for(&directory, "cache.example", LATE)));
+    let sentence = format!("the certificate of {} is for another host", kura.address);
+    each_says_with(&trusting, &kura.url, &CLIENTS, 3, &sentence);
+
+    let kura = Served::with(&strs(&authority.vouch_for(&directory, "127.0.0.1", 1999)));
+    each_says_with(&trusting, &kura.url, &CLIENTS, 3, &format!("the certificate of {} has expired", kura.address));
+}
+
+fn strs(flags: &[String]) -> Vec<&str> {
+    flags.iter().map(String::as_str).collect()
 }

@@ -1,5 +1,5 @@
 //! Commands that talk to a running server: `kura get`, `put`, `head`, `rm`, `ls` and `clean` here, `kura setup` beside it.
-//! What they share: where the server is (`target`), why something failed and with which status scripts learn of it ([`Failure`]).
+//! What they share: where the server is (`target`), whom they trust (`tls`), why something failed and with which status scripts learn of it ([`Failure`]).
 
 mod get;
 pub(crate) mod local;
@@ -8,6 +8,7 @@ mod progress;
 mod put;
 mod remove;
 mod target;
+mod tls;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,9 +17,11 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use ureq::http::StatusCode;
 
 pub(crate) use target::{MAX_TEXT, PATIENCE, Target, message_in, text_of};
+pub(crate) use tls::Ca;
 
 const SERVER: &str = "server";
 const TOKEN: &str = "token";
+const CA: &str = "ca";
 const KEY: &str = "key";
 const FILE: &str = "file";
 
@@ -107,18 +110,21 @@ pub(crate) fn commands() -> [Command; 6] {
 pub(crate) fn with_server(command: Command) -> Command {
     let server = "The server's address [env: KURA_SERVER] [default: http://127.0.0.1:8380]";
     let token = "What the server, or a proxy in front of it, asks for [env: KURA_TOKEN]";
+    let ca = "A PEM file with the authorities to trust, in place of this machine's [env: KURA_CA]";
     command
         .arg(Arg::new(SERVER).long(SERVER).value_name("URL").help(server))
         .arg(Arg::new(TOKEN).long(TOKEN).value_name("TOKEN").help(token))
+        .arg(Arg::new(CA).long(CA).value_name("FILE").help(ca))
 }
 
 /// The server that the flags, or the environment, name, as `read` understands its address.
 pub(crate) fn target(
     matches: &ArgMatches,
-    read: fn(&str, Option<String>) -> Result<Target, String>,
+    read: fn(&str, Option<String>, Option<Ca>) -> Result<Target, String>,
 ) -> Result<Target, Failure> {
     let url = given(matches, SERVER, "KURA_SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
-    read(&url, given(matches, TOKEN, "KURA_TOKEN")).map_err(Failure::Usage)
+    let ca = given(matches, CA, "KURA_CA").map(|file| Ca::read(&file)).transpose()?;
+    read(&url, given(matches, TOKEN, "KURA_TOKEN"), ca).map_err(Failure::Usage)
 }
 
 /// What a flag says, or else the environment.

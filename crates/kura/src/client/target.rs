@@ -1,15 +1,15 @@
 //! A server as a client reaches it: its address, checked once, and requests with bounded waits.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kura_http::clients::Address;
 use ureq::http::{Request, Response, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, AsSendBody, Body};
 
 use super::Failure;
+use super::tls::{self, Ca};
 
 /// Longest wait for a connection, or for the name of its host.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -27,6 +27,8 @@ pub(crate) struct Target {
     /// What follows: empty, or a path without a slash at its end.
     pub(crate) path: String,
     pub(crate) token: Option<String>,
+    /// Who vouches for it; nobody: those whom this machine trusts.
+    pub(crate) ca: Option<Ca>,
     /// Where it is reached by a unix socket, for gRPC alone.
     pub(crate) socket: Option<PathBuf>,
     agent: Agent,
@@ -37,7 +39,7 @@ impl Target {
     ///
     /// # Errors
     /// Says what was expected.
-    pub(crate) fn new(url: &str, token: Option<String>) -> Result<Target, String> {
+    pub(crate) fn new(url: &str, token: Option<String>, ca: Option<Ca>) -> Result<Target, String> {
         let bad = || format!("`{url}` is no address of a server: expected http://HOST:PORT");
         if socket_in(url).is_some() {
             return Err(format!("`{url}` is a socket: only `kura setup xcode` takes one"));
@@ -54,27 +56,34 @@ impl Target {
             return Err(bad());
         }
         let origin = format!("{scheme}://{authority}");
-        let (path, agent) = (parsed.path().trim_end_matches('/').to_owned(), agent(scheme == "https"));
-        Ok(Target { origin, path, token: checked(token)?, socket: None, agent })
+        let path = parsed.path().trim_end_matches('/').to_owned();
+        let agent = agent((scheme == "https").then(|| tls::trusting(ca.as_ref())));
+        Ok(Target { origin, path, token: checked(token)?, ca, socket: None, agent })
     }
 
     /// The same, for what may also be reached by a unix socket: `unix:/PATH`.
     ///
     /// # Errors
     /// As for [`Target::new`].
-    pub(crate) fn maybe_local(url: &str, token: Option<String>) -> Result<Target, String> {
-        let Some(named) = socket_in(url) else { return Target::new(url, token) };
+    pub(crate) fn maybe_local(url: &str, token: Option<String>, ca: Option<Ca>) -> Result<Target, String> {
+        let Some(named) = socket_in(url) else { return Target::new(url, token, ca) };
         let path = named.strip_prefix("//").unwrap_or(named);
         if !path.starts_with('/') || path.ends_with('/') {
             return Err(format!("`{url}` is no address of a socket: expected unix:/PATH"));
         }
         let (origin, socket) = (format!("unix:{path}"), Some(PathBuf::from(path)));
-        Ok(Target { origin, path: String::new(), token: checked(token)?, socket, agent: agent(false) })
+        Ok(Target { origin, path: String::new(), token: checked(token)?, ca, socket, agent: agent(None) })
+    }
+
+    /// The same, for requests that are signed, and say by that who makes them.
+    pub(crate) fn without_token(self) -> Target {
+        Target { token: None, ..self }
     }
 
     /// The server, as its clients are told of it.
     pub(crate) fn address(&self) -> Address {
-        Address { url: self.url(""), token: self.token.clone() }
+        let ca = self.ca.as_ref().map(|ca| ca.file.display().to_string());
+        Address { url: self.url(""), token: self.token.clone(), ca }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -111,6 +120,9 @@ impl Target {
     pub(crate) fn unreachable(&self, error: &ureq::Error) -> Failure {
         use std::io::ErrorKind;
         let at = self.authority();
+        if let Some(error) = tls::error_in(error) {
+            return tls::failure(at, self.ca.as_ref(), error);
+        }
         Failure::Later(match error {
             ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 format!("nothing listens at {at}: is Kura started there?")
@@ -118,10 +130,6 @@ impl Target {
             ureq::Error::ConnectionFailed => format!("nothing listens at {at}: is Kura started there?"),
             ureq::Error::HostNotFound => format!("there is no host of the name in {at}"),
             ureq::Error::Timeout(_) => format!("{at} did not answer in time"),
-            // What TLS makes of what it cannot take.
-            ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
-                format!("{at} is no server of https that this machine trusts: {error}")
-            }
             other => format!("the connection to {at} broke off: {other}"),
         })
     }
@@ -163,7 +171,7 @@ pub(crate) fn message_in(body: &str) -> String {
     parsed.and_then(|value| value["message"].as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn agent(has_tls: bool) -> Agent {
+fn agent(tls: Option<TlsConfig>) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
@@ -175,15 +183,7 @@ fn agent(has_tls: bool) -> Agent {
         .timeout_connect(Some(CONNECT_WITHIN))
         .timeout_per_read(Some(PATIENCE))
         .timeout_per_write(Some(PATIENCE));
-    if !has_tls {
-        return config.build().into();
-    }
-    let roots: Vec<_> =
-        kura_origin::system_roots().iter().map(|root| Certificate::from_der(root.as_ref()).to_owned()).collect();
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&roots))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .build();
+    let Some(tls) = tls else { return config.build().into() };
     config.tls_config(tls).build().into()
 }
 
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_as_people_write_them() {
-        let read = |url: &str| Target::new(url, None).map(|target| (target.origin, target.path));
+        let read = |url: &str| Target::new(url, None, None).map(|target| (target.origin, target.path));
         let plain = ("http://cache:8380".to_owned(), String::new());
         for same in ["http://cache:8380", "http://cache:8380/", "cache:8380", "grpc://cache:8380"] {
             assert_eq!(read(same).unwrap(), plain, "{same}");
@@ -202,22 +202,22 @@ mod tests {
         for bad in ["", "ftp://cache", "http://", "http://cache/?a=b", "http://a b"] {
             assert!(read(bad).is_err(), "{bad}");
         }
-        assert!(Target::new("cache", Some("a\nb".to_owned())).is_err());
+        assert!(Target::new("cache", Some("a\nb".to_owned()), None).is_err());
     }
 
     #[test]
     fn a_socket_is_an_address_for_those_who_can_reach_it() {
         for same in ["unix:/run/kura.sock", "unix:///run/kura.sock"] {
-            let target = Target::maybe_local(same, None).unwrap();
+            let target = Target::maybe_local(same, None, None).unwrap();
             assert_eq!((target.origin.as_str(), target.authority()), ("unix:/run/kura.sock", "unix:/run/kura.sock"));
             assert_eq!(target.socket, Some(PathBuf::from("/run/kura.sock")));
-            assert!(Target::new(same, None).is_err());
+            assert!(Target::new(same, None, None).is_err());
         }
         for host in ["cache:8380", "unix:8380"] {
-            assert!(Target::maybe_local(host, None).unwrap().socket.is_none(), "{host}");
+            assert!(Target::maybe_local(host, None, None).unwrap().socket.is_none(), "{host}");
         }
         for bad in ["unix:", "unix:kura.sock", "unix:/run/", "unix://kura.sock"] {
-            assert!(Target::maybe_local(bad, None).is_err(), "{bad}");
+            assert!(Target::maybe_local(bad, None, None).is_err(), "{bad}");
         }
     }
 }

@@ -20,7 +20,7 @@ use sha2::Digest as _;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::{explain, llvm};
@@ -133,7 +133,11 @@ impl<'a> Session<'a> {
         let endpoint = Endpoint::from_shared(target.origin.clone()).map_err(unreachable)?;
         let mut endpoint = endpoint.connect_timeout(CONNECT_WITHIN).timeout(PATIENCE);
         if target.origin.starts_with("https://") {
-            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots()).map_err(unreachable)?;
+            let trusted = match &target.ca {
+                None => ClientTlsConfig::new().with_native_roots(),
+                Some(ca) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&ca.pem)),
+            };
+            endpoint = endpoint.tls_config(trusted).map_err(unreachable)?;
         }
         let channel = endpoint.connect().await.map_err(unreachable)?;
         let token = target.token.as_ref().and_then(|token| format!("Bearer {token}").parse().ok());

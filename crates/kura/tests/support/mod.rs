@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 
 fn kura() -> Command {
@@ -56,6 +57,8 @@ pub(crate) fn run(server: &str, arguments: &[&str]) -> Ended {
 pub(crate) struct Served {
     process: Child,
     pub(crate) address: String,
+    /// With its scheme.
+    pub(crate) url: String,
     data: TempDir,
 }
 
@@ -78,11 +81,12 @@ impl Served {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
-        let address = first.split_once("http://").unwrap().1.to_owned();
+        let url = first.split(' ').next_back().unwrap().to_owned();
+        let address = url.split_once("://").unwrap().1.to_owned();
         // What comes next is printed once it serves.
         lines.next().unwrap().unwrap();
         std::thread::spawn(move || lines.for_each(drop));
-        Served { process, address, data }
+        Served { process, address, url, data }
     }
 
     pub(crate) fn data_directory(&self) -> &Path {
@@ -157,4 +161,37 @@ fn answer_one(stream: TcpStream, answer: &impl Fn(&str) -> Vec<u8>) -> std::io::
 /// An address at which nothing listens.
 pub(crate) fn nobody() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Who vouches for servers.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(crate) fn new() -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Its certificate in a file of that directory.
+    pub(crate) fn file(&self, directory: &TempDir) -> String {
+        written(directory, "ca.pem", &self.0.pem())
+    }
+
+    /// Flags for a server whose certificate is for that name, and not good any more after that year.
+    pub(crate) fn vouch_for(&self, directory: &TempDir, name: &str, until: i32) -> Vec<String> {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(until, 12, 31);
+        let certificate = params.signed_by(&key, &self.0).unwrap().pem();
+        let certificate = written(directory, "certificate.pem", &certificate);
+        let key = written(directory, "key.pem", &key.serialize_pem());
+        vec!["--tls-certificate".to_owned(), certificate, "--tls-key".to_owned(), key]
+    }
+}
+
+fn written(directory: &TempDir, name: &str, text: &str) -> String {
+    let path = directory.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
 }

@@ -120,7 +120,7 @@ pub(crate) fn with_server(command: Command) -> Command {
 /// The server that the flags, or the environment, name, as `read` understands its address.
 pub(crate) fn target(
     matches: &ArgMatches,
-    read: fn(&str, Option<String>, Option<Ca>) -> Result<Target, String>,
+    read: impl Fn(&str, Option<String>, Option<Ca>) -> Result<Target, String>,
 ) -> Result<Target, Failure> {
     let url = given(matches, SERVER, "KURA_SERVER").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
     let ca = given(matches, CA, "KURA_CA").map(|file| Ca::read(&file)).transpose()?;

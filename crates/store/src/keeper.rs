@@ -243,12 +243,11 @@ impl Inner {
         *next_look = self.runtime.monotonic() + ROUND;
         let floor = FLOOR_SEGMENTS * self.geometry().segment();
         let before = self.held();
-        let mut laps = self.ring.len();
+        let mut laps = Laps::new(self.ring.len());
         while before.saturating_sub(self.held()) < lacking && self.held() > floor && !self.is_closed() {
-            let manner = if laps == 0 { Manner::Force } else { Manner::Rescue };
-            laps = laps.saturating_sub(1);
-            if !self.reclaim_oldest(manner).await? && manner == Manner::Force {
-                break;
+            let Some(manner) = laps.next() else { break };
+            if !self.reclaim_oldest(manner).await? {
+                laps.skip();
             }
         }
         let given = before.saturating_sub(self.held());

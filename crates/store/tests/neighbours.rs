@@ -6,7 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use kura_disk::sim::{Crash, Operation, Rule};
+use futures_util::future::join;
+use kura_disk::sim::{Crash, Faults, Operation, Rule, Slow};
 use kura_store::geometry::Geometry;
 use kura_store::{Commit, Error};
 use support::{BUDGET, Life, Machine, SEGMENT, body, captured::captured, key, request};
@@ -54,6 +55,39 @@ fn a_neighbour_gets_what_is_lacking_and_no_more() {
         assert!(!life.store.stats().filesystem_full);
         life.wait(20).await;
         assert_eq!(before - held(&life), given, "and nothing after that");
+        life.keep("later", 4000).await;
+    });
+}
+
+#[test]
+fn giving_way_comes_to_an_end_where_the_oldest_can_neither_move_nor_go() {
+    let mut machine = beside_neighbours();
+    machine.settings.geometry = Geometry::simulation(LARGE_BUDGET);
+    machine.disk().set_capacity(2 * LARGE_BUDGET);
+    machine.settings.min_free = 4 * SEGMENT;
+    machine.live(async |life: Life| {
+        life.keep("oldest", 40_000).await;
+        for at in 0..200 {
+            life.keep(&format!("{at}"), 4000).await;
+        }
+        life.keep("newest", 4000).await;
+        assert!(life.store.contains(&key("oldest")).is_some());
+        // Until its tombstone is synced.
+        let slow = Slow { operation: Operation::Sync, path: ".seg".to_owned(), by: Duration::from_secs(10) };
+        life.disk.faults(|faults| faults.slow(slow));
+        let oldest = key("oldest");
+        let delete = life.store.delete(&oldest);
+        let neighbour = async {
+            life.wait(2).await;
+            life.disk.set_neighbour(2 * LARGE_BUDGET - life.disk.allocated());
+            life.wait(2).await;
+            assert!(life.store.stats().filesystem_full, "it has looked at all once, and says so");
+            assert!(life.has("newest", 4000).await);
+        };
+        assert!(join(delete, neighbour).await.0.unwrap());
+        life.disk.faults(Faults::heal);
+        life.disk.set_neighbour(0);
+        life.wait(3).await;
         life.keep("later", 4000).await;
     });
 }

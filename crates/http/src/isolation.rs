@@ -9,6 +9,7 @@ use kura_auth::Role;
 use crate::ServerSettings;
 use crate::surface::Surface;
 use support::people::People;
+use support::s3::of_token;
 use support::sigv4::Signed;
 use support::{CAPACITY, Response, Site, sha256};
 
@@ -65,7 +66,7 @@ impl Place {
         let credential = match path.split_once('?').unwrap_or((&path, "")) {
             (path, query) if Surface::of(path) == Surface::S3 => {
                 let of = Signed { method, path, query, headers: Vec::new(), payload: sha256(body) };
-                People::signer(&self.token).headers(&of)
+                of_token(&self.token).headers(&of)
             }
             _ => format!("Authorization: Bearer {}\r\n", self.token),
         };

@@ -6,7 +6,7 @@ mod support;
 use kura_auth::Role;
 use kura_http::ServerSettings;
 use support::people::People;
-use support::s3::{S3, key_pair, refused, signer, signing};
+use support::s3::{S3, key_pair, of_token, refused, signer, signing};
 use support::sigv4::Signer;
 use support::{CAPACITY, Response, Site};
 
@@ -18,7 +18,7 @@ async fn asking(people: &People) -> S3 {
 }
 
 async fn by(s3: &S3, token: &str, method: &str, target: &str, body: &[u8]) -> Response {
-    s3.signed(&People::signer(token), method, target, &[], body).await
+    s3.signed(&of_token(token), method, target, &[], body).await
 }
 
 fn within<'a>(text: &'a str, element: &str) -> &'a str {
@@ -107,7 +107,7 @@ async fn a_pair_is_good_for_as_long_as_its_token() {
     let late = by(&s3, &expired, "GET", "/b/k", b"").await;
     refused(&late, 403, "AccessDenied");
     assert!(late.text().contains("expired"), "{}", late.text());
-    let url = format!("/s3/b/k?{}", People::signer(&writer).presigned("PUT", "/s3/b/k", 60));
+    let url = format!("/s3/b/k?{}", of_token(&writer).presigned("PUT", "/s3/b/k", 60));
     let mut connection = s3.site.connect().await;
     assert_eq!(connection.request("PUT", &url, "", b"body").await.status, 200);
     people.revoke(&writer);
@@ -120,7 +120,7 @@ async fn nobody_signs_for_another_and_the_pair_of_the_settings_is_nobodys() {
     let mut people = People::default();
     let [one, other] = [Role::Reader, Role::Admin].map(|role| people.token("default", &[], role));
     let s3 = asking(&people).await;
-    let [one, other] = [one, other].map(|token| (People::signer(&token), token));
+    let [one, other] = [one, other].map(|token| (of_token(&token), token));
     let ask = async |signer: Signer| s3.signed(&signer, "GET", "/b/k", &[], b"").await;
     refused(&ask(Signer { id: other.0.id.clone(), ..one.0.clone() }).await, 403, "SignatureDoesNotMatch");
     refused(&ask(signing(&other.0.id, other.1.rsplit_once('_').unwrap().1)).await, 403, "SignatureDoesNotMatch");
@@ -143,7 +143,7 @@ async fn without_what_pairs_are_made_with_nobody_signs() {
     let s3 = S3 { site };
     s3.site.open(CAPACITY).await;
     refused(&by(&s3, &writer, "GET", "/b/k", b"").await, 403, "InvalidAccessKeyId");
-    let empty = signing(&People::signer(&writer).id, "");
+    let empty = signing(&of_token(&writer).id, "");
     refused(&s3.signed(&empty, "GET", "/b/k", &[], b"").await, 403, "InvalidAccessKeyId");
 }
 
@@ -152,7 +152,7 @@ async fn signatures_that_do_not_hold_are_logins_that_fail() {
     let mut people = People::default();
     let reader = people.token("default", &[], Role::Reader);
     let s3 = asking(&people).await;
-    let wrong = Signer { secret: "rush".to_owned(), ..People::signer(&reader) };
+    let wrong = Signer { secret: "rush".to_owned(), ..of_token(&reader) };
     let ask = async |signer: &Signer| s3.signed(signer, "GET", "/b/k", &[], b"").await;
     for _ in 0..40 {
         // Who does not sign has not tried to be somebody, and whose role is not enough is somebody.
@@ -168,7 +168,7 @@ async fn signatures_that_do_not_hold_are_logins_that_fail() {
         refused(&later, 503, "SlowDown");
         assert!(later.header("retry-after").is_some());
     }
-    refused(&ask(&People::signer(&reader)).await, 404, "NoSuchKey");
+    refused(&ask(&of_token(&reader)).await, 404, "NoSuchKey");
     let metrics = s3.site.request("GET", "/metrics", &format!("Authorization: Bearer {reader}\r\n"), b"").await.text();
     assert!(metrics.lines().any(|line| line == "kura_logins_failed_total 33"), "{metrics}");
 }

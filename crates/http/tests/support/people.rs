@@ -6,9 +6,6 @@ use std::time::{Duration, SystemTime};
 use kura_auth::{Authenticator, Identity, PairKey, Reach, Role, Secret, Token, TokenId, Tokens};
 use kura_cache::{Namespace, Overlay, Tenant};
 
-use super::s3::signing;
-use super::sigv4::Signer;
-
 /// What S3's key pairs are made with.
 const PAIRS: [u8; 32] = [9; 32];
 
@@ -50,10 +47,11 @@ impl People {
         secret.token(&id)
     }
 
-    /// Somebody who signs with a token's key pair.
-    pub fn signer(token: &str) -> Signer {
+    /// The id and the secret of a token's key pair.
+    pub fn pair(token: &str) -> (TokenId, String) {
         let id = TokenId::parse(token.split('_').nth(1).unwrap()).unwrap();
-        signing(id.as_str(), &PairKey::new(PAIRS).secret(&id))
+        let secret = PairKey::new(PAIRS).secret(&id);
+        (id, secret)
     }
 
     /// Takes a token away.

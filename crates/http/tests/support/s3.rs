@@ -3,6 +3,7 @@
 use kura_disk::{Runtime, TokioRuntime};
 use kura_http::{S3Key, ServerSettings};
 
+use super::people::People;
 use super::sigv4::{Signed, Signer};
 use super::{Response, Site, sha256};
 
@@ -26,6 +27,12 @@ pub fn signer() -> Signer {
 pub fn signing(id: &str, secret: &str) -> Signer {
     let now = TokioRuntime::current().unix_millis() / 1000;
     Signer { id: id.to_owned(), secret: secret.to_owned(), now, service: "s3" }
+}
+
+/// Somebody who signs with a token's key pair.
+pub fn of_token(token: &str) -> Signer {
+    let (id, secret) = People::pair(token);
+    signing(id.as_str(), &secret)
 }
 
 pub struct S3 {

@@ -54,10 +54,11 @@ fn each_says(server: &str, clients: &[&str], status: i32, sentence: &str) {
     each_says_with(&[], server, clients, status, sentence);
 }
 
-/// The same with variables of its environment.
+/// The same with more variables of its environment.
 fn each_says_with(variables: &[(&str, &str)], server: &str, clients: &[&str], status: i32, sentence: &str) {
+    let variables = [&PAIR[..], variables].concat();
     for client in clients {
-        let ended = run_with(variables, server, &["setup", "--check", client]);
+        let ended = run_with(&variables, server, &["setup", "--check", client]);
         assert_eq!(ended.status, status, "{client}: {ended:?}");
         assert!(ended.said.contains(sentence), "{client}: {ended:?}");
         assert_eq!(ended.said.lines().count(), 1, "{client}: {ended:?}");
@@ -241,7 +242,7 @@ fn what_is_wrong_with_a_token_is_told_apart() {
         let ended = check(client, &elsewhere);
         assert!(ended.status == 3 && ended.said.contains("is not for the namespace"), "{client}: {ended:?}");
     }
-    for client in CLIENTS {
+    for client in WITH_TOKENS {
         let ended = check(client, &format!("{writer}x"));
         assert!(ended.status == 3 && ended.said.contains("this token: the token is not known"), "{client}: {ended:?}");
         let ended = run(&kura.address, &["setup", "--check", client]);
@@ -259,7 +260,7 @@ fn a_server_under_tls_is_reached_with_its_authority() {
     let kura = Served::with(&strs(&authority.vouch_for(&directory, "127.0.0.1", LATE)));
     // SSL_CERT_FILE is what this machine trusts.
     for variable in ["KURA_CA", "SSL_CERT_FILE"] {
-        for client in CLIENTS {
+        for client in WITH_TOKENS {
             let ended = run_with(&[(variable, &ca)], &kura.url, &["setup", "--check", client]);
             assert_eq!(ended.status, 0, "{variable}, {client}: {ended:?}");
         }

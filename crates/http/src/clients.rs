@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     fn secured() -> Address {
-        let [token, ca] = ["secret", "/etc/ca.pem"].map(|text| Some(text.to_owned()));
+        let [token, ca] = ["hush", "/etc/ca.pem"].map(|text| Some(text.to_owned()));
         Address { url: "https://cache".to_owned(), token, ca }
     }
 
@@ -284,7 +284,7 @@ mod tests {
         let plain = gradle.lines(&Address::of("cache:8380", false));
         assert!(plain.contains("allowInsecureProtocol") && !plain.contains("credentials"), "{plain}");
         let lines = gradle.lines(&secured());
-        assert!(!lines.contains("allowInsecureProtocol") && lines.contains("password = 'secret'"), "{lines}");
+        assert!(!lines.contains("allowInsecureProtocol") && lines.contains("password = 'hush'"), "{lines}");
         assert!(client("bazel").unwrap().lines(&secured()).contains("grpcs://cache\n"));
         assert!(client("turbo").unwrap().lines(&Address::of("cache:8380", false)).contains("TURBO_TOKEN=any"));
     }
@@ -296,7 +296,7 @@ mod tests {
         for client in &CLIENTS {
             let (lines, plain) = (client.lines(&secured()), client.lines(&Address::of("cache", true)));
             assert_eq!(lines.contains("/etc/ca.pem"), !without_authority.contains(&client.name), "{lines}");
-            assert_eq!(lines.contains("secret"), !without_token.contains(&client.name), "{lines}");
+            assert_eq!(lines.contains("hush"), !without_token.contains(&client.name), "{lines}");
             assert!(!plain.contains("ca.pem") && !plain.contains("trust"), "{plain}");
         }
         let either = Address { token: None, ..secured() };

@@ -1,5 +1,5 @@
 //! What a namespace holds: `GET /http/{namespace}`, in order, a page at a time. Each artifact is told by the path that it is asked for at, which can spell
-//! any key. In an overlay that is what lies in it, without what is trusted below.
+//! any key. Of an overlay that is what it reads, what is trusted below it included.
 //! A page goes on where the one before it ended, as S3's do (`s3::list`), and shows what is there when it is asked for.
 
 use std::fmt::Write as _;

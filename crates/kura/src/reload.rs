@@ -42,3 +42,26 @@ pub(crate) fn stamp(path: &Path) -> Stamp {
     let found = std::fs::metadata(path).ok()?;
     Some((found.ino(), found.mtime(), found.mtime_nsec(), found.size()))
 }
+
+/// A file that a person writes, and may be writing while it is looked at: the first half of one can mean something else than the whole.
+pub(crate) struct Seen {
+    taken: Stamp,
+    last: Stamp,
+}
+
+impl Seen {
+    /// It is read as it is.
+    pub(crate) fn of(stamp: Stamp) -> Seen {
+        Seen { taken: stamp, last: stamp }
+    }
+
+    /// Whether it is to be read: it is not as it was read last, and has not changed since it was looked at last. If somebody asked, it is in any case.
+    pub(crate) fn look(&mut self, stamp: Stamp, asked: bool) -> bool {
+        let still = std::mem::replace(&mut self.last, stamp) == stamp;
+        let take = asked || (still && self.taken != stamp);
+        if take {
+            self.taken = stamp;
+        }
+        take
+    }
+}

@@ -14,10 +14,10 @@ use kura_cache::{Ages, Cache, InvalidKey, Namespace, Tenant, TenantAges};
 use kura_http::{Quota, Quotas, Tenants};
 use serde::Deserialize;
 
-use crate::reload::{self, Stamp, stamp};
+use crate::reload::{self, Seen, stamp};
 
-/// The file is looked at this often.
-const LOOK: Duration = Duration::from_secs(1);
+/// The file is looked at this often, and is taken at the second look.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The longest file taken, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -59,14 +59,14 @@ pub(crate) struct Terms {
 /// Keeps what holds in step with the file.
 pub(crate) struct Watch {
     file: TenantsFile,
-    seen: Stamp,
+    seen: Seen,
 }
 
 impl TenantsFile {
     /// # Errors
     /// Names the file.
     pub(crate) fn load(self) -> Result<(Terms, Watch), TenantsFileError> {
-        let seen = stamp(&self.0);
+        let seen = Seen::of(stamp(&self.0));
         let terms = self.read()?;
         Ok((terms, Watch { file: self, seen }))
     }
@@ -107,8 +107,7 @@ impl Watch {
 
     /// What the file says, if it has changed or somebody asked. What cannot be used is told of once, until it changes again.
     fn look(&mut self, asked: bool) -> Option<Terms> {
-        let seen = stamp(&self.file.0);
-        if std::mem::replace(&mut self.seen, seen) == seen && !asked {
+        if !self.seen.look(stamp(&self.file.0), asked) {
             return None;
         }
         self.file.read().map_err(|error| tracing::error!(%error, "what tenants may take stays as it was")).ok()
@@ -239,11 +238,14 @@ mod tests {
         std::fs::write(&file.0, TEXT).unwrap();
         let (terms, mut watch) = file.clone().load().unwrap();
         assert_eq!((watch.look(false), watch.look(true)), (None, Some(terms)));
+        std::fs::write(&file.0, "[default]").unwrap();
+        assert_eq!(watch.look(false), None, "it may not be written to its end");
         std::fs::write(&file.0, "[default]\nrequests = 1").unwrap();
+        assert_eq!(watch.look(false), None);
         assert!(watch.look(false).is_some_and(|terms| terms.quotas.each.requests == NonZeroU32::new(1)));
         std::fs::write(&file.0, "[default").unwrap();
         assert_eq!((watch.look(false), watch.look(false)), (None, None));
         std::fs::remove_file(&file.0).unwrap();
-        assert_eq!(watch.look(false), None, "what held holds still");
+        assert_eq!((watch.look(false), watch.look(false)), (None, None), "what held holds still");
     }
 }

@@ -9,7 +9,7 @@ use kura_auth::{Authenticator, PairKey, Rules, Tokens};
 use super::AuthFiles;
 use super::file::AuthFileError;
 use super::keys::Fetcher;
-use crate::reload::{self, Stamp, stamp};
+use crate::reload::{self, Seen, Stamp, stamp};
 
 /// The files are looked at this often: a token that is revoked does nothing a second later.
 const LOOK: Duration = Duration::from_millis(400);
@@ -19,7 +19,7 @@ pub(crate) struct Watch {
     files: AuthFiles,
     tokens: Stamp,
     pairs: Stamp,
-    rules: Stamp,
+    rules: Seen,
 }
 
 /// What is new in them.
@@ -49,11 +49,11 @@ impl Watch {
         let mut fetcher = Fetcher::new(files.rules.is_some());
         let rules = match &files.rules {
             Some(rules) => {
-                let stamp = stamp(&rules.0);
+                let seen = Seen::of(stamp(&rules.0));
                 fetcher.follow(authenticator.replace_rules(rules.read()?));
-                stamp
+                seen
             }
-            None => None,
+            None => Seen::of(None),
         };
         Ok((Watch { files, tokens, pairs, rules }, fetcher))
     }
@@ -97,8 +97,7 @@ impl Watch {
             found.pair_key = told(self.files.tokens.pair_key()).flatten();
         }
         if let Some(file) = &self.files.rules {
-            let rules = stamp(&file.0);
-            if std::mem::replace(&mut self.rules, rules) != rules || asked {
+            if self.rules.look(stamp(&file.0), asked) {
                 found.rules = told(file.read());
             }
         }
@@ -181,8 +180,9 @@ mod tests {
         let (mut watch, _) = Watch::begin(files, &Authenticator::default()).unwrap();
         assert!(watch.look(false).rules.is_none());
         std::fs::write(&rules.0, "[[issuer]]").unwrap();
-        assert!(watch.look(false).rules.is_none());
+        assert!(watch.look(false).rules.is_none() && watch.look(false).rules.is_none());
         std::fs::write(&rules.0, "# none\n").unwrap();
+        assert!(watch.look(false).rules.is_none(), "it may not be written to its end");
         assert!(watch.look(false).rules.is_some() && watch.look(false).rules.is_none());
     }
 }

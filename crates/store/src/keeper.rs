@@ -66,7 +66,14 @@ impl Inner {
         let mut next_heat = Duration::ZERO;
         while !self.is_closed() {
             let woken = self.wake.listen();
-            if let Err(error) = self.round(&mut next_look).await {
+            let round = self.round(&mut next_look).await;
+            // Where writers were faster, and only a spare is lacking, there is no need to wait.
+            let only_spare = matches!(round, Err(Error::NoPlace)) && self.log.may_have_spare();
+            if only_spare && matches!(self.make_spare(&mut next_look).await, Ok(true)) {
+                self.room.notify(usize::MAX);
+                continue;
+            }
+            if let Err(error) = round {
                 tracing::warn!(%error, "could not make room; trying again");
                 // Not at once, whoever asks for it.
                 select(self.closing.listen(), self.runtime.sleep(ROUND)).await;
@@ -198,7 +205,7 @@ impl Inner {
     /// Reclaims for writers who wait for bytes.
     async fn serve_demand(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
         let largest = self.pressure.largest();
-        if largest == 0 {
+        if largest == 0 || self.log.takes_copies_only() {
             return Ok(());
         }
         self.give_way(required_free(self.geometry().segment(), largest), next_look).await?;

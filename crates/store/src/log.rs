@@ -1,7 +1,8 @@
 //! Where the next shared record goes: the active segment, one spare behind it, and the space of the spare's successor.
 //! Rotation: the full segment drains, the spare becomes active, the keeper makes the next. A writer may rotate only while the successor's
-//! space is reserved, so reclaim always finds the last spare for what it rescues. Until there is another, that one takes copies only: should its sync
-//! fail, all that it took is where it was, and its bytes come back.
+//! space is reserved, so reclaim always finds the last spare for what it rescues, or that space to make it of. Until there is another, that one takes copies
+//! only, and what comes back goes to the next spare: no writer takes the place that a copy needs. Should its sync fail, all that it took is where it was,
+//! and its bytes come back.
 //! Locks: its own, and under it the active segment's; never across disk work.
 
 use std::sync::Arc;
@@ -33,7 +34,7 @@ struct State {
     active: Option<Arc<Segment>>,
     spare: Option<Arc<Segment>>,
     successor: Option<Reservation>,
-    /// The active segment is the last spare, taken for what reclaim moves.
+    /// The active segment was the last spare: it takes what reclaim moves, and nothing else.
     last_resort: bool,
     /// Segments in a row whose sync failed, and the last of them.
     failures: u32,
@@ -46,6 +47,7 @@ struct State {
 impl State {
     /// The spare takes over; returns the segment that was active.
     fn rotate(&mut self) -> Option<Arc<Segment>> {
+        self.last_resort = self.successor.is_none();
         self.active_at = self.spare_at;
         std::mem::replace(&mut self.active, self.spare.take())
     }
@@ -131,6 +133,17 @@ impl Log {
         }
     }
 
+    /// Whether there is no spare, but the space of one.
+    pub(crate) fn may_have_spare(&self) -> bool {
+        let state = self.state.lock();
+        state.spare.is_none() && state.successor.is_some()
+    }
+
+    /// Whether what comes back first has to become a spare.
+    pub(crate) fn takes_copies_only(&self) -> bool {
+        self.state.lock().last_resort
+    }
+
     pub(crate) fn has_successor(&self) -> bool {
         self.state.lock().successor.is_some()
     }
@@ -149,6 +162,11 @@ impl Log {
         state.spare = Some(spare);
         state.last_resort = false;
         state.spare_at = self.made.load(Ordering::Relaxed);
+    }
+
+    /// What is active at the start was the last spare, or may be: there is no room for another.
+    pub(crate) fn keep_for_copies(&self) {
+        self.state.lock().last_resort = true;
     }
 
     pub(crate) fn set_active(&self, active: Arc<Segment>) {
@@ -192,7 +210,6 @@ impl Log {
         if placed.is_some() || !may_rotate {
             return Allotment { placed, rotated: false, full: None };
         }
-        state.last_resort = state.successor.is_none();
         let full = state.rotate();
         let placed = state.active.as_ref().and_then(|active| place_in(active, total, namespace));
         Allotment { placed, rotated: true, full }
@@ -245,6 +262,82 @@ impl Inner {
                 return Ok(ticket);
             }
             wait.on(listener).await?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use kura_disk::sim::{Crash, World};
+    use kura_disk::{Disk, Runtime};
+
+    use super::*;
+    use crate::geometry::Geometry;
+    use crate::key::{Attributes, RecordKey};
+    use crate::types::{Encoding, Kind};
+    use crate::{Commit, Progress, PutRequest, Settings, Store};
+
+    const SEGMENT: u64 = 64 << 10;
+    const BUDGET: u64 = 10 * SEGMENT;
+
+    async fn open(disk: Arc<dyn Disk>, runtime: Arc<dyn Runtime>) -> Store {
+        let settings = Settings::new(Geometry::simulation(BUDGET));
+        Store::open(disk, runtime, settings, Arc::new(Progress::default())).await.expect("it opens")
+    }
+
+    async fn put(store: &Store) {
+        let key = RecordKey::new(Kind(1), "tenant", "namespace", b"key").unwrap();
+        let request =
+            PutRequest { key, attributes: Attributes::default(), encoding: Encoding::Identity, length: Some(0) };
+        store.put(request).await.unwrap().commit(Commit::default()).await.unwrap();
+    }
+
+    /// Whether a writer and a copy find a place in the active segment.
+    fn places(store: &Store) -> [bool; 2] {
+        let namespace = NamespaceId::new("tenant", "namespace").unwrap();
+        [Purpose::Write, Purpose::Rescue].map(|purpose| store.inner.allot(4096, &namespace, purpose).is_some())
+    }
+
+    #[test]
+    fn the_last_spare_takes_copies_only_when_the_active_segment_is_retired_too() {
+        let mut world = World::new(1);
+        let (disk, runtime) = (world.disk(), world.runtime());
+        world.block_on(async move {
+            let store = open(disk, Arc::clone(&runtime)).await;
+            put(&store).await;
+            let log = &store.inner.log;
+            while log.lacking() != Lacking::Nothing {
+                runtime.sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(places(&store), [true, true]);
+            drop(log.take_successor());
+            assert!(log.retire_active().is_some());
+            assert_eq!(places(&store), [false, true]);
+        });
+    }
+
+    #[test]
+    fn a_start_without_room_for_a_spare_leaves_what_is_active_to_copies() {
+        for (foreign, expected) in [(0, [true, true]), (BUDGET - 2 * SEGMENT, [false, true])] {
+            let mut world = World::new(1);
+            let (disk, runtime) = (world.disk(), world.runtime());
+            world.block_on(async move { put(&open(disk, runtime).await).await });
+            world.crash(Crash::Process);
+            let (disk, runtime) = (world.disk(), world.runtime());
+            world.block_on(async move {
+                // As where the spare had been taken, and a kill came before there was another.
+                let segments = disk.list("segments").await.unwrap();
+                let names: BTreeSet<String> = segments.into_iter().filter_map(|entry| entry.name).collect();
+                for untouched in names.iter().skip(1) {
+                    disk.unlink(&format!("segments/{untouched}")).await.unwrap();
+                }
+                disk.plant("foreign", &vec![1; usize::try_from(foreign).unwrap()]);
+                let store = open(disk, runtime).await;
+                assert_eq!(places(&store), expected);
+            });
         }
     }
 }

@@ -331,6 +331,12 @@ impl Inner {
                 self.condemn(segment);
             }
         }
+        if self.log.lacking() == Lacking::Spare {
+            match self.budget.try_reserve(Category::Shared, self.geometry().segment()) {
+                Ok(successor) => self.log.set_successor(successor),
+                Err(_) => self.log.keep_for_copies(),
+            }
+        }
     }
 
     fn seal_found(self: &Arc<Self>, segment: &Arc<Segment>) {

@@ -13,7 +13,7 @@ use crate::error::{During, Error};
 use crate::files::Handle;
 use crate::format::Damage;
 use crate::format::record::{BlockSums, Head, Layout, Seal, TrailerView};
-use crate::key::Attributes;
+use crate::key::{Attributes, RecordKey};
 use crate::log::{Purpose, Ticket};
 use crate::publish::Spot;
 use crate::read::index;
@@ -99,11 +99,9 @@ impl Inner {
         if head.record_type == RecordType::Artifact
             && self.tombstones.may_have_ended(head.fingerprint, namespace, trailer.version)
         {
-            return Ok(self.bury_in_place(resident, head));
+            return self.bury_in_place(resident, head);
         }
-        let Some(ticket) = self.allot(layout.total, &head.key.namespace_id(), Purpose::Rescue) else {
-            return Ok(None);
-        };
+        let Some(ticket) = self.place_copy(layout.total, &head.key)? else { return Ok(None) };
         if !self.is_live(resident.spot, &head, namespace) {
             return Ok(None);
         }
@@ -139,6 +137,15 @@ impl Inner {
         Ok(Some(committed))
     }
 
+    /// A place for a copy, if there is one.
+    ///
+    /// # Errors
+    /// `NoPlace` where writers took the spare while its victim is emptied, and the space of another is reserved: the keeper makes that first.
+    fn place_copy(self: &Arc<Self>, total: u64, key: &RecordKey) -> Result<Option<Ticket>, Error> {
+        let ticket = self.allot(total, &key.namespace_id(), Purpose::Rescue);
+        if ticket.is_none() && self.log.may_have_spare() { Err(Error::NoPlace) } else { Ok(ticket) }
+    }
+
     /// Whether the record may be carried on, now that its copy's place is fixed. A tombstone always may: it ends nothing that a later one does not.
     fn is_live(&self, spot: Spot, head: &Head, namespace: Fingerprint) -> bool {
         let shard = self.index.lock(&head.fingerprint);
@@ -149,7 +156,7 @@ impl Inner {
 
     /// An artifact must not be dropped, for it covers something older, nor carried past a tombstone that failed and may be on the disk: in its place goes
     /// a tombstone of its own version. Its client was told that it may have been ended.
-    fn bury_in_place(self: &Arc<Self>, resident: &Resident, artifact: Head) -> Option<Answer> {
+    fn bury_in_place(self: &Arc<Self>, resident: &Resident, artifact: Head) -> Result<Option<Answer>, Error> {
         let head = Head {
             record_type: RecordType::KeyTombstone,
             encoding: Encoding::Identity,
@@ -158,7 +165,7 @@ impl Inner {
             ..artifact
         };
         let layout = Layout::new(head.encoded_len(), 0, self.geometry().block());
-        let ticket = self.allot(layout.total, &head.key.namespace_id(), Purpose::Rescue)?;
+        let Some(ticket) = self.place_copy(layout.total, &head.key)? else { return Ok(None) };
         let seal = Seal { secret: &self.identity.secret, birth: ticket.segment.birth, offset: ticket.at.offset };
         let (bytes, head_hash) = head.encode(&seal);
         let record = Record {
@@ -175,7 +182,7 @@ impl Inner {
         };
         let (answer, committed) = oneshot::channel();
         self.enqueue(Pending { ticket, record, gathered: Some(vec![Bytes::from(bytes)]), answer });
-        Some(committed)
+        Ok(Some(committed))
     }
 
     /// Lets the originals in `victim`, which was not emptied, take the places of their copies in segments whose sync has failed: these can go then.

@@ -65,7 +65,8 @@ impl Inner {
         loop {
             let listener = self.room.listen();
             self.check_writable()?;
-            if let Ok(reservation) = self.budget.try_reserve(Category::Solo, bytes)
+            if !self.log.takes_copies_only()
+                && let Ok(reservation) = self.budget.try_reserve(Category::Solo, bytes)
                 && self.filesystem_has(bytes).await?
             {
                 return Ok(reservation);

@@ -8,6 +8,7 @@ mod calls;
 mod captured;
 mod client;
 mod crash_points;
+mod crowded;
 mod damage;
 mod errors;
 mod failed_solo;

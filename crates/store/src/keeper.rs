@@ -66,14 +66,7 @@ impl Inner {
         let mut next_heat = Duration::ZERO;
         while !self.is_closed() {
             let woken = self.wake.listen();
-            let round = self.round(&mut next_look).await;
-            // Where writers were faster, and only a spare is lacking, there is no need to wait.
-            let only_spare = matches!(round, Err(Error::NoPlace)) && self.log.may_have_spare();
-            if only_spare && matches!(self.make_spare(&mut next_look).await, Ok(true)) {
-                self.room.notify(usize::MAX);
-                continue;
-            }
-            if let Err(error) = round {
+            if let Err(error) = self.round(&mut next_look).await {
                 tracing::warn!(%error, "could not make room; trying again");
                 // Not at once, whoever asks for it.
                 select(self.closing.listen(), self.runtime.sleep(ROUND)).await;
@@ -156,11 +149,10 @@ impl Inner {
     async fn provide_spare(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
         let mut laps = Laps::new(self.ring.len());
         while !self.is_closed() && !self.is_read_only() {
-            let lacking = self.log.lacking();
-            if lacking == Lacking::Nothing || !self.provide_successor(&mut laps).await? {
+            if self.log.lacking() == Lacking::Nothing || !self.provide_successor(&mut laps).await? {
                 break;
             }
-            if lacking == Lacking::Spare && !self.make_spare(next_look).await? {
+            if self.log.lacking() == Lacking::Spare && !self.make_spare(next_look).await? {
                 break;
             }
             self.room.notify(usize::MAX);
@@ -183,10 +175,16 @@ impl Inner {
         Ok(true)
     }
 
-    /// Makes a spare segment of the bytes that are reserved for one; whatever fails on the way, they stay reserved. Returns whether the filesystem has them.
+    /// Makes a spare segment of the bytes that are reserved for one, if need be by giving way. Returns whether the filesystem has them.
     async fn make_spare(self: &Arc<Self>, next_look: &mut Duration) -> Result<bool, Error> {
         let size = self.geometry().segment();
         self.give_way(required_free(size, size), next_look).await?;
+        self.spare_from_successor().await
+    }
+
+    /// Makes a spare segment of the bytes that are reserved for one; whatever fails on the way, they stay reserved. Returns whether the filesystem has them.
+    pub(crate) async fn spare_from_successor(self: &Arc<Self>) -> Result<bool, Error> {
+        let size = self.geometry().segment();
         if !self.filesystem_has(size).await? {
             return Ok(false);
         }
@@ -200,6 +198,19 @@ impl Inner {
             }
         }
         Ok(true)
+    }
+
+    /// What a victim gave back becomes the next spare, where its copies took the last: without one the next cannot be emptied.
+    async fn restock(self: &Arc<Self>) -> Result<(), Error> {
+        if self.log.lacking() != Lacking::Spare {
+            return Ok(());
+        }
+        if !self.log.has_successor()
+            && let Ok(reservation) = self.budget.try_reserve(Category::Shared, self.geometry().segment())
+        {
+            self.log.set_successor(reservation);
+        }
+        self.spare_from_successor().await.map(drop)
     }
 
     /// Reclaims for writers who wait for bytes.
@@ -287,6 +298,7 @@ impl Inner {
         };
         let bytes = self.reclaim(&victim, manner).await?;
         tracing::debug!(segment = %victim.number(), ?manner, bytes, "reclaimed");
+        self.restock().await?;
         self.room.notify(usize::MAX);
         Ok(true)
     }

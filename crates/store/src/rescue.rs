@@ -99,9 +99,9 @@ impl Inner {
         if head.record_type == RecordType::Artifact
             && self.tombstones.may_have_ended(head.fingerprint, namespace, trailer.version)
         {
-            return self.bury_in_place(resident, head);
+            return self.bury_in_place(resident, head).await;
         }
-        let Some(ticket) = self.place_copy(layout.total, &head.key)? else { return Ok(None) };
+        let Some(ticket) = self.place_copy(layout.total, &head.key).await? else { return Ok(None) };
         if !self.is_live(resident.spot, &head, namespace) {
             return Ok(None);
         }
@@ -137,13 +137,14 @@ impl Inner {
         Ok(Some(committed))
     }
 
-    /// A place for a copy, if there is one.
-    ///
-    /// # Errors
-    /// `NoPlace` where writers took the spare while its victim is emptied, and the space of another is reserved: the keeper makes that first.
-    fn place_copy(self: &Arc<Self>, total: u64, key: &RecordKey) -> Result<Option<Ticket>, Error> {
-        let ticket = self.allot(total, &key.namespace_id(), Purpose::Rescue);
-        if ticket.is_none() && self.log.may_have_spare() { Err(Error::NoPlace) } else { Ok(ticket) }
+    /// A place for a copy, if there is one. Where writers took the spare while its victim is emptied, what is reserved for another becomes one.
+    async fn place_copy(self: &Arc<Self>, total: u64, key: &RecordKey) -> Result<Option<Ticket>, Error> {
+        loop {
+            let ticket = self.allot(total, &key.namespace_id(), Purpose::Rescue);
+            if ticket.is_some() || !self.log.may_have_spare() || !self.spare_from_successor().await? {
+                return Ok(ticket);
+            }
+        }
     }
 
     /// Whether the record may be carried on, now that its copy's place is fixed. A tombstone always may: it ends nothing that a later one does not.
@@ -156,7 +157,7 @@ impl Inner {
 
     /// An artifact must not be dropped, for it covers something older, nor carried past a tombstone that failed and may be on the disk: in its place goes
     /// a tombstone of its own version. Its client was told that it may have been ended.
-    fn bury_in_place(self: &Arc<Self>, resident: &Resident, artifact: Head) -> Result<Option<Answer>, Error> {
+    async fn bury_in_place(self: &Arc<Self>, resident: &Resident, artifact: Head) -> Result<Option<Answer>, Error> {
         let head = Head {
             record_type: RecordType::KeyTombstone,
             encoding: Encoding::Identity,
@@ -165,7 +166,7 @@ impl Inner {
             ..artifact
         };
         let layout = Layout::new(head.encoded_len(), 0, self.geometry().block());
-        let Some(ticket) = self.place_copy(layout.total, &head.key)? else { return Ok(None) };
+        let Some(ticket) = self.place_copy(layout.total, &head.key).await? else { return Ok(None) };
         let seal = Seal { secret: &self.identity.secret, birth: ticket.segment.birth, offset: ticket.at.offset };
         let (bytes, head_hash) = head.encode(&seal);
         let record = Record {

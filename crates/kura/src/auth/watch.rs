@@ -96,10 +96,10 @@ impl Watch {
             // Where it is gone, pairs are good until the next start.
             found.pair_key = told(self.files.tokens.pair_key()).flatten();
         }
-        if let Some(file) = &self.files.rules {
-            if self.rules.look(stamp(&file.0), asked) {
-                found.rules = told(file.read());
-            }
+        if let Some(file) = &self.files.rules
+            && self.rules.look(stamp(&file.0), asked)
+        {
+            found.rules = told(file.read());
         }
         found
     }

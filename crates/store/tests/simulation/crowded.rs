@@ -64,7 +64,7 @@ async fn crowd(store: &Store, runtime: &Arc<dyn Runtime>) {
             }
         }
     };
-    future::join(both, small).await;
+    future::join(Box::pin(both), small).await;
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_has_to_move_finds_its_place_however_fast_others_write() {
         machine.live(|store, runtime| async move {
             let _upload = delete_much(&store).await;
             let begun = runtime.monotonic();
-            crowd(&store, &runtime).await;
+            Box::pin(crowd(&store, &runtime)).await;
             let took = runtime.monotonic() - begun;
             assert!(took < Duration::from_secs(5), "reclaim found no place now and then, and waited: {took:?}");
         });

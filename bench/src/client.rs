@@ -1,32 +1,85 @@
-//! One keep-alive connection that speaks just enough HTTP/1.1, so that the client costs little.
+//! One keep-alive connection that speaks just enough HTTP/1.1, in the clear or under TLS, so that the client costs little.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Longest head of an answer.
 const MAX_HEAD: usize = 16 << 10;
 
+/// Where a server is, and what it takes to be served.
+#[derive(Clone)]
+pub(crate) struct Address {
+    /// Host and port.
+    pub(crate) authority: String,
+    /// Whom to trust, where it is under TLS.
+    pub(crate) trusted: Option<Arc<ClientConfig>>,
+    pub(crate) token: Option<String>,
+}
+
 /// A connection to a server.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
+    /// What each request says of who makes it.
+    authorization: String,
     buffer: Vec<u8>,
     request: Vec<u8>,
 }
 
+enum Stream {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Clear(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Clear(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Clear(stream) => stream.flush(),
+            Stream::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 impl Client {
-    pub(crate) fn connect(address: &str) -> anyhow::Result<Client> {
-        let stream = TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+    pub(crate) fn connect(address: &Address) -> anyhow::Result<Client> {
+        let Address { authority, trusted, token } = address;
+        let stream = TcpStream::connect(authority).with_context(|| format!("connecting to {authority}"))?;
         stream.set_nodelay(true)?;
-        Ok(Client { stream, buffer: vec![0; 256 << 10], request: Vec::new() })
+        let stream = match trusted {
+            None => Stream::Clear(stream),
+            Some(trusted) => {
+                let connection = ClientConnection::new(Arc::clone(trusted), "localhost".try_into()?)?;
+                Stream::Tls(Box::new(StreamOwned::new(connection, stream)))
+            }
+        };
+        let authorization = token.iter().map(|token| format!("authorization: Bearer {token}\r\n")).collect();
+        Ok(Client { stream, authorization, buffer: vec![0; 256 << 10], request: Vec::new() })
     }
 
     /// `GET`; returns the body's length.
     pub(crate) fn get(&mut self, path: &str) -> anyhow::Result<u64> {
         self.request.clear();
-        write!(self.request, "GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n")?;
-        self.stream.write_all(&self.request)?;
+        write!(self.request, "GET {path} HTTP/1.1\r\nhost: bench\r\n{}\r\n", self.authorization)?;
+        self.send()?;
         let (status, length) = self.answer()?;
         if status != 200 {
             bail!("{path}: status {status}");
@@ -37,15 +90,22 @@ impl Client {
     /// `PUT`; returns the status.
     pub(crate) fn put(&mut self, path: &str, body: &[u8]) -> anyhow::Result<u16> {
         self.request.clear();
-        write!(self.request, "PUT {path} HTTP/1.1\r\nhost: bench\r\ncontent-length: {}\r\n\r\n", body.len())?;
-        if body.len() <= 64 << 10 {
+        let (length, authorization) = (body.len(), &self.authorization);
+        write!(self.request, "PUT {path} HTTP/1.1\r\nhost: bench\r\n{authorization}content-length: {length}\r\n\r\n")?;
+        if length <= 64 << 10 {
             self.request.extend_from_slice(body);
-            self.stream.write_all(&self.request)?;
+            self.send()?;
         } else {
-            self.stream.write_all(&self.request)?;
+            self.send()?;
             self.stream.write_all(body)?;
+            self.stream.flush()?;
         }
         Ok(self.answer()?.0)
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.request)?;
+        self.stream.flush()
     }
 
     /// `PUT` in chunks of a mebibyte, without a length.

@@ -10,7 +10,7 @@ use crate::process::pin_client;
 use crate::servers::{Server, nginx_version};
 use crate::summary::{Summary, size};
 
-const CONNECTIONS: usize = 32;
+pub(crate) const CONNECTIONS: usize = 32;
 
 /// Bytes of a body and how many of them; zero: as many as `--keys` says.
 const BODIES: [(usize, usize); 4] = [(1 << 10, 0), (64 << 10, 0), (1 << 20, 512), (64 << 20, 16)];
@@ -37,19 +37,28 @@ fn compare(options: &Options, length: usize, count: usize) -> anyhow::Result<()>
     let files = tempfile::tempdir_in(&options.directory)?;
     let scratch = tempfile::tempdir_in(&options.directory)?;
     write_files(files.path(), length, count)?;
-    let capacity = (length * count * 2).max(1 << 30).to_string();
-    let kura = Server::kura(options, data.path(), &["--capacity", &capacity, "--durability", "none"])?;
+    let kura = Server::kura(options, data.path(), &["--capacity", &capacity(length, count), "--durability", "none"])?;
     fill(&kura, length, count)?;
-    let nginx = Server::nginx(options, files.path(), scratch.path())?;
+    let nginx = Server::nginx(options, files.path(), scratch.path(), None)?;
+    print_row(options, length, count, [&kura, &nginx])
+}
+
+/// Bytes that so many bodies fit into.
+pub(crate) fn capacity(length: usize, count: usize) -> String {
+    (length * count * 2).max(1 << 30).to_string()
+}
+
+/// Measures one server beside the other, in turns, and prints what each came to and the ratio of their times.
+pub(crate) fn print_row(options: &Options, length: usize, count: usize, servers: [&Server; 2]) -> anyhow::Result<()> {
     // Both once without measuring, so that all of it is in the page cache.
-    for server in [&kura, &nginx] {
+    for server in servers {
         measure(server, length, count, Until::Requests(count as u64))?;
     }
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let [mut ours, mut theirs] = [Vec::new(), Vec::new()];
     for _ in 0..options.runs {
         let until = Until::Elapsed(Duration::from_secs(options.seconds));
-        ours.push(measure(&kura, length, count, until)?);
-        theirs.push(measure(&nginx, length, count, until)?);
+        ours.push(measure(servers[0], length, count, until)?);
+        theirs.push(measure(servers[1], length, count, until)?);
     }
     let of = |runs: &[Measured], read: fn(&Measured) -> f64| Summary::of(runs.iter().map(read));
     let ratio = Summary::of(ours.iter().zip(&theirs).map(|(ours, theirs)| ours.cpu_micros() / theirs.cpu_micros()));
@@ -70,7 +79,7 @@ fn body(length: usize, number: u64) -> Vec<u8> {
     body
 }
 
-fn write_files(root: &Path, length: usize, count: usize) -> anyhow::Result<()> {
+pub(crate) fn write_files(root: &Path, length: usize, count: usize) -> anyhow::Result<()> {
     for number in 0..256.min(count) {
         std::fs::create_dir_all(root.join("http/bench").join(format!("{number:02x}")))?;
     }
@@ -80,13 +89,13 @@ fn write_files(root: &Path, length: usize, count: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fill(kura: &Server, length: usize, count: usize) -> anyhow::Result<()> {
+pub(crate) fn fill(kura: &Server, length: usize, count: usize) -> anyhow::Result<()> {
     let put = |client: &mut Client, number: u64| {
         let status = client.put(&path(number), &body(length, number))?;
         anyhow::ensure!(status == 200, "status {status}");
         Ok(())
     };
-    drive(&kura.address, &kura.watched, 8, Until::Requests(count as u64), put)?;
+    drive(kura, 8, Until::Requests(count as u64), put)?;
     Ok(())
 }
 
@@ -98,5 +107,5 @@ fn measure(server: &Server, length: usize, count: usize, until: Until) -> anyhow
         anyhow::ensure!(found == length as u64, "{found} bytes");
         Ok(())
     };
-    drive(&server.address, &server.watched, CONNECTIONS, until, get)
+    drive(server, CONNECTIONS, until, get)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::client::Client;
-use crate::process::Watched;
+use crate::servers::Server;
 
 /// What one run came to.
 #[derive(Debug, Clone, Copy)]
@@ -39,14 +39,14 @@ pub(crate) enum Until {
 
 /// Lets `connections` threads call `request` with the number of the request, each on a connection of its own.
 pub(crate) fn drive(
-    address: &str,
-    watched: &Watched,
+    server: &Server,
     connections: usize,
     until: Until,
     request: impl Fn(&mut Client, u64) -> anyhow::Result<()> + Sync,
 ) -> anyhow::Result<Measured> {
     let (next, stop, failure) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(None));
-    let clients: anyhow::Result<Vec<Client>> = (0..connections).map(|_| Client::connect(address)).collect();
+    let clients: anyhow::Result<Vec<Client>> = (0..connections).map(|_| Client::connect(&server.address)).collect();
+    let watched = &server.watched;
     let (cpu, device) = (watched.cpu_seconds()?, watched.written_bytes().unwrap_or(0));
     let start = Instant::now();
     std::thread::scope(|scope| {

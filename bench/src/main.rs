@@ -1,6 +1,8 @@
-//! The load generator of `docs/benchmarks.md`: `kura-bench get|put|reapi|path|start|memory|all`.
+//! The load generator of `docs/benchmarks.md`: `kura-bench get|auth|tls|put|reapi|path|start|memory|all`.
 //!
 //! - `get`: hits, beside nginx that serves the same bytes from files.
+//! - `auth`: hits of who shows a token, beside hits of a server that asks for none.
+//! - `tls`: hits under TLS, beside nginx under TLS.
 //! - `put`: uploads, with what reaches the device.
 //! - `reapi`: the Remote Execution API, beside a plain gRPC server in memory.
 //! - `path`: one stream of it over a long path.
@@ -9,8 +11,10 @@
 //!
 //! Server and client have a core each. A rate stands beside the processor time that the server took for it, as the median of several runs with the spread.
 
+mod certificate;
 mod client;
 mod get;
+mod guarded;
 mod load;
 mod memory;
 mod process;
@@ -53,7 +57,7 @@ fn main() -> anyhow::Result<()> {
     let number = |name: &'static str, default: &'static str, help: &'static str| {
         Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u64)).help(help)
     };
-    let parts = ["all", "get", "put", "reapi", "path", "start", "memory", "plain"];
+    let parts = ["all", "get", "auth", "tls", "put", "reapi", "path", "start", "memory", "plain"];
     let matches = Command::new("kura-bench")
         .about("Measures Kura, beside nginx where there is something to compare")
         .arg(Arg::new("part").value_parser(parts).default_value("all"))
@@ -93,6 +97,12 @@ fn main() -> anyhow::Result<()> {
     let wanted = |name| part == name || part == "all";
     if wanted("get") {
         get::run(&options)?;
+    }
+    if wanted("auth") {
+        guarded::run_auth(&options)?;
+    }
+    if wanted("tls") {
+        guarded::run_tls(&options)?;
     }
     if wanted("put") {
         put::run(&options)?;

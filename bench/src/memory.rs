@@ -43,6 +43,6 @@ fn measure(options: &Options, body: &[u8], chunked: bool) -> anyhow::Result<f64>
         }
         Ok(())
     };
-    drive(&server.address, &server.watched, IN_FLIGHT, Until::Requests(UPLOADS), put)?;
+    drive(&server, IN_FLIGHT, Until::Requests(UPLOADS), put)?;
     Ok(server.watched.most_resident()?.saturating_sub(idle) as f64 / f64::from(1 << 20))
 }

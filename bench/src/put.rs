@@ -81,5 +81,5 @@ fn measure(
         Ok(())
     };
     let until = Until::Elapsed(Duration::from_secs(options.seconds));
-    drive(&server.address, &server.watched, in_flight, until, put)
+    drive(server, in_flight, until, put)
 }

@@ -32,7 +32,7 @@ fn measure(options: &Options, artifacts: usize) -> anyhow::Result<()> {
         anyhow::ensure!(status == 200, "status {status}");
         Ok(())
     };
-    drive(&server.address, &server.watched, 64, Until::Requests(artifacts as u64), put)?;
+    drive(&server, 64, Until::Requests(artifacts as u64), put)?;
     server.stop()?;
     let (mut clean, mut killed, mut resident) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.runs {

@@ -69,7 +69,7 @@ impl Side {
     }
 
     fn started(server: Server, data: Option<TempDir>) -> anyhow::Result<Side> {
-        let (address, watched) = (server.address.clone(), server.watched.clone());
+        let (address, watched) = (server.address.authority.clone(), server.watched.clone());
         Ok(Side { address, idle: watched.resident()?, watched, _started: Some((server, data)) })
     }
 

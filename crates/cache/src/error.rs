@@ -1,5 +1,6 @@
 //! What can go wrong, told apart by what the caller can do about it. A miss is not an error.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::artifact::InvalidKey;
@@ -92,6 +93,20 @@ pub enum Error {
     Store(#[source] kura_store::Error),
 }
 
+/// What clients are told of what failed inside.
+const FAILED: &str = "the server failed: its log says how, under the id of this request";
+
+impl Error {
+    /// What its client is told. How the store failed is for the log: it names paths of this machine.
+    #[must_use]
+    pub fn told(&self) -> Cow<'static, str> {
+        match self {
+            Error::Store(_) => FAILED.into(),
+            other => other.to_string().into(),
+        }
+    }
+}
+
 fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
@@ -128,5 +143,13 @@ mod tests {
         assert!(matches!(failed(io::ErrorKind::StorageFull), Error::Full(_)));
         assert!(matches!(failed(io::ErrorKind::QuotaExceeded), Error::Full(_)));
         assert!(matches!(failed(io::ErrorKind::FileTooLarge), Error::Store(_)));
+    }
+
+    #[test]
+    fn no_client_is_told_where_the_store_lies() {
+        let source = io::Error::other("/srv/kura/segments/0123");
+        let error = Error::from(kura_store::Error::Io { operation: "writing records", source });
+        assert!(error.to_string().contains("/srv") && !error.told().contains("/srv"), "{}", error.told());
+        assert_eq!(Error::ReadOnly.told(), Error::ReadOnly.to_string());
     }
 }

@@ -124,7 +124,7 @@ impl From<Error> for Refusal {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(%error, "a request failed");
         }
-        Refusal { retry_after, ..Refusal::new(status, error.to_string()) }
+        Refusal { retry_after, ..Refusal::new(status, error.told()) }
     }
 }
 

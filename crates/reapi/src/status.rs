@@ -35,9 +35,9 @@ pub(crate) fn of(error: &Error) -> Status {
         tracing::error!(%error, "a call failed");
     }
     match error {
-        Error::Busy { retry_after } => retry(code, &error.to_string(), *retry_after),
-        Error::Evicted | Error::Closed => retry(code, &error.to_string(), COME_BACK),
-        _ => Status::new(code, error.to_string()),
+        Error::Busy { retry_after } => retry(code, &error.told(), *retry_after),
+        Error::Evicted | Error::Closed => retry(code, &error.told(), COME_BACK),
+        _ => Status::new(code, error.told()),
     }
 }
 
@@ -53,9 +53,9 @@ pub(crate) fn of_read(error: &Error) -> Status {
 }
 
 /// What an answer comes to that cannot be continued.
-pub(crate) fn broken_off(error: &dyn std::error::Error) -> Status {
+pub(crate) fn broken_off(error: &Error) -> Status {
     tracing::warn!(%error, "an answer was broken off");
-    Status::data_loss(format!("the answer was broken off: {error}"))
+    Status::data_loss(format!("the answer was broken off: {}", error.told()))
 }
 
 pub(crate) fn of_key(error: InvalidKey) -> Status {

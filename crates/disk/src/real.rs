@@ -106,11 +106,12 @@ impl Disk for RealDisk {
         self.named("lock", path, |full| {
             let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(full)?;
             rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            let lock = RealLock { file };
             // For people only: where there is no room for it, nobody's is better than the last holder's.
-            if write_process_id(&file).is_err() {
-                let _ = file.set_len(0);
+            if write_process_id(&lock.file).is_err() {
+                let _ = lock.file.set_len(0);
             }
-            Ok(Box::new(RealLock { _file: file }) as Box<dyn Lock>)
+            Ok(Box::new(lock) as Box<dyn Lock>)
         })
     }
 
@@ -191,11 +192,17 @@ fn write_process_id(file: &StdFile) -> io::Result<()> {
 }
 
 struct RealLock {
-    /// Closing it releases the lock.
-    _file: StdFile,
+    file: StdFile,
 }
 
 impl Lock for RealLock {}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // A process that is being started has a copy of the descriptor until it is another program: closing ours would leave it the lock.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
 
 struct RealFile {
     /// `None` only while dropping.
@@ -338,4 +345,20 @@ fn write_all_at(file: &StdFile, mut offset: u64, data: &[Bytes]) -> io::Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_is_released_though_a_copy_of_its_descriptor_is_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = StdFile::create(directory.path().join("lock")).unwrap();
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let copy = file.try_clone().unwrap();
+        drop(RealLock { file });
+        assert!(RealDisk::new(directory.path()).lock("lock").await.is_ok());
+        drop(copy);
+    }
 }

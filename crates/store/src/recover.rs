@@ -331,6 +331,7 @@ impl Inner {
                 self.condemn(segment);
             }
         }
+        // What was active may have been the last spare: where there is no room for another, what reclaim has to move goes first.
         if self.log.lacking() == Lacking::Spare {
             match self.budget.try_reserve(Category::Shared, self.geometry().segment()) {
                 Ok(successor) => self.log.set_successor(successor),

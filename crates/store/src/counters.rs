@@ -100,6 +100,17 @@ impl Counters {
     }
 }
 
+/// What a tenant with a quota has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantBytes {
+    /// Who.
+    pub tenant: String,
+    /// Bytes of the segments that are its own, at their full size.
+    pub used: u64,
+    /// Bytes that it may have.
+    pub quota: u64,
+}
+
 /// The store's figures at one moment. All sizes are bytes; counts are since the start.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -124,6 +135,8 @@ pub struct Stats {
     pub budget: u64,
     /// What the ledger counts, by category.
     pub used: Vec<(&'static str, u64)>,
+    /// Those of tenants that have a quota.
+    pub tenants: Vec<TenantBytes>,
     /// Segments unlinked.
     pub evictions: u64,
     /// Live records dropped to make room, and their bytes.
@@ -190,6 +203,7 @@ impl Store {
             live_bytes: segments.iter().map(|segment| segment.live()).sum(),
             budget: inner.budget.limit(),
             used: Category::ALL.iter().map(|category| (category.name(), inner.budget.used_by(*category))).collect(),
+            tenants: inner.tenants_bytes(),
             evictions: counters.evictions.get(),
             shed_records: counters.shed_records.get(),
             shed_bytes: counters.shed_bytes.get(),

@@ -14,6 +14,7 @@ use crate::error::{During, Error};
 use crate::files::{Handle, Space};
 use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentHeader, SegmentKind, file_name};
 use crate::format::{SEGMENTS_DIRECTORY, TEMPORARY_PREFIX};
+use crate::lanes::Owner;
 use crate::segment::{Segment, Shape, Writing};
 use crate::store::Inner;
 use crate::types::SegmentNumber;
@@ -30,13 +31,14 @@ pub(crate) fn temporary_path(number: SegmentNumber) -> String {
 }
 
 impl Inner {
-    /// Makes a segment of `length` bytes in the ring, for which `reservation` pays.
+    /// Makes a segment of `length` bytes in the ring, for records of `owner`, for which `reservation` pays.
     ///
     /// # Errors
     /// `Io`, with `StorageFull` where neighbours have filled the filesystem. `Busy` where there are as many segments as the index can name.
     pub(crate) async fn create_segment(
         self: &Arc<Self>,
         kind: SegmentKind,
+        owner: Owner,
         length: u64,
         reservation: Reservation,
     ) -> Result<Created, NotMade> {
@@ -44,7 +46,7 @@ impl Inner {
         let inner = Arc::clone(self);
         self.spawn("create segment", async move {
             // If nobody listens any more, the guard in the answer condemns the segment.
-            let _ = answer.send(inner.make_segment(kind, length, reservation).await);
+            let _ = answer.send(inner.make_segment(kind, owner, length, reservation).await);
         });
         created.await.unwrap_or(Err(NotMade { why: Error::Closed, reservation: None }))
     }
@@ -52,6 +54,7 @@ impl Inner {
     async fn make_segment(
         self: &Arc<Self>,
         kind: SegmentKind,
+        owner: Owner,
         length: u64,
         reservation: Reservation,
     ) -> Result<Created, NotMade> {
@@ -69,8 +72,8 @@ impl Inner {
             return Err(NotMade { why, reservation: removed.then(|| space.lock().take()) });
         }
         let handle = Handle::new(file, Arc::clone(&space), Arc::clone(&self.graveyard));
-        self.log.made(length);
-        let shape = Shape { birth: number, number, kind, block: self.geometry().block(), length };
+        self.log.made(length, (kind == SegmentKind::Solo).then(|| self.lanes.lane(owner)));
+        let shape = Shape { birth: number, number, kind, owner, block: self.geometry().block(), length };
         let writing = Writing::new(handle, SEGMENT_HEADER_LEN);
         let segment = self.ring.add(|slot| Segment::new(slot, shape, Arc::clone(&space), Some(writing)));
         match segment {

@@ -94,6 +94,9 @@ pub enum Error {
         /// The least possible.
         minimum: u64,
     },
+    /// Quotas that this store cannot keep to.
+    #[error("quotas of bytes: {0}")]
+    Quotas(String),
     /// A file operation failed.
     #[error("{operation}: {source}")]
     Io {

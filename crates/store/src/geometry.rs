@@ -10,6 +10,9 @@ const MIB: u64 = 1 << 20;
 /// A store has at least this many segments' worth of budget.
 const MIN_SEGMENTS: u64 = 8;
 
+/// A quota is at least this many segments: one of them is being written, and what moves needs room.
+const LEAST_QUOTA_SEGMENTS: u64 = 8;
+
 /// Sizes in bytes. Fields are private: they only fit together as the constructors make them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Geometry {
@@ -25,6 +28,7 @@ pub struct Geometry {
     whole_read: u64,
     overhead: u64,
     min_segment: u64,
+    least_quota: u64,
     min_overhead: u64,
     index_shards: usize,
 }
@@ -51,6 +55,7 @@ impl Geometry {
             whole_read: MIB,
             overhead: (budget / 64).max(8 * MIB),
             min_segment: 16 * MIB,
+            least_quota: LEAST_QUOTA_SEGMENTS * segment,
             min_overhead: 8 * MIB,
             index_shards: 256,
         }
@@ -73,6 +78,7 @@ impl Geometry {
             whole_read: 4 * KIB,
             overhead: 64 * KIB,
             min_segment: 64 * KIB,
+            least_quota: 2 * 64 * KIB,
             min_overhead: 64 * KIB,
             index_shards: 4,
         }
@@ -112,6 +118,12 @@ impl Geometry {
     #[must_use]
     pub fn block(&self) -> u32 {
         self.block
+    }
+
+    /// The least quota of a tenant.
+    #[must_use]
+    pub fn least_quota(&self) -> u64 {
+        self.least_quota
     }
 
     /// Bodies of known length up to this are gathered in memory before they take their place.

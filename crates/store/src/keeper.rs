@@ -1,7 +1,7 @@
 //! The keeper: the one task that makes room. It evicts what was condemned, keeps one spare segment ahead with the space of its successor,
 //! reclaims for writers who wait, gives way to neighbours on the filesystem, and compacts what is mostly dead.
 //! It is the only one that unlinks segments while the store runs, and does one thing at a time.
-//! Not here: how one segment is emptied (`reclaim`).
+//! Not here: how one segment is emptied (`reclaim`); whose is next (`quota`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,9 @@ use crate::budget::{Category, required_free};
 use crate::create::{NotMade, segment_path};
 use crate::error::{During, Error};
 use crate::format::segment::SegmentKind;
-use crate::log::Lacking;
+use crate::lanes::Owner;
+use crate::log::{Lacking, is_one_of};
+use crate::quota::Next;
 use crate::segment::Segment;
 use crate::store::Inner;
 use crate::victim::{Manner, is_mostly_dead};
@@ -29,17 +31,17 @@ const UNLINKED_DENOMINATOR: u64 = 8;
 
 /// How often reclaim has gone round the ring for one purpose. Once without freeing what is needed, and leases give way; twice, and
 /// it gives up for now. What is freed on the way may be used up by the copies it takes, so it is the purpose that counts.
-struct Laps {
+pub(crate) struct Laps {
     steps: usize,
     lap: usize,
 }
 
 impl Laps {
-    fn new(segments: usize) -> Laps {
+    pub(crate) fn new(segments: usize) -> Laps {
         Laps { steps: 0, lap: segments + 1 }
     }
 
-    fn next(&mut self) -> Option<Manner> {
+    pub(crate) fn next(&mut self) -> Option<Manner> {
         self.steps += 1;
         match self.steps {
             steps if steps <= self.lap => Some(Manner::Rescue),
@@ -49,7 +51,7 @@ impl Laps {
     }
 
     /// There was nothing to reclaim in this lap: on to the next.
-    fn skip(&mut self) {
+    pub(crate) fn skip(&mut self) {
         self.steps = if self.steps <= self.lap { self.lap } else { 2 * self.lap };
     }
 }
@@ -105,6 +107,7 @@ impl Inner {
         self.break_off_slowest();
         self.provide_spare(next_look).await?;
         self.serve_demand(next_look).await?;
+        self.hold_to_quotas().await?;
         self.refresh_spare(false).await?;
         if self.runtime.monotonic() >= *next_look {
             self.give_way(self.settings.min_free, next_look).await?;
@@ -190,7 +193,7 @@ impl Inner {
         }
         // Only the keeper takes it; were it gone, it would be provided again.
         let Some(reservation) = self.log.take_successor() else { return Ok(true) };
-        match self.create_segment(SegmentKind::Shared, size, reservation).await {
+        match self.create_segment(SegmentKind::Shared, Owner::ANYBODY, size, reservation).await {
             Ok(created) => self.log.set_spare(created.take()),
             Err(NotMade { why, reservation }) => {
                 reservation.into_iter().for_each(|reservation| self.log.set_successor(reservation));
@@ -283,37 +286,43 @@ impl Inner {
         self.budget.used_by(Category::Shared) + self.budget.used_by(Category::Solo)
     }
 
-    /// Reclaims the oldest segment. Returns false if there is none. An upload into a segment of its own is as new as its end will be:
-    /// it goes when nothing else is left.
+    /// Reclaims the oldest segment of the lane that is furthest over its share. Returns false if there is none.
     pub(crate) async fn reclaim_oldest(self: &Arc<Self>, manner: Manner) -> Result<bool, Error> {
-        self.retire_active_if_oldest().await?;
+        self.reclaim_oldest_of(self.next_lane(), manner).await
+    }
+
+    /// An upload into a segment of its own is as new as its end will be: it goes when nothing else is left.
+    pub(crate) async fn reclaim_oldest_of(self: &Arc<Self>, next: Next, manner: Manner) -> Result<bool, Error> {
+        self.retire_active_if_oldest(next).await?;
         self.evict_condemned().await?;
         let owned = self.log.owned();
-        let is_owned = |segment: &Segment| owned.iter().flatten().any(|own| own.slot == segment.slot);
-        let fit = |segment: &Segment| !segment.is_condemned() && !is_owned(segment);
-        let finished = |segment: &Segment| fit(segment) && !is_unfinished_solo(segment);
-        let last_resort = || if manner == Manner::Force { self.ring.oldest(fit) } else { None };
+        let fit =
+            |segment: &Segment| !segment.is_condemned() && !is_one_of(&owned, segment) && self.is_in(segment, next);
+        let finished = |segment: &Segment| fit(segment) && segment.is_finished();
+        let is_last_resort = next == Next::InRing && manner == Manner::Force;
+        let last_resort = || if is_last_resort { self.ring.oldest(fit) } else { None };
         let Some(victim) = self.ring.oldest(finished).or_else(last_resort) else {
             return Ok(false);
         };
         let bytes = self.reclaim(&victim, manner).await?;
-        tracing::debug!(segment = %victim.number(), ?manner, bytes, "reclaimed");
+        tracing::debug!(segment = %victim.number(), ?next, ?manner, bytes, "reclaimed");
         self.restock().await?;
         self.room.notify(usize::MAX);
         Ok(true)
     }
 
-    /// One ring, one order: where large artifacts have made the active segment the oldest, it is retired to be the next victim.
-    async fn retire_active_if_oldest(self: &Arc<Self>) -> Result<(), Error> {
-        let [Some(active), Some(spare)] = self.log.owned() else { return Ok(()) };
-        let is_passed_over = |segment: &Segment| segment.is_condemned() || is_unfinished_solo(segment);
-        let oldest = self.ring.oldest(|segment| !is_passed_over(segment) && segment.slot != spare.slot);
-        if active.is_untouched() || oldest.is_none_or(|oldest| oldest.slot != active.slot) || self.ring.len() <= 2 {
+    /// One order: where large artifacts have made an active segment the oldest, it is retired to be the next victim.
+    async fn retire_active_if_oldest(self: &Arc<Self>, next: Next) -> Result<(), Error> {
+        let Some(spare) = self.log.spare() else { return Ok(()) };
+        let is_next =
+            |segment: &Segment| segment.is_finished() && segment.slot != spare.slot && self.is_in(segment, next);
+        let Some(oldest) = self.ring.oldest(is_next).filter(|oldest| self.log.is_active(oldest)) else { return Ok(()) };
+        if oldest.is_untouched() || self.ring.len() <= 2 {
             return Ok(());
         }
         self.refresh_spare(true).await?;
-        if let Some(retired) = self.log.retire_active() {
-            self.drain(&retired);
+        if self.log.retire(&oldest, &self.lanes) {
+            self.drain(&oldest);
         }
         Ok(())
     }
@@ -356,9 +365,4 @@ impl Inner {
         }
         Ok(())
     }
-}
-
-/// An upload under way in a segment of its own: no victim while there is another.
-fn is_unfinished_solo(segment: &Segment) -> bool {
-    segment.is_solo() && segment.is_unfinished()
 }

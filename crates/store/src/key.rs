@@ -242,6 +242,7 @@ pub struct FingerprintSeed(pub [u8; 16]);
 
 /// Tells the fingerprints of namespaces from those of keys.
 const NAMESPACE_DOMAIN: &[u8] = b"\xffkura namespace\xff";
+const TENANT_DOMAIN: &[u8] = b"\xffkura tenant\xff";
 
 impl FingerprintSeed {
     /// SipHash-2-4-128 of an encoded key.
@@ -261,6 +262,14 @@ impl FingerprintSeed {
         hasher.write(tenant.as_bytes());
         hasher.write(namespace.as_bytes());
         Fingerprint(hasher.finish128().as_u128())
+    }
+
+    /// A hash of a tenant's name. Never zero.
+    pub(crate) fn of_tenant(&self, tenant: &str) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write(TENANT_DOMAIN);
+        hasher.write(tenant.as_bytes());
+        hasher.finish().max(1)
     }
 
     pub(crate) fn of_group(&self, group: &KeyGroup) -> GroupHasher {

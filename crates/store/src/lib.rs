@@ -3,7 +3,7 @@
 //! Four paths, each readable top to bottom:
 //! - WRITE: [`Store::put`] → `upload` (admit, reserve, stream in place) → `commit` (trailer, group commit, index).
 //! - READ: [`Store::contains`] → `probe`; [`Store::get`] → `read` (find, vouch) → `body` (checked as it leaves).
-//! - RECLAIM: `keeper` (when) → `reclaim` (choose, rescue or promote, sync) → `evict` (unlink).
+//! - RECLAIM: `keeper` (when) → `quota` (whose) → `reclaim` (choose, rescue or promote, sync) → `evict` (unlink).
 //! - RECOVERY: [`Store::open`] → `recover` → `identify`, `sweep`, `load`, `scan` → `publish`.
 //!
 //! Invariants: an index entry leads to a record that is readable; a segment is in the ring until its unlink is durable; every byte on the disk is
@@ -30,6 +30,7 @@ mod identify;
 pub mod index;
 mod keeper;
 pub mod key;
+mod lanes;
 mod lease;
 mod list;
 mod load;
@@ -42,6 +43,7 @@ mod probe;
 mod progress;
 mod publish;
 mod queue;
+mod quota;
 mod read;
 mod reclaim;
 mod records;
@@ -69,8 +71,9 @@ mod version;
 mod victim;
 
 pub use body::Body;
-pub use counters::{LATENCY_BUCKETS_MICROS, LatencySnapshot, Stats};
+pub use counters::{LATENCY_BUCKETS_MICROS, LatencySnapshot, Stats, TenantBytes};
 pub use error::Error;
+pub use lanes::{MAX_QUOTAS, Quota};
 pub use probe::{Asked, Presence, Probe};
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use read::Artifact;

@@ -1,10 +1,11 @@
-//! Where the next shared record goes: the active segment, one spare behind it, and the space of the spare's successor.
-//! Rotation: the full segment drains, the spare becomes active, the keeper makes the next. A writer may rotate only while the successor's
+//! Where the next shared record goes: the active segment of its lane, one spare behind all of them, and the space of the spare's successor.
+//! Rotation: the full segment drains, the spare becomes active in its place, the keeper makes the next. A writer may rotate only while the successor's
 //! space is reserved, so reclaim always finds the last spare for what it rescues, or that space to make it of. Until there is another, that one takes copies
 //! only, and what comes back goes to the next spare: no writer takes the place that a copy needs. Should its sync fail, all that it took is where it was,
 //! and its bytes come back.
-//! Locks: its own, and under it the active segment's; never across disk work.
+//! Locks: its own, and under it the lanes', the ring's and a segment's; never across disk work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use crate::budget::Reservation;
 use crate::error::Error;
 use crate::key::NamespaceId;
+use crate::lanes::{Lanes, Owner, Quota};
 use crate::segment::{Allotted, Segment};
 use crate::store::Inner;
 use crate::types::SegmentNumber;
@@ -20,36 +22,58 @@ use crate::types::SegmentNumber;
 /// After this many segments in a row whose sync failed, the store only reads.
 const FAILED_SEGMENTS_BEFORE_READ_ONLY: u32 = 2;
 
+/// An active segment spans at most this share of what its lane may have, so that what was just written is never next to be reclaimed.
+const STALE_DENOMINATOR: u64 = 4;
+
 pub(crate) struct Log {
     state: Mutex<State>,
     /// Bytes of all segments made so far: how far the ring has moved.
     made: AtomicU64,
-    /// The active segment rotates, full or not, when the ring has moved on by this much: its newest records must not share
-    /// the fate of its oldest.
-    stale_after: u64,
+    budget: u64,
 }
 
 #[derive(Default)]
 struct State {
-    active: Option<Arc<Segment>>,
+    /// Bounded by the quotas there ever were at once, and those that went while their segment was the last.
+    lanes: BTreeMap<Owner, Lane>,
     spare: Option<Arc<Segment>>,
     successor: Option<Reservation>,
-    /// The active segment was the last spare: it takes what reclaim moves, and nothing else.
+    /// The last spare is active: it takes what reclaim moves, and until there is another, nothing takes anything else.
     last_resort: bool,
     /// Segments in a row whose sync failed, and the last of them.
     failures: u32,
     last_failed: Option<SegmentNumber>,
-    /// What had been made when the active segment and the spare got their numbers.
-    active_at: u64,
+    /// What had been made when the spare got its number.
     spare_at: u64,
 }
 
+#[derive(Default)]
+struct Lane {
+    active: Option<Arc<Segment>>,
+    /// Bytes of the lane's segments made so far, and when the active one got its number.
+    made: u64,
+    active_at: u64,
+}
+
 impl State {
-    /// The spare takes over; returns the segment that was active.
-    fn rotate(&mut self) -> Option<Arc<Segment>> {
+    /// The spare takes over in that lane; returns the segment that was active in it. `made` is what has been made in all lanes.
+    fn rotate(&mut self, owner: Owner, made: u64) -> Option<Arc<Segment>> {
         self.last_resort = self.successor.is_none();
-        self.active_at = self.spare_at;
-        std::mem::replace(&mut self.active, self.spare.take())
+        let spare = self.spare.take().inspect(|spare| spare.give_to(owner));
+        let lane = self.lanes.entry(owner).or_default();
+        lane.made += spare.as_ref().map_or(0, |spare| spare.length());
+        lane.active_at = lane.made.saturating_sub(made - self.spare_at);
+        std::mem::replace(&mut lane.active, spare)
+    }
+
+    fn active(&self, owner: Owner) -> Option<&Arc<Segment>> {
+        self.lanes.get(&owner)?.active.as_ref()
+    }
+
+    /// The lane in which that segment is active.
+    fn lane_of_active(&self, segment: &Segment) -> Option<Owner> {
+        let is_it = |lane: &Lane| lane.active.as_ref().is_some_and(|active| active.slot == segment.slot);
+        self.lanes.iter().find(|(_, lane)| is_it(lane)).map(|(owner, _)| *owner)
     }
 }
 
@@ -57,7 +81,23 @@ impl State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Write,
-    Rescue,
+    /// To a place behind that segment, from which it is copied.
+    Copy {
+        behind: SegmentNumber,
+    },
+    /// The same of what must not be dropped: into a segment of another lane, where its own has no place. From then on both go in order of the ring.
+    LastCopy {
+        behind: SegmentNumber,
+    },
+}
+
+impl Purpose {
+    fn behind(self) -> Option<SegmentNumber> {
+        match self {
+            Purpose::Write => None,
+            Purpose::Copy { behind } | Purpose::LastCopy { behind } => Some(behind),
+        }
+    }
 }
 
 /// What the keeper has to provide.
@@ -89,26 +129,55 @@ impl Drop for Ticket {
 }
 
 impl Log {
-    pub(crate) fn new(stale_after: u64) -> Log {
-        Log { state: Mutex::default(), made: AtomicU64::new(0), stale_after }
+    pub(crate) fn new(budget: u64) -> Log {
+        Log { state: Mutex::default(), made: AtomicU64::new(0), budget }
     }
 
-    /// A segment of so many bytes was made.
-    pub(crate) fn made(&self, bytes: u64) {
+    /// A segment of so many bytes was made, in that lane if it is known.
+    pub(crate) fn made(&self, bytes: u64, lane: Option<Owner>) {
         self.made.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(lane) = lane {
+            self.state.lock().lanes.entry(lane).or_default().made += bytes;
+        }
     }
 
-    /// The active segment and the spare: neither is reclaimed as it is.
-    pub(crate) fn owned(&self) -> [Option<Arc<Segment>>; 2] {
+    /// The active segments and the spare: none is reclaimed as it is.
+    pub(crate) fn owned(&self) -> Vec<Arc<Segment>> {
         let state = self.state.lock();
-        [state.active.clone(), state.spare.clone()]
+        let actives = state.lanes.values().filter_map(|lane| lane.active.clone());
+        actives.chain(state.spare.clone()).collect()
     }
 
-    /// Makes the spare active and returns the segment that was, if there is a spare.
-    pub(crate) fn retire_active(&self) -> Option<Arc<Segment>> {
+    pub(crate) fn spare(&self) -> Option<Arc<Segment>> {
+        self.state.lock().spare.clone()
+    }
+
+    pub(crate) fn is_active(&self, segment: &Segment) -> bool {
+        self.state.lock().lane_of_active(segment).is_some()
+    }
+
+    /// Makes the spare active in the place of that segment, if there is a spare and the segment is active. Returns whether it was done.
+    pub(crate) fn retire(&self, active: &Segment, lanes: &Lanes) -> bool {
         let mut state = self.state.lock();
-        state.spare.as_ref()?;
-        state.rotate()
+        let Some(owner) = state.lane_of_active(active).filter(|_| state.spare.is_some()) else { return false };
+        if lanes.lane(owner) == owner {
+            state.rotate(owner, self.made.load(Ordering::Relaxed));
+        } else {
+            // Its tenant has no quota any more.
+            state.lanes.remove(&owner);
+        }
+        true
+    }
+
+    /// Has these quotas hold. Where they are of other tenants, records of what are several lanes now may lie in each segment up to the newest of several
+    /// artifacts, for which `newest` is asked while nothing gets a place.
+    pub(crate) fn begin_anew(&self, lanes: &Lanes, quotas: Vec<Quota>, newest: impl FnOnce() -> Option<SegmentNumber>) {
+        let mut state = self.state.lock();
+        if !lanes.are_of(&quotas) {
+            newest().into_iter().for_each(|newest| lanes.mix(newest));
+        }
+        lanes.replace(quotas);
+        state.lanes.retain(|owner, lane| lane.active.is_some() || lanes.lane(*owner) == *owner);
     }
 
     /// Lets `renumber` give the spare a new number, while nothing can be placed in it: if `always`, or if the ring has moved on
@@ -116,7 +185,7 @@ impl Log {
     pub(crate) fn refresh_spare(&self, always: bool, renumber: impl FnOnce(&Arc<Segment>)) {
         let mut state = self.state.lock();
         let made = self.made.load(Ordering::Relaxed);
-        if !always && made - state.spare_at < self.stale_after / 4 {
+        if !always && made - state.spare_at < self.budget / STALE_DENOMINATOR / 4 {
             return;
         }
         let Some(spare) = state.spare.clone() else { return };
@@ -170,11 +239,13 @@ impl Log {
     }
 
     pub(crate) fn set_active(&self, active: Arc<Segment>) {
-        self.state.lock().active = Some(active);
+        let owner = active.owner();
+        self.state.lock().lanes.entry(owner).or_default().active = Some(active);
     }
 
-    pub(crate) fn active(&self) -> Option<Arc<Segment>> {
-        self.state.lock().active.clone()
+    /// Whether a segment is active in that lane.
+    pub(crate) fn has_active(&self, lane: Owner) -> bool {
+        self.state.lock().active(lane).is_some()
     }
 
     /// The segment was filled, and no sync of it has failed. Less would not end a row: each segment that fails takes a spare with it, and there must be
@@ -189,31 +260,53 @@ impl Log {
     /// A sync of `segment` failed: it takes nothing more. Returns whether the store must stop writing.
     pub(crate) fn failed(&self, segment: &Segment) -> bool {
         let mut state = self.state.lock();
-        if state.active.as_ref().is_some_and(|active| active.slot == segment.slot) {
-            state.active = None;
+        if let Some(owner) = state.lane_of_active(segment) {
+            state.lanes.entry(owner).or_default().active = None;
         }
         state.failures += 1;
         state.last_failed = state.last_failed.max(Some(segment.number()));
         state.failures >= FAILED_SEGMENTS_BEFORE_READ_ONLY
     }
 
-    /// A place in the active segment, rotating if it is full and rotation is allowed.
-    fn allot(&self, total: u64, namespace: &NamespaceId, purpose: Purpose) -> Allotment {
+    /// A place in the active segment of the namespace's lane, rotating if it is full and rotation is allowed.
+    fn allot(&self, total: u64, namespace: &NamespaceId, purpose: Purpose, lanes: &Lanes) -> Allotment {
         let mut state = self.state.lock();
-        let may_rotate = state.spare.is_some() && (purpose == Purpose::Rescue || state.successor.is_some());
-        let stale = self.made.load(Ordering::Relaxed) - state.active_at > self.stale_after;
+        let owner = lanes.of_tenant(namespace.tenant());
+        let may_rotate = state.spare.is_some() && (purpose != Purpose::Write || state.successor.is_some());
         if state.last_resort && purpose == Purpose::Write {
             return Allotment { placed: None, rotated: false, full: None };
         }
-        let active = state.active.as_ref().filter(|_| !(stale && may_rotate));
+        let is_behind = |active: &&Arc<Segment>| purpose.behind().is_none_or(|victim| active.number() > victim);
+        let stale_after = lanes.quota(owner).unwrap_or(self.budget) / STALE_DENOMINATOR;
+        let is_moved_past = || state.lanes.get(&owner).is_some_and(|lane| lane.made - lane.active_at > stale_after);
+        // What is written from now on need not go with what was there before the lanes were.
+        let is_stale = |active: &Segment| is_moved_past() || (lanes.are_several() && lanes.is_mixed(active.number()));
+        let active = state.active(owner).filter(is_behind).filter(|active| !(may_rotate && is_stale(active)));
         let placed = active.and_then(|active| place_in(active, total, namespace));
-        if placed.is_some() || !may_rotate {
+        if placed.is_some() {
             return Allotment { placed, rotated: false, full: None };
         }
-        let full = state.rotate();
-        let placed = state.active.as_ref().and_then(|active| place_in(active, total, namespace));
+        if !may_rotate {
+            let others = || state.lanes.values().filter_map(|lane| lane.active.as_ref()).filter(is_behind);
+            let placed = match purpose {
+                Purpose::LastCopy { .. } => others().find_map(|active| place_in(active, total, namespace)),
+                Purpose::Write | Purpose::Copy { .. } => None,
+            };
+            placed
+                .iter()
+                .filter(|(active, _)| active.owner() != owner)
+                .for_each(|(active, _)| lanes.mix(active.number()));
+            return Allotment { placed, rotated: false, full: None };
+        }
+        let full = state.rotate(owner, self.made.load(Ordering::Relaxed));
+        let placed = state.active(owner).and_then(|active| place_in(active, total, namespace));
         Allotment { placed, rotated: true, full }
     }
+}
+
+/// Whether a segment is among these, which are not to be reclaimed.
+pub(crate) fn is_one_of(owned: &[Arc<Segment>], segment: &Segment) -> bool {
+    owned.iter().any(|own| own.slot == segment.slot)
 }
 
 /// A place, if there was one, whether the spare was taken for it, and the segment that turned out to be full.
@@ -228,9 +321,9 @@ fn place_in(segment: &Arc<Segment>, total: u64, namespace: &NamespaceId) -> Opti
 }
 
 impl Inner {
-    /// A place for `total` bytes in the active segment, or `None` if there is no spare to rotate into.
+    /// A place for `total` bytes in an active segment, or `None` if there is no spare to rotate into.
     pub(crate) fn allot(self: &Arc<Self>, total: u64, namespace: &NamespaceId, purpose: Purpose) -> Option<Ticket> {
-        let Allotment { placed, rotated, full } = self.log.allot(total, namespace, purpose);
+        let Allotment { placed, rotated, full } = self.log.allot(total, namespace, purpose, &self.lanes);
         if rotated {
             self.wake_keeper();
         }
@@ -277,6 +370,7 @@ mod tests {
     use super::*;
     use crate::geometry::Geometry;
     use crate::key::{Attributes, RecordKey};
+    use crate::quota::Next;
     use crate::types::{Encoding, Kind};
     use crate::{Commit, Progress, PutRequest, Settings, Store};
 
@@ -284,7 +378,10 @@ mod tests {
     const BUDGET: u64 = 10 * SEGMENT;
 
     async fn open(disk: Arc<dyn Disk>, runtime: Arc<dyn Runtime>) -> Store {
-        let settings = Settings::new(Geometry::simulation(BUDGET));
+        open_with(disk, runtime, Settings::new(Geometry::simulation(BUDGET))).await
+    }
+
+    async fn open_with(disk: Arc<dyn Disk>, runtime: Arc<dyn Runtime>, settings: Settings) -> Store {
         Store::open(disk, runtime, settings, Arc::new(Progress::default())).await.expect("it opens")
     }
 
@@ -298,7 +395,8 @@ mod tests {
     /// Whether a writer and a copy find a place in the active segment.
     fn places(store: &Store) -> [bool; 2] {
         let namespace = NamespaceId::new("tenant", "namespace").unwrap();
-        [Purpose::Write, Purpose::Rescue].map(|purpose| store.inner.allot(4096, &namespace, purpose).is_some())
+        let copy = Purpose::Copy { behind: SegmentNumber(0) };
+        [Purpose::Write, copy].map(|purpose| store.inner.allot(4096, &namespace, purpose).is_some())
     }
 
     #[test]
@@ -314,8 +412,67 @@ mod tests {
             }
             assert_eq!(places(&store), [true, true]);
             drop(log.take_successor());
-            assert!(log.retire_active().is_some());
+            let active = log.owned().swap_remove(0);
+            assert!(log.retire(&active, &store.inner.lanes));
             assert_eq!(places(&store), [false, true]);
+        });
+    }
+
+    /// Has `flood` be a lane of its own, beside the common one, with a segment active in each and none to spare.
+    async fn two_lanes(store: &Store, runtime: &Arc<dyn Runtime>) -> [Arc<Segment>; 2] {
+        let log = &store.inner.log;
+        put(store).await;
+        while log.lacking() != Lacking::Nothing {
+            runtime.sleep(Duration::from_millis(1)).await;
+        }
+        let flood = NamespaceId::new("flood", "namespace").unwrap();
+        drop(log.take_successor());
+        let copy = Purpose::Copy { behind: SegmentNumber(0) };
+        assert!(store.inner.allot(4096, &flood, copy).is_some());
+        let [common, own] = log.owned().try_into().ok().expect("two segments and no spare");
+        [common, own]
+    }
+
+    fn with_a_quota(tenant: &str) -> Settings {
+        let quotas = vec![Quota { tenant: tenant.to_owned(), bytes: 2 * SEGMENT }];
+        Settings { quotas, ..Settings::new(Geometry::simulation(BUDGET)) }
+    }
+
+    #[test]
+    fn a_copy_goes_behind_what_it_is_a_copy_of_and_to_its_own_lane() {
+        let mut world = World::new(1);
+        let (disk, runtime) = (world.disk(), world.runtime());
+        world.block_on(async move {
+            let store = open_with(disk, Arc::clone(&runtime), with_a_quota("flood")).await;
+            let [common, own] = two_lanes(&store, &runtime).await;
+            let flood = NamespaceId::new("flood", "namespace").unwrap();
+            let place = |namespace: &NamespaceId, behind: &Segment| {
+                let copy = Purpose::Copy { behind: behind.number() };
+                store.inner.allot(4096, namespace, copy).map(|ticket| ticket.segment.slot)
+            };
+            assert!(common.number() < own.number());
+            assert_eq!(place(&flood, &common), Some(own.slot));
+            assert_eq!(place(&flood, &own), None);
+            let other = NamespaceId::new("tenant", "namespace").unwrap();
+            assert_eq!(place(&other, &common), None, "though there is room behind it, in another lane");
+        });
+    }
+
+    #[test]
+    fn what_must_not_be_dropped_goes_to_another_lane_and_from_then_on_both_go_in_order_of_the_ring() {
+        let mut world = World::new(1);
+        let (disk, runtime) = (world.disk(), world.runtime());
+        world.block_on(async move {
+            let store = open_with(disk, Arc::clone(&runtime), with_a_quota("flood")).await;
+            let [common, own] = two_lanes(&store, &runtime).await;
+            let other = NamespaceId::new("tenant", "namespace").unwrap();
+            let lanes = &store.inner.lanes;
+            assert!(!lanes.may_share(&common, &own));
+            let copy = Purpose::LastCopy { behind: common.number() };
+            let ticket = store.inner.allot(4096, &other, copy).expect("a place");
+            assert_eq!(ticket.segment.slot, own.slot);
+            assert!(lanes.may_share(&common, &own) && lanes.is_mixed(own.number()));
+            assert_eq!(store.inner.next_lane(), Next::InRing);
         });
     }
 

@@ -13,6 +13,7 @@ use crate::budget::{Budget, Category};
 use crate::files::{Graveyard, Handle, OpenFiles, Unlinked};
 use crate::format::segment::SegmentKind;
 use crate::index::{Entry, Index, SegmentSlot};
+use crate::lanes::Owner;
 use crate::queue::Queue;
 use crate::segment::{Segment, Shape};
 use crate::sync::{Mutex, in_model};
@@ -115,6 +116,7 @@ fn a_file_that_is_opened_while_its_segment_is_evicted_is_closed_and_its_bytes_co
         let budget = Budget::new(100);
         let space = Arc::new(Mutex::new(budget.try_reserve(Category::Shared, 60).unwrap()));
         let shape = Shape {
+            owner: Owner::ANYBODY,
             birth: SegmentNumber(1),
             number: SegmentNumber(1),
             kind: SegmentKind::Shared,

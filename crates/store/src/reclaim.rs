@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{During, Error};
 use crate::index::Entry;
+use crate::log::Purpose;
 use crate::publish::{Spot, record_bytes};
 use crate::residents::Resident;
 use crate::segment::{Segment, Writing};
@@ -16,6 +17,7 @@ use crate::victim::{Candidate, Manner, choose};
 
 /// How many rounds of rescue there are for what is vouched for meanwhile, before leases give way.
 const RESCUE_ROUNDS: usize = 4;
+const LAST_RESCUE: usize = RESCUE_ROUNDS - 1;
 
 /// After this many records reclaim lets others run.
 const RECORDS_BETWEEN_YIELDS: usize = 512;
@@ -46,7 +48,7 @@ impl Inner {
         let lost = self.counters.lost_leases.get() - lost_before;
         if lost > 0 {
             let shed_age = self.counters.shed_age();
-            tracing::warn!(segment = %victim.number(), lost, ?shed_age, "leases could not be kept: the budget is too small for what clients were told is there");
+            tracing::warn!(segment = %victim.number(), lost, ?shed_age, "leases could not be kept: the budget, or a tenant's quota, is too small for what clients were told is there");
         }
         result
     }
@@ -96,7 +98,8 @@ impl Inner {
     async fn empty(self: &Arc<Self>, victim: &Arc<Segment>, manner: Manner) -> Result<(), Error> {
         let residents = self.residents(victim).await;
         let chosen = self.choose_residents(victim, &residents, manner).await;
-        self.rescue(victim, &chosen, manner).await?;
+        let behind = victim.number();
+        self.rescue(victim, &chosen, manner, Purpose::Copy { behind }).await?;
         // Tombstones last: what they end must not look alive when its turn comes.
         let (artifacts, tombstones) =
             residents.into_iter().partition(|resident| resident.record_type == RecordType::Artifact);
@@ -113,13 +116,18 @@ impl Inner {
         manner: Manner,
     ) -> Result<(), Error> {
         for round in 0..=RESCUE_ROUNDS {
-            let patience = if round < RESCUE_ROUNDS - 1 { manner } else { force(manner) };
+            let patience = if round < LAST_RESCUE { manner } else { force(manner) };
             residents = self.drop_all(victim, residents, patience).await;
             if residents.is_empty() {
                 return Ok(());
             }
+            let behind = victim.number();
+            let purpose = match round {
+                0..LAST_RESCUE => Purpose::Copy { behind },
+                _ => Purpose::LastCopy { behind },
+            };
             if round < RESCUE_ROUNDS {
-                self.rescue(victim, &residents, patience).await?;
+                self.rescue(victim, &residents, patience, purpose).await?;
             }
         }
         Err(Error::NoPlace)
@@ -153,7 +161,8 @@ impl Inner {
 
     /// Whether dropping the record could let what it ended or replaced show again, now or after a restart.
     fn is_binding(&self, victim: &Segment, entry: &Entry) -> bool {
-        let needed = || self.ring.lowest_beside(victim).is_some_and(|lowest| !lowest.is_above(entry.version));
+        let may_hold = |other: &Segment| other.slot != victim.slot && self.lanes.may_share(victim, other);
+        let needed = || self.ring.oldest(may_hold).is_some_and(|oldest| !oldest.number().is_above(entry.version));
         entry.shadowing
             || (entry.record_type != RecordType::Artifact && needed())
             || self.under_way.contains(entry.fingerprint)
@@ -168,11 +177,11 @@ impl Inner {
             && self.tombstones.may_have_ended(resident.fingerprint, namespace, entry.version)
     }
 
-    /// Whether the active segment, which is no victim though it may be the older one, holds an earlier record of the key.
+    /// Whether an active segment, which is no victim though it may be the older one, holds an earlier record of the key.
     fn covers_something_active(&self, victim: &Segment, entry: &Entry) -> bool {
-        let Some(active) = self.log.active().filter(|active| active.number() < victim.number()) else { return false };
         let holds = |writing: &mut Writing| writing.entries.iter().any(|other| other.fingerprint == entry.fingerprint);
-        active.with_writing(holds).unwrap_or(false)
+        let is_older = |active: &Segment| active.number() < victim.number() && self.lanes.may_share(victim, active);
+        self.log.owned().iter().any(|active| is_older(active) && active.with_writing(holds) == Some(true))
     }
 
     /// Takes the records out of the index, but for those that must be kept, which are returned.
@@ -249,7 +258,8 @@ impl Inner {
     async fn bury_solo(self: &Arc<Self>, victim: &Arc<Segment>, resident: &Resident) -> Result<(), Error> {
         let namespace = resident.namespace.unwrap_or(resident.fingerprint);
         if self.tombstones.may_have_ended(resident.fingerprint, namespace, resident.spot.version) {
-            self.rescue(victim, std::slice::from_ref(resident), Manner::Force).await?;
+            let purpose = Purpose::LastCopy { behind: victim.number() };
+            self.rescue(victim, std::slice::from_ref(resident), Manner::Force, purpose).await?;
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ use crate::format::segment::{SegmentKind, parse_file_name};
 use crate::format::{HEAT, LOCK, SCRUB, SEGMENTS_DIRECTORY, STORE, TEMPORARY_PREFIX, TOKENS, TOKENS_S3};
 use crate::heat::Heat;
 use crate::identify::identify;
+use crate::key::NamespaceId;
+use crate::lanes::{self, Owner};
 use crate::load::{Loaded, Opened};
 use crate::log::Lacking;
 use crate::progress::{Phase, Progress};
@@ -53,6 +55,7 @@ impl Store {
         if found < minimum {
             return Err(Error::CapacityTooSmall { found, minimum });
         }
+        lanes::check(&settings.quotas, &settings.geometry)?;
         disk.create_directory("").await.during("creating the data directory")?;
         let lock = take_lock(&disk).await?;
         let identity = identify(&disk, &runtime, &settings).await?;
@@ -262,7 +265,9 @@ impl Inner {
             }
             writing
         });
-        let shape = Shape { birth: opened.footer.birth, number, kind, block: opened.block, length: opened.length };
+        let owner = self.owner_of_found(number, kind, &opened.footer.namespaces);
+        let shape =
+            Shape { birth: opened.footer.birth, number, kind, owner, block: opened.block, length: opened.length };
         let segment = self.ring.add(|slot| Segment::new(slot, shape, space, writing))?;
         let now = self.now();
         let names = &opened.footer.namespaces;
@@ -281,6 +286,18 @@ impl Inner {
         Some(segment)
     }
 
+    /// Whose segment it is, by whose records it holds.
+    fn owner_of_found(&self, number: SegmentNumber, kind: SegmentKind, names: &[NamespaceId]) -> Owner {
+        if kind == SegmentKind::Solo {
+            return names.first().map_or(Owner::ANYBODY, |name| self.lanes.owner(name.tenant()));
+        }
+        let (owner, is_mixed) = self.lanes.of_names(names);
+        if is_mixed {
+            self.lanes.mix(number);
+        }
+        owner
+    }
+
     /// What cannot be read now may be read by the next start, with all that it holds: so what is written from here on is newer, lies later in the ring,
     /// and goes later. A number that no store gave is only stepped over.
     fn take_in_unread(&self, found: &FoundFile, error: &Error) {
@@ -291,6 +308,8 @@ impl Inner {
             return;
         };
         self.versions.start_above(above);
+        // Whose records it holds is not known either.
+        self.lanes.mix(found.number);
         let space = Arc::new(Mutex::new(self.budget.force_reserve(Category::Foreign, found.space)));
         self.ring.add(|slot| Segment::unread(slot, found.number, found.length, space));
     }
@@ -299,7 +318,8 @@ impl Inner {
     fn remove_orphan(self: &Arc<Self>, found: &FoundFile) {
         let FoundFile { number, length, .. } = *found;
         self.versions.step_over(number);
-        let shape = Shape { birth: number, number, kind: SegmentKind::Solo, block: self.geometry().block(), length };
+        let (kind, owner, block) = (SegmentKind::Solo, Owner::ANYBODY, self.geometry().block());
+        let shape = Shape { birth: number, number, kind, owner, block, length };
         let space = Arc::new(Mutex::new(self.budget.force_reserve(Category::Solo, found.space)));
         let Some(orphan) = self.ring.add(|slot| Segment::new(slot, shape, space, None)) else {
             return;
@@ -309,7 +329,7 @@ impl Inner {
         self.condemn(orphan);
     }
 
-    /// Decides what becomes of the unsealed segments, oldest first.
+    /// Decides what becomes of the unsealed segments.
     async fn go_on(self: &Arc<Self>, unsealed: Vec<Arc<Segment>>) {
         // Orphans first, so that their bytes are there; the keeper tries again what fails.
         let _ = self.evict_condemned().await;
@@ -317,11 +337,11 @@ impl Inner {
         for segment in unsealed {
             if segment.is_solo() { self.seal_found(&segment) } else { shared.push(segment) }
         }
-        let continued = shared.iter().rposition(|segment| !segment.is_untouched() && segment.check_sound().is_ok());
-        for (position, segment) in shared.into_iter().enumerate() {
+        for segment in shared.into_iter().rev() {
             // What is written from now on has to lie behind what could not be read.
             let is_last = !self.ring.any_unread_above(segment.number());
-            if is_last && Some(position) == continued {
+            let can_go_on = is_last && !segment.is_untouched() && segment.check_sound().is_ok();
+            if can_go_on && !self.log.has_active(segment.owner()) {
                 self.log.set_active(segment);
             } else if !segment.is_untouched() {
                 self.seal_found(&segment);
@@ -381,7 +401,7 @@ impl Inner {
         }
         let size = self.geometry().segment();
         let reservation = self.budget.force_reserve(Category::Shared, size);
-        match self.create_segment(SegmentKind::Shared, size, reservation).await {
+        match self.create_segment(SegmentKind::Shared, Owner::ANYBODY, size, reservation).await {
             Ok(spare) => self.log.set_spare(spare.take()),
             Err(NotMade { why: Error::Io { source, .. }, .. }) if is_full(&source) => {}
             Err(error) => return Err(error.into()),

@@ -43,6 +43,7 @@ impl Inner {
         victim: &Arc<Segment>,
         residents: &[Resident],
         manner: Manner,
+        purpose: Purpose,
     ) -> Result<(), Error> {
         if residents.is_empty() {
             return Ok(());
@@ -56,7 +57,7 @@ impl Inner {
                 settle(std::mem::take(&mut answers)).await?;
                 in_flight = 0;
             }
-            match self.copy(victim, &handle, resident).await {
+            match self.copy(victim, &handle, resident, purpose).await {
                 Ok(Some(answer)) => {
                     answers.push(answer);
                     in_flight += bytes;
@@ -84,6 +85,7 @@ impl Inner {
         victim: &Arc<Segment>,
         handle: &Handle,
         resident: &Resident,
+        purpose: Purpose,
     ) -> Result<Option<Answer>, Error> {
         let corrupt = |Damage(what)| Error::Corrupt { segment: victim.number(), offset: resident.spot.offset, what };
         let layout = Layout::new(resident.head_len, resident.stored_len, victim.block);
@@ -99,9 +101,9 @@ impl Inner {
         if head.record_type == RecordType::Artifact
             && self.tombstones.may_have_ended(head.fingerprint, namespace, trailer.version)
         {
-            return self.bury_in_place(resident, head).await;
+            return self.bury_in_place(resident, head, purpose).await;
         }
-        let Some(ticket) = self.place_copy(layout.total, &head.key).await? else { return Ok(None) };
+        let Some(ticket) = self.place_copy(layout.total, &head.key, purpose).await? else { return Ok(None) };
         if !self.is_live(resident.spot, &head, namespace) {
             return Ok(None);
         }
@@ -138,9 +140,14 @@ impl Inner {
     }
 
     /// A place for a copy, if there is one. Where writers took the spare while its victim is emptied, what is reserved for another becomes one.
-    async fn place_copy(self: &Arc<Self>, total: u64, key: &RecordKey) -> Result<Option<Ticket>, Error> {
+    async fn place_copy(
+        self: &Arc<Self>,
+        total: u64,
+        key: &RecordKey,
+        purpose: Purpose,
+    ) -> Result<Option<Ticket>, Error> {
         loop {
-            let ticket = self.allot(total, &key.namespace_id(), Purpose::Rescue);
+            let ticket = self.allot(total, &key.namespace_id(), purpose);
             if ticket.is_some() || !self.log.may_have_spare() || !self.spare_from_successor().await? {
                 return Ok(ticket);
             }
@@ -157,7 +164,12 @@ impl Inner {
 
     /// An artifact must not be dropped, for it covers something older, nor carried past a tombstone that failed and may be on the disk: in its place goes
     /// a tombstone of its own version. Its client was told that it may have been ended.
-    async fn bury_in_place(self: &Arc<Self>, resident: &Resident, artifact: Head) -> Result<Option<Answer>, Error> {
+    async fn bury_in_place(
+        self: &Arc<Self>,
+        resident: &Resident,
+        artifact: Head,
+        purpose: Purpose,
+    ) -> Result<Option<Answer>, Error> {
         let head = Head {
             record_type: RecordType::KeyTombstone,
             encoding: Encoding::Identity,
@@ -166,7 +178,7 @@ impl Inner {
             ..artifact
         };
         let layout = Layout::new(head.encoded_len(), 0, self.geometry().block());
-        let Some(ticket) = self.place_copy(layout.total, &head.key).await? else { return Ok(None) };
+        let Some(ticket) = self.place_copy(layout.total, &head.key, purpose).await? else { return Ok(None) };
         let seal = Seal { secret: &self.identity.secret, birth: ticket.segment.birth, offset: ticket.at.offset };
         let (bytes, head_hash) = head.encode(&seal);
         let record = Record {

@@ -74,14 +74,13 @@ impl Ring {
         self.inner.read().by_number.values().cloned().collect()
     }
 
+    pub(crate) fn for_each(&self, visit: impl FnMut(&Arc<Segment>)) {
+        self.inner.read().by_number.values().for_each(visit);
+    }
+
     /// The oldest segment that `wanted` accepts.
     pub(crate) fn oldest(&self, wanted: impl Fn(&Segment) -> bool) -> Option<Arc<Segment>> {
         self.inner.read().by_number.values().find(|segment| wanted(segment)).cloned()
-    }
-
-    /// The lowest number of all segments but `segment`.
-    pub(crate) fn lowest_beside(&self, segment: &Segment) -> Option<SegmentNumber> {
-        self.inner.read().by_number.values().find(|other| other.slot != segment.slot).map(|other| other.number())
     }
 
     /// Whether one that could not be read has a number above `number`.
@@ -89,9 +88,14 @@ impl Ring {
         self.inner.read().by_number.range(number..).any(|(_, segment)| segment.is_unread())
     }
 
-    /// Whether a segment that holds records, or may soon, has a number above `number`.
-    pub(crate) fn any_record_above(&self, number: SegmentNumber) -> bool {
+    /// Whether `wanted` accepts one behind `segment`.
+    pub(crate) fn any_behind(&self, segment: &Segment, wanted: impl Fn(&Segment) -> bool) -> bool {
         let inner = self.inner.read();
-        inner.by_number.range(number..).any(|(at, segment)| *at > number && !segment.is_untouched())
+        inner.by_number.range(segment.number()..).any(|(_, other)| other.slot != segment.slot && wanted(other))
+    }
+
+    /// The newest segment that `wanted` accepts.
+    pub(crate) fn newest(&self, wanted: impl Fn(&Segment) -> bool) -> Option<Arc<Segment>> {
+        self.inner.read().by_number.values().rev().find(|segment| wanted(segment)).cloned()
     }
 }

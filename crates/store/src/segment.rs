@@ -15,6 +15,7 @@ use crate::format::footer::{Footer, FooterEntry, NamespaceTable};
 use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentKind};
 use crate::index::SegmentSlot;
 use crate::key::NamespaceId;
+use crate::lanes::Owner;
 use crate::queue::Queue;
 use crate::sync::Mutex;
 use crate::types::{Offset, Place, SegmentNumber};
@@ -28,6 +29,7 @@ pub(crate) struct Segment {
     /// at its old place, which is as good: by what rules its records win there is decided anew.
     name: AtomicU64,
     pub(crate) kind: SegmentKind,
+    owner: AtomicU64,
     /// Bytes of a body that one checksum covers.
     pub(crate) block: u32,
     /// Length of the file.
@@ -132,6 +134,7 @@ impl Segment {
             number: AtomicU64::new(shape.number.0),
             name: AtomicU64::new(shape.number.0),
             kind: shape.kind,
+            owner: AtomicU64::new(shape.owner.0),
             block: shape.block,
             length: AtomicU64::new(shape.length),
             live: AtomicU64::new(0),
@@ -147,7 +150,7 @@ impl Segment {
 
     /// One that could not be read. It has its place in the ring, so that what is newer stays longer; none of its records is in the index.
     pub(crate) fn unread(slot: SegmentSlot, number: SegmentNumber, length: u64, space: Space) -> Segment {
-        let shape = Shape { birth: number, number, kind: SegmentKind::Solo, block: 0, length };
+        let shape = Shape { birth: number, number, kind: SegmentKind::Solo, owner: Owner::ANYBODY, block: 0, length };
         Segment { unread: true, ..Segment::new(slot, shape, space, None) }
     }
 
@@ -186,6 +189,15 @@ impl Segment {
 
     pub(crate) fn place(&self, offset: Offset) -> Place {
         Place { segment: self.number(), offset }
+    }
+
+    pub(crate) fn owner(&self) -> Owner {
+        Owner(self.owner.load(Ordering::SeqCst))
+    }
+
+    /// From here on it takes records of that lane.
+    pub(crate) fn give_to(&self, lane: Owner) {
+        self.owner.store(lane.0, Ordering::SeqCst);
     }
 
     pub(crate) fn is_solo(&self) -> bool {
@@ -233,6 +245,11 @@ impl Segment {
     /// Whether an upload into it is under way.
     pub(crate) fn is_unfinished(&self) -> bool {
         self.with_writing(|writing| writing.outstanding > 0).unwrap_or(false)
+    }
+
+    /// A victim before all that is not: neither gone already nor an upload under way in a segment of its own.
+    pub(crate) fn is_finished(&self) -> bool {
+        !(self.is_condemned() || self.is_solo() && self.is_unfinished())
     }
 
     pub(crate) fn is_condemned(&self) -> bool {
@@ -324,6 +341,7 @@ pub(crate) struct Shape {
     pub(crate) birth: SegmentNumber,
     pub(crate) number: SegmentNumber,
     pub(crate) kind: SegmentKind,
+    pub(crate) owner: Owner,
     pub(crate) block: u32,
     pub(crate) length: u64,
 }

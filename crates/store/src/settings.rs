@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::geometry::Geometry;
+use crate::lanes::Quota;
 
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Settings {
     pub scrub_rate: u64,
     /// The least time from the beginning of one of its passes to that of the next.
     pub scrub_interval: Duration,
+    /// Tenants with a quota of bytes: at most [`crate::MAX_QUOTAS`], each of [`Geometry::least_quota`] or more.
+    pub quotas: Vec<Quota>,
     /// For stores that are to share a bucket or a mesh: the seed of their fingerprints. Used only when a store is created.
     pub fingerprint_seed: Option<[u8; 16]>,
 }
@@ -63,6 +66,7 @@ impl Settings {
             heat_interval: Duration::from_secs(180),
             scrub_rate: 0,
             scrub_interval: Duration::from_secs(24 * 60 * 60),
+            quotas: Vec::new(),
             fingerprint_seed: None,
         }
     }

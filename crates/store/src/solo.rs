@@ -50,29 +50,29 @@ pub(crate) fn allocated(length: u64) -> u64 {
 impl Solo {
     /// One for a record of exactly this layout.
     pub(crate) async fn of_size(inner: &Arc<Inner>, head: &Head, layout: Layout) -> Result<Solo, Error> {
-        let footer = footer_len(head);
-        let length = SEGMENT_HEADER_LEN + layout.total + footer;
+        let length = SEGMENT_HEADER_LEN + layout.total + footer_len(head);
         let reservation = inner.reserve_solo(allocated(length)).await?;
-        Solo::create(inner, length, reservation, false, footer).await
+        Solo::create(inner, head, length, reservation, false).await
     }
 
     /// One that grows with its body.
     pub(crate) async fn growing(inner: &Arc<Inner>, head: &Head) -> Result<Solo, Error> {
         let length = inner.geometry().solo_step_min();
         let reservation = inner.reserve_solo(length).await?;
-        Solo::create(inner, length, reservation, true, footer_len(head)).await
+        Solo::create(inner, head, length, reservation, true).await
     }
 
     async fn create(
         inner: &Arc<Inner>,
+        head: &Head,
         length: u64,
         reservation: Reservation,
         growing: bool,
-        footer: u64,
     ) -> Result<Solo, Error> {
-        let created = inner.create_segment(SegmentKind::Solo, length, reservation).await?;
+        let owner = inner.lanes.owner(head.key.tenant());
+        let created = inner.create_segment(SegmentKind::Solo, owner, length, reservation).await?;
         created.segment().with_writing(|writing| writing.outstanding = 1);
-        Ok(Solo { created, growing, footer })
+        Ok(Solo { created, growing, footer: footer_len(head) })
     }
 
     fn segment(&self) -> &Arc<Segment> {

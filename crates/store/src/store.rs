@@ -20,6 +20,7 @@ use crate::geometry::Geometry;
 use crate::heat::Heat;
 use crate::index::Index;
 use crate::key::RecordKey;
+use crate::lanes::Lanes;
 use crate::lease::LeaseClock;
 use crate::log::Log;
 use crate::pressure::Pressure;
@@ -31,8 +32,8 @@ use crate::types::Fingerprint;
 use crate::under_way::UnderWay;
 use crate::version::VersionClock;
 
-/// The active segment spans at most this share of the budget, so that what was just written is never next to be reclaimed.
-const STALE_DENOMINATOR: u64 = 4;
+/// No artifact is larger than this share of the budget, nor of its tenant's quota.
+const LARGEST_DENOMINATOR: u64 = 4;
 
 /// An open store. Clones share it.
 #[derive(Clone)]
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) budget: Budget,
     pub(crate) ring: Ring,
     pub(crate) log: Log,
+    pub(crate) lanes: Lanes,
     pub(crate) versions: VersionClock,
     pub(crate) tombstones: Tombstones,
     pub(crate) under_way: UnderWay,
@@ -100,7 +102,8 @@ impl Inner {
             index: Index::new(settings.geometry.index_shards()),
             budget: Budget::new(settings.geometry.budget()),
             ring: Ring::default(),
-            log: Log::new(settings.geometry.budget() / STALE_DENOMINATOR),
+            log: Log::new(settings.geometry.budget()),
+            lanes: Lanes::new(identity.seed.clone(), settings.quotas.clone()),
             versions: VersionClock::new(Arc::clone(&runtime)),
             tombstones: Tombstones::default(),
             under_way: UnderWay::default(),
@@ -140,7 +143,13 @@ impl Inner {
 
     /// The largest body taken, in bytes.
     pub(crate) fn max_artifact_size(&self) -> u64 {
-        self.settings.max_artifact_size.min(self.budget.limit() / 4)
+        self.settings.max_artifact_size.min(self.budget.limit() / LARGEST_DENOMINATOR)
+    }
+
+    /// The largest body taken from that tenant, in bytes.
+    pub(crate) fn max_artifact_size_of(&self, tenant: &str) -> u64 {
+        let quota = self.lanes.quota(self.lanes.of_tenant(tenant)).unwrap_or(u64::MAX);
+        self.max_artifact_size().min(quota / LARGEST_DENOMINATOR)
     }
 
     pub(crate) fn namespace_fingerprint(&self, key: &RecordKey) -> Fingerprint {

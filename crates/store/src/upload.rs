@@ -50,6 +50,8 @@ pub struct Upload {
     inner: Arc<Inner>,
     head: Head,
     declared: Option<u64>,
+    /// The most bytes that it may have.
+    limit: u64,
     received: u64,
     /// Received and not written yet.
     buffered: Vec<Bytes>,
@@ -161,7 +163,7 @@ impl Store {
     pub async fn put(&self, request: PutRequest) -> Result<Upload, Error> {
         let inner = Arc::clone(&self.inner);
         inner.check_writable()?;
-        let limit = inner.max_artifact_size();
+        let limit = inner.max_artifact_size_of(request.key.tenant());
         if request.length.is_some_and(|length| length > limit) {
             return Err(Error::TooLarge { limit });
         }
@@ -177,6 +179,7 @@ impl Store {
             inner,
             head,
             declared: request.length,
+            limit,
             received: 0,
             buffered: Vec::new(),
             buffered_len: 0,
@@ -225,9 +228,8 @@ impl Upload {
         if let Some(declared) = self.declared.filter(|declared| self.received > *declared) {
             return Err(Error::LengthMismatch { declared, received: self.received });
         }
-        let limit = self.inner.max_artifact_size();
-        if self.received > limit {
-            return Err(Error::TooLarge { limit });
+        if self.received > self.limit {
+            return Err(Error::TooLarge { limit: self.limit });
         }
         self.buffered_len += piece.len();
         self.buffered.push(piece);

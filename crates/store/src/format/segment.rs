@@ -32,7 +32,7 @@ pub struct SegmentHeader {
     pub birth: SegmentNumber,
     /// What it holds.
     pub kind: SegmentKind,
-    /// The tenant's lane; 0 for all that have none.
+    /// Zero: it was kept for tenants' lanes, which follow from what a segment holds.
     pub lane: u8,
     /// Its length when it was created, in bytes.
     pub capacity: u64,

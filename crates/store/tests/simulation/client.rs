@@ -110,6 +110,7 @@ impl Client<'_> {
         let trouble = self.plan.trouble.as_ref();
         let excused = match &error {
             Error::Busy { .. } | Error::Full(_) | Error::Evicted | Error::Closed => true,
+            Error::TooLarge { .. } => self.plan.quotas,
             Error::Io { .. } | Error::ReadOnly => trouble.is_some(),
             Error::Corrupt { .. } => trouble.is_some_and(|trouble| trouble.flips || trouble.hits_reads()),
             _ => false,

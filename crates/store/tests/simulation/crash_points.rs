@@ -234,6 +234,7 @@ fn scenarios() -> Vec<Scenario> {
 
 fn plan(segments: u64) -> Plan {
     Plan {
+        quotas: false,
         budget: segments * SEGMENT,
         durability: Durability::Always,
         lives: 1,

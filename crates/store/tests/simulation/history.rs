@@ -2,11 +2,12 @@
 //! Not here: what is drawn (`plan`), what goes wrong (`trouble`), what clients do (`client`), what is held against the store (`model`, `oracle`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{join_all, select};
 use kura_disk::Runtime;
 use kura_disk::sim::{Crash, SimDisk, World};
-use kura_store::{Durability, Error, Store};
+use kura_store::{Durability, Error, Quota, Settings, Store};
 use parking_lot::Mutex;
 
 use crate::calls::open;
@@ -15,6 +16,9 @@ use crate::model::Model;
 use crate::oracle::{check, check_recovery, sound};
 use crate::plan::{CLIENTS, Part, Plan, Tale};
 use crate::trouble::Trouble;
+
+/// How long quotas hold at most. Most operations of the disk take well under a millisecond.
+const LONGEST_QUOTAS_MICROS: u64 = 50_000;
 
 pub(crate) fn run(tale: &Tale) {
     run_on(World::new(tale.seed), tale);
@@ -26,7 +30,7 @@ pub(crate) fn run_on(world: World, tale: &Tale) {
     tracing::debug!(?plan);
     let times = plan.trouble.as_ref().and_then(|trouble| trouble.shared);
     world.disk().set_capacity(times.map_or(64 << 20, |times| times * plan.budget));
-    let mut history = History { world, tale, plan, model: Arc::default(), failed_syncs: false };
+    let mut history = History { world, tale, plan, quotas: Vec::new(), model: Arc::default(), failed_syncs: false };
     for life in 0..history.plan.lives {
         history.live(life);
     }
@@ -36,6 +40,8 @@ struct History<'a> {
     world: World,
     tale: &'a Tale,
     plan: Plan,
+    /// Those that hold when the store opens.
+    quotas: Vec<Quota>,
     model: Arc<Mutex<Model>>,
     /// Whether a sync has failed in this life.
     failed_syncs: bool,
@@ -46,6 +52,10 @@ impl History<'_> {
         (self.world.disk(), self.world.runtime())
     }
 
+    fn settings(&self) -> Settings {
+        self.plan.settings(&self.quotas)
+    }
+
     fn live(&mut self, life: usize) {
         let mut random = self.tale.random(Part::Life(life));
         if self.plan.trouble.as_ref().is_some_and(|trouble| trouble.flips)
@@ -53,9 +63,12 @@ impl History<'_> {
         {
             self.model.lock().forget();
         }
+        if random.bool() {
+            self.quotas = self.plan.draw_quotas(&mut random);
+        }
         if random.u8(0..10) == 0 {
             let (disk, runtime) = self.machine();
-            let opened = self.world.block_on_for(random.u64(1..60), open(&disk, &runtime, self.plan.settings()));
+            let opened = self.world.block_on_for(random.u64(1..60), open(&disk, &runtime, self.settings()));
             if let Some(Ok(store)) = opened {
                 self.close(store);
             }
@@ -85,13 +98,14 @@ impl History<'_> {
     }
 
     /// Lets the clients work, for so many operations of the disk at most. Returns whether they came to their end.
-    fn work(&mut self, life: usize, store: &Store, limit: u64, random: fastrand::Rng) -> bool {
+    fn work(&mut self, life: usize, store: &Store, limit: u64, mut random: fastrand::Rng) -> bool {
         let (disk, runtime) = self.machine();
+        let quotas = Box::pin(change_quotas(store, Arc::clone(&runtime), &self.plan, random.fork()));
         let clients = (0..CLIENTS).map(|number| {
             let (store, model) = (store.clone(), Arc::clone(&self.model));
             Client { number, store, model, tale: self.tale, plan: &self.plan }.run(life)
         });
-        let all = join_all(clients);
+        let all = select(Box::pin(join_all(clients)), quotas);
         let budget = self.plan.budget;
         match &self.plan.trouble {
             None => self.world.block_on_for(limit, all).is_some(),
@@ -108,7 +122,7 @@ impl History<'_> {
         let in_trouble = random.u8(0..3) == 0;
         if let Some(trouble) = self.plan.trouble.as_ref().filter(|_| in_trouble) {
             trouble.begin(&disk);
-            let opened = self.world.block_on(open(&disk, &runtime, self.plan.settings()));
+            let opened = self.world.block_on(open(&disk, &runtime, self.settings()));
             Trouble::end(&disk);
             match opened {
                 Ok(store) => {
@@ -129,7 +143,7 @@ impl History<'_> {
             }
         }
         let runtime = self.world.runtime();
-        let opened = self.world.block_on(open(&disk, &runtime, self.plan.settings()));
+        let opened = self.world.block_on(open(&disk, &runtime, self.settings()));
         (opened.expect("a store opens after any crash"), false)
     }
 
@@ -163,5 +177,18 @@ impl History<'_> {
         if lossy {
             model.forget();
         }
+    }
+}
+
+/// Has other quotas hold now and then, for as long as clients are at work.
+async fn change_quotas(store: &Store, runtime: Arc<dyn Runtime>, plan: &Plan, mut random: fastrand::Rng) {
+    if !plan.quotas {
+        std::future::pending::<()>().await;
+    }
+    loop {
+        runtime.sleep(Duration::from_micros(random.u64(0..LONGEST_QUOTAS_MICROS))).await;
+        let quotas = plan.draw_quotas(&mut random);
+        tracing::debug!(?quotas);
+        store.set_quotas(quotas).expect("quotas of two segments or more");
     }
 }

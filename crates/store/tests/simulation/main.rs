@@ -21,6 +21,7 @@ mod machine;
 mod model;
 mod oracle;
 mod plan;
+mod quotas;
 mod rules;
 mod scrub;
 mod shrink;

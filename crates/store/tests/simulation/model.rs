@@ -10,7 +10,9 @@ use kura_store::types::Kind;
 /// A write's number: later ones are higher.
 pub(crate) type Write = u64;
 
-pub(crate) const NAMESPACES: [&str; 2] = ["one", "two"];
+/// The namespaces of a history. The last is another tenant's.
+pub(crate) const NAMESPACES: [&str; 3] = ["one", "two", "three"];
+pub(crate) const TENANTS: [&str; 3] = ["tenant", "tenant", "another"];
 
 #[derive(Default)]
 pub(crate) struct Model {
@@ -42,7 +44,7 @@ struct KeyState {
 }
 
 pub(crate) fn key(namespace: usize, name: usize) -> RecordKey {
-    RecordKey::new(Kind(1), "tenant", NAMESPACES[namespace], format!("key {name}").as_bytes()).unwrap()
+    RecordKey::new(Kind(1), TENANTS[namespace], NAMESPACES[namespace], format!("key {name}").as_bytes()).unwrap()
 }
 
 /// The body of a write: its number, then bytes that follow from it.
@@ -167,5 +169,5 @@ impl Model {
 }
 
 pub(crate) fn namespace(at: usize) -> NamespaceId {
-    NamespaceId::new("tenant", NAMESPACES[at]).unwrap()
+    NamespaceId::new(TENANTS[at], NAMESPACES[at]).unwrap()
 }

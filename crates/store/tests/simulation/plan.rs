@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use kura_store::geometry::Geometry;
-use kura_store::{Durability, Settings};
+use kura_store::{Durability, Quota, Settings};
 
+use crate::model::TENANTS;
 use crate::trouble::Trouble;
 
 pub(crate) const SEGMENT: u64 = 64 << 10;
@@ -65,6 +66,8 @@ pub(crate) struct Plan {
     pub(crate) largest: usize,
     pub(crate) lease: Duration,
     pub(crate) trouble: Option<Trouble>,
+    /// Whether tenants have quotas, which come, change and go.
+    pub(crate) quotas: bool,
 }
 
 impl Plan {
@@ -83,7 +86,16 @@ impl Plan {
             largest: *random.choice(&[300, 3000, 30_000, 140_000]).unwrap(),
             lease: if random.bool() { Duration::ZERO } else { Duration::from_secs(3 * 3600) },
             trouble: tale.troubled.then(|| Trouble::draw(&mut tale.random(Part::Trouble))),
+            quotas: random.bool(),
         }
+    }
+
+    /// Quotas that hold for a while.
+    pub(crate) fn draw_quotas(&self, random: &mut fastrand::Rng) -> Vec<Quota> {
+        let tenants = [TENANTS[0], TENANTS[2]].into_iter().filter(|_| self.quotas && random.bool());
+        let tenants: Vec<&str> = tenants.collect();
+        let quota = |tenant: &str| Quota { tenant: tenant.to_owned(), bytes: SEGMENT * random.u64(2..9) };
+        tenants.into_iter().map(quota).collect()
     }
 
     /// How many operations there are in all.
@@ -97,9 +109,10 @@ impl Plan {
         first..first + self.operations
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self, quotas: &[Quota]) -> Settings {
         let mut settings = Settings::new(Geometry::simulation(self.budget));
         settings.durability = self.durability;
+        settings.quotas = quotas.to_vec();
         settings.lease = self.lease;
         settings.open_files = 3;
         settings.heat_interval = Duration::from_millis(20);

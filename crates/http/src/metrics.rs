@@ -159,6 +159,14 @@ fn store(text: &mut Exposition, stats: &Stats) {
     for (category, bytes) in &stats.used {
         text.labelled("kura_store_used_bytes", &format!("category=\"{category}\""), bytes);
     }
+    text.head("kura_store_tenant_used_bytes", "gauge", "Bytes of the segments of a tenant that has a quota.");
+    for tenant in &stats.tenants {
+        text.labelled("kura_store_tenant_used_bytes", &format!("tenant=\"{}\"", tenant.tenant), tenant.used);
+    }
+    text.head("kura_store_tenant_quota_bytes", "gauge", "Bytes that it may have.");
+    for tenant in &stats.tenants {
+        text.labelled("kura_store_tenant_quota_bytes", &format!("tenant=\"{}\"", tenant.tenant), tenant.quota);
+    }
     let counters: [(&str, &str, u64); 15] = [
         ("kura_store_evictions_total", "Segments unlinked.", stats.evictions),
         ("kura_store_shed_records_total", "Live records dropped to make room.", stats.shed_records),

@@ -23,7 +23,7 @@ use crate::s3::S3SecretError;
 use crate::signals::Signals;
 use crate::socket::{self, SocketError, SocketFile};
 use crate::telemetry;
-use crate::tenants::{TenantsFile, TenantsFileError};
+use crate::tenants::{TenantsFile, TenantsFileError, Terms};
 use crate::tls::TlsFilesError;
 use crate::value::Share;
 
@@ -102,7 +102,7 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
     let admin = config.data_dir.join(socket::ADMIN);
     socket::remove_dead(&admin).await;
     let store = tokio::select! {
-        opened = open(&config, &plan, &runtime, progress) => opened?,
+        opened = open(&config, &plan, terms.as_ref().map(|(terms, _)| terms), &runtime, progress) => opened?,
         // Recovery can be cut off at any point: the next start goes on.
         signal = signals.next() => {
             tracing::info!(signal, "stopped during recovery");
@@ -111,7 +111,7 @@ async fn run(mut config: Config) -> Result<(), ServeError> {
     };
     let cache = Cache::with_settings(store.clone(), runtime, config.cache);
     if let Some((terms, watch)) = terms {
-        watch.keep(terms, tenants, cache.clone()).map_err(ServeError::Runtime)?;
+        watch.keep(terms, tenants, cache.clone(), store.clone()).map_err(ServeError::Runtime)?;
     }
     handle.open(cache);
     let _admin = listen_for_owner(&admin, &handle);
@@ -198,6 +198,7 @@ fn reapi_settings(config: &Config) -> ReapiSettings {
 async fn open(
     config: &Config,
     plan: &Plan,
+    terms: Option<&Terms>,
     runtime: &Arc<dyn Runtime>,
     progress: Arc<Progress>,
 ) -> Result<Store, ServeError> {
@@ -206,7 +207,7 @@ async fn open(
     let refused = |source: io::Error| ServeError::NotWritable { path: path.clone(), source };
     disk.create_directory("").await.map_err(refused)?;
     let filesystem = disk.space().await.map_err(refused)?;
-    let settings = store_settings(config, plan, filesystem.total);
+    let settings = store_settings(config, plan, terms, filesystem.total);
     Store::open(disk, Arc::clone(runtime), settings, progress).await.map_err(|source| match source {
         kura_store::Error::Io { source, .. } if is_refusal(&source) => refused(source),
         source => ServeError::Store { path: path.clone(), source },
@@ -217,12 +218,14 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-fn store_settings(config: &Config, plan: &Plan, filesystem: u64) -> kura_store::Settings {
+fn store_settings(config: &Config, plan: &Plan, terms: Option<&Terms>, filesystem: u64) -> kura_store::Settings {
     let (wanted, most) = (config.capacity.of(filesystem), most_of_filesystem(filesystem));
     if wanted > most {
         tracing::warn!(wanted, most, "the capacity is more than 80 % of the filesystem: that is what is used");
     }
+    let capacity = wanted.min(most);
     kura_store::Settings {
+        quotas: terms.map_or_else(Vec::new, |terms| terms.bytes_of(capacity)),
         durability: config.durability,
         lease: config.lease,
         scrub_rate: config.scrub_rate,
@@ -232,7 +235,7 @@ fn store_settings(config: &Config, plan: &Plan, filesystem: u64) -> kura_store::
         index_limit: plan.index,
         open_files: config.open_files,
         fingerprint_seed: config.fingerprint_seed,
-        ..kura_store::Settings::new(Geometry::standard(wanted.min(most)))
+        ..kura_store::Settings::new(Geometry::standard(capacity))
     }
 }
 

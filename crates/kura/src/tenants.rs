@@ -1,6 +1,6 @@
 //! The file that says what each tenant may take, and how long its values are there: read at the start, and again when it changes or on SIGHUP. One that cannot
 //! be used changes nothing, and is named.
-//! Not here: what comes of it (`kura_http::Tenants`, `kura_cache::Ages`).
+//! Not here: what comes of it (`kura_http::Tenants`, `kura_cache::Ages`, the quotas of `kura_store`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use kura_cache::{Ages, Cache, InvalidKey, Namespace, Tenant, TenantAges};
 use kura_http::{Quota, Quotas, Tenants};
+use kura_store::Store;
 use serde::Deserialize;
 
 use crate::reload::{self, Seen, stamp};
+use crate::value::{self, Share};
 
 /// The file is looked at this often, and is taken at the second look.
 const LOOK: Duration = Duration::from_millis(500);
@@ -54,6 +56,8 @@ pub(crate) struct TenantsFile(pub(crate) PathBuf);
 pub(crate) struct Terms {
     quotas: Quotas,
     ages: Ages,
+    /// What each may have of the capacity.
+    bytes: Vec<(Tenant, Share)>,
 }
 
 /// Keeps what holds in step with the file.
@@ -87,21 +91,22 @@ impl Watch {
     ///
     /// # Errors
     /// Where SIGHUP cannot be listened for.
-    pub(crate) fn keep(mut self, terms: Terms, tenants: Arc<Tenants>, cache: Cache) -> io::Result<()> {
-        let hold = move |Terms { quotas, ages }| {
-            tenants.replace(quotas);
-            cache.replace_ages(ages);
+    pub(crate) fn keep(mut self, terms: Terms, tenants: Arc<Tenants>, cache: Cache, store: Store) -> io::Result<()> {
+        let hold = move |terms: Terms| {
+            store.set_quotas(terms.bytes_of(store.stats().budget))?;
+            tenants.replace(terms.quotas);
+            cache.replace_ages(terms.ages);
+            Ok::<(), kura_store::Error>(())
         };
-        hold(terms);
+        let say = |held| match held {
+            Ok(()) => tracing::info!("what tenants may take was read again"),
+            Err(error) => tracing::error!(%error, "what tenants may take stays as it was"),
+        };
+        hold(terms).map_err(io::Error::other)?;
         reload::keep(
             LOOK,
             move |asked| self.look(asked),
-            move |found| {
-                if let Some(terms) = found {
-                    hold(terms);
-                    tracing::info!("what tenants may take was read again");
-                }
-            },
+            move |found: Option<Terms>| found.map(&hold).into_iter().for_each(say),
         )
     }
 
@@ -138,6 +143,8 @@ struct Each {
 struct OfTenant {
     requests: Option<NonZeroU32>,
     uploads: Option<NonZeroU32>,
+    #[serde(default, deserialize_with = "share")]
+    bytes: Option<Share>,
     #[serde(default, deserialize_with = "age")]
     expire: Option<Duration>,
     #[serde(default)]
@@ -149,6 +156,10 @@ struct OfTenant {
 struct OfNamespace {
     #[serde(default, deserialize_with = "age")]
     expire: Option<Duration>,
+}
+
+fn share<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Share>, D::Error> {
+    value::share(&String::deserialize(from)?).map(Some).map_err(serde::de::Error::custom)
 }
 
 fn age<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
@@ -163,11 +174,12 @@ impl Terms {
             return Err(Unusable::TooMany);
         }
         let each = Quota { requests: default.requests, uploads: default.uploads };
-        let (mut named, mut tenants) = (HashMap::new(), HashMap::new());
-        for (name, OfTenant { requests, uploads, expire, namespace }) in written {
+        let (mut named, mut tenants, mut bytes) = (HashMap::new(), HashMap::new(), Vec::new());
+        for (name, OfTenant { requests, uploads, bytes: share, expire, namespace }) in written {
             let tenant = Tenant::parse(name.clone()).map_err(|why| Unusable::Name { name, why })?;
             let quota = Quota { requests: requests.or(each.requests), uploads: uploads.or(each.uploads) };
             named.insert(tenant.clone(), quota);
+            bytes.extend(share.map(|share| (tenant.clone(), share)));
             let mut namespaces = HashMap::new();
             for (name, OfNamespace { expire }) in namespace {
                 let namespace = Namespace::parse(name.clone()).map_err(|why| Unusable::Name { name, why })?;
@@ -175,7 +187,16 @@ impl Terms {
             }
             tenants.insert(tenant, TenantAges { all: expire, namespaces });
         }
-        Ok(Terms { quotas: Quotas { each, named }, ages: Ages { all: default.expire, tenants } })
+        Ok(Terms { quotas: Quotas { each, named }, ages: Ages { all: default.expire, tenants }, bytes })
+    }
+
+    /// Quotas of a store of that capacity.
+    pub(crate) fn bytes_of(&self, capacity: u64) -> Vec<kura_store::Quota> {
+        let quota = |(tenant, share): &(Tenant, Share)| kura_store::Quota {
+            tenant: tenant.as_str().to_owned(),
+            bytes: share.of(capacity),
+        };
+        self.bytes.iter().map(quota).collect()
     }
 }
 
@@ -207,6 +228,9 @@ mod tests {
         let tenants = HashMap::from([(acme, TenantAges { all: None, namespaces })]);
         assert_eq!(terms.ages, Ages { all: Some(days(90)), tenants });
         assert_eq!(Terms::parse("").unwrap().quotas, Quotas::default());
+        let quota = |tenant: &str, bytes| kura_store::Quota { tenant: tenant.to_owned(), bytes };
+        let terms = Terms::parse("[tenant.a]\nbytes = \"2GiB\"\n[tenant.b]\nbytes = \"20%\"").unwrap();
+        assert_eq!(terms.bytes_of(1000), [quota("a", 2 << 30), quota("b", 200)]);
     }
 
     #[test]
@@ -221,6 +245,9 @@ mod tests {
             ("[tenant.acme.namespace.ios]\nrequests = 5", "requests"),
             ("[default]\nexpire = \"0s\"", "30d"),
             ("[default]\nexpire = 30", "expire"),
+            ("[default]\nbytes = \"1GiB\"", "bytes"),
+            ("[tenant.acme]\nbytes = \"0%\"", "1%"),
+            ("[tenant.acme]\nbytes = 5", "string"),
         ] {
             let error = Terms::parse(text).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");

@@ -126,3 +126,100 @@ fn what_the_file_says_holds_once_it_is_written_and_what_cannot_be_used_changes_n
     fs::write(&file, "[tenant.acme]\n").unwrap();
     assert!((0..1000).any(|_| !refusal(4)), "it was not read again");
 }
+
+/// Sends requests on one connection.
+struct Storing<'a> {
+    stream: TcpStream,
+    token: &'a str,
+}
+
+impl Storing<'_> {
+    fn of<'a>(kura: &Served, token: &'a str) -> Storing<'a> {
+        Storing { stream: TcpStream::connect(&kura.address).unwrap(), token }
+    }
+
+    /// The head of an answer, whose body is left out.
+    fn send(&mut self, method: &str, path: &str, body: &[u8]) -> String {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+            self.token,
+            body.len()
+        );
+        self.stream.write_all(head.as_bytes()).unwrap();
+        self.stream.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    fn put(&mut self, at: usize, body: &[u8]) {
+        let answer = self.send("PUT", &format!("/http/main/{at}"), body);
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+    }
+
+    fn has(&mut self, at: usize) -> bool {
+        self.send("HEAD", &format!("/http/main/{at}"), &[]).starts_with("HTTP/1.1 200")
+    }
+}
+
+#[test]
+fn of_two_tenants_with_quotas_one_stores_far_too_much_and_the_other_loses_nothing() {
+    const KEPT: usize = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tenants.toml");
+    let both = "[tenant.flood]\nbytes = \"128MiB\"\n[tenant.careful]\nbytes = \"100%\"\n";
+    fs::write(&file, both).unwrap();
+    let flags = ["--auth", "--lease", "0s", "--tenants", file.to_str().unwrap()];
+    let kura = Served::with(&flags);
+    let writer = |tenant| kura.token(&["create", "--role", "writer", "--tenant", tenant]);
+    let [flood, careful] = [writer("flood"), writer("careful")];
+    let known = || run(&kura.address, &["head", "ns/key", "--token", &careful]).status == 1;
+    assert!((0..5000).any(|_| known()), "it does not know the token");
+    let mut careful = Storing::of(&kura, &careful);
+    (0..KEPT).for_each(|at| careful.put(at, &[1; 50_000]));
+    // Twice what the server can hold.
+    let mut flood = Storing::of(&kura, &flood);
+    (0..270).for_each(|at| flood.put(at, &[2; 1_000_000]));
+    assert!((0..KEPT).all(|at| careful.has(at)));
+    assert!(flood.has(269) && !flood.has(0));
+}
+
+#[test]
+fn a_quota_that_cannot_be_kept_to_is_refused_at_the_start_and_changes_nothing_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tenants.toml");
+    fs::write(&file, "[tenant.acme]\nbytes = \"1MiB\"\n").unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let path = |directory: &std::path::Path| directory.to_str().unwrap().to_owned();
+    let (at, terms) = (path(data.path()), path(&file));
+    let start = ["serve", "--data-dir", &at, "--listen", "127.0.0.1:0", "--capacity", "136MiB", "--tenants", &terms];
+    let refused = run("", &start);
+    assert!(refused.status != 0 && refused.said.contains("1 MiB for acme, and 128 MiB is the least"), "{refused:?}");
+
+    fs::write(&file, "[tenant.default]\nbytes = \"130MiB\"\n").unwrap();
+    let kura = Served::with(&["--tenants", &terms]);
+    let quota = || {
+        let metrics = metrics(&kura);
+        let line = metrics.lines().find(|line| line.starts_with("kura_store_tenant_quota_bytes{tenant=\"default\"}"));
+        line.unwrap_or_else(|| panic!("{metrics}")).rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(quota(), 130 << 20);
+    fs::write(&file, "[tenant.default]\nbytes = \"132MiB\"\n").unwrap();
+    assert!((0..100_000).any(|_| quota() == 132 << 20), "it was not read again");
+    // Of this not even the limit of requests holds, which could be kept to.
+    fs::write(&file, "[default]\nrequests = 1\n[tenant.default]\nbytes = \"2MiB\"\n").unwrap();
+    kura.hang_up();
+    assert!((0..300).all(|_| quota() == 132 << 20), "what held holds still");
+}
+
+fn metrics(kura: &Served) -> String {
+    let mut stream = TcpStream::connect(&kura.address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}

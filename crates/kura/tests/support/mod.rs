@@ -93,6 +93,12 @@ impl Served {
         self.data.path()
     }
 
+    /// Has it read its files again.
+    pub(crate) fn hang_up(&self) {
+        let sent = Command::new("kill").args(["-HUP", &self.process.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Ends it; its data directory.
     pub(crate) fn stop(&mut self) -> TempDir {
         let _ = self.process.kill();

@@ -3,6 +3,7 @@
 //! It is the only one that unlinks segments while the store runs, and does one thing at a time.
 //! Not here: how one segment is emptied (`reclaim`); whose is next (`quota`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,30 +30,30 @@ const FLOOR_SEGMENTS: u64 = 8;
 /// Readers of unlinked segments may hold this share of the budget, or one artifact if that is larger.
 const UNLINKED_DENOMINATOR: u64 = 8;
 
-/// How often reclaim has gone round the ring for one purpose. Once without freeing what is needed, and leases give way; twice, and
+/// How often reclaim has gone round for one purpose, in the ring or in a lane of it. Once without freeing what is needed, and leases give way; twice, and
 /// it gives up for now. What is freed on the way may be used up by the copies it takes, so it is the purpose that counts.
+#[derive(Default)]
 pub(crate) struct Laps {
-    steps: usize,
-    lap: usize,
+    steps: BTreeMap<Next, usize>,
 }
 
 impl Laps {
-    pub(crate) fn new(segments: usize) -> Laps {
-        Laps { steps: 0, lap: segments + 1 }
-    }
-
-    pub(crate) fn next(&mut self) -> Option<Manner> {
-        self.steps += 1;
-        match self.steps {
-            steps if steps <= self.lap => Some(Manner::Rescue),
-            steps if steps <= 2 * self.lap => Some(Manner::Force),
+    /// How to treat the next victim, where there are so many segments to go round.
+    pub(crate) fn step(&mut self, next: Next, segments: usize) -> Option<Manner> {
+        let steps = self.steps.entry(next).or_default();
+        *steps += 1;
+        let lap = segments + 1;
+        match *steps {
+            steps if steps <= lap => Some(Manner::Rescue),
+            steps if steps <= 2 * lap => Some(Manner::Force),
             _ => None,
         }
     }
 
     /// There was nothing to reclaim in this lap: on to the next.
-    pub(crate) fn skip(&mut self) {
-        self.steps = if self.steps <= self.lap { self.lap } else { 2 * self.lap };
+    pub(crate) fn skip(&mut self, next: Next, segments: usize) {
+        let (steps, lap) = (self.steps.entry(next).or_default(), segments + 1);
+        *steps = if *steps <= lap { lap } else { 2 * lap };
     }
 }
 
@@ -107,7 +108,6 @@ impl Inner {
         self.break_off_slowest();
         self.provide_spare(next_look).await?;
         self.serve_demand(next_look).await?;
-        self.hold_to_quotas().await?;
         self.refresh_spare(false).await?;
         if self.runtime.monotonic() >= *next_look {
             self.give_way(self.settings.min_free, next_look).await?;
@@ -116,7 +116,7 @@ impl Inner {
         if self.index.bytes() > self.settings.index_limit {
             self.reclaim_oldest(Manner::Force).await?;
         }
-        Ok(())
+        self.hold_to_quotas().await
     }
 
     /// Looks at what the lists of records take that no footer has yet.
@@ -150,7 +150,7 @@ impl Inner {
     }
 
     async fn provide_spare(self: &Arc<Self>, next_look: &mut Duration) -> Result<(), Error> {
-        let mut laps = Laps::new(self.ring.len());
+        let mut laps = Laps::default();
         while !self.is_closed() && !self.is_read_only() {
             if self.log.lacking() == Lacking::Nothing || !self.provide_successor(&mut laps).await? {
                 break;
@@ -223,7 +223,7 @@ impl Inner {
             return Ok(());
         }
         self.give_way(required_free(self.geometry().segment(), largest), next_look).await?;
-        self.free_budget(self.pressure.total().min(self.budget.limit() / 2), &mut Laps::new(self.ring.len())).await?;
+        self.free_budget(self.pressure.total().min(self.budget.limit() / 2), &mut Laps::default()).await?;
         self.room.notify(usize::MAX);
         Ok(())
     }
@@ -237,12 +237,8 @@ impl Inner {
             if self.budget.free() >= bytes {
                 return Ok(true);
             }
-            let Some(manner) = laps.next() else { return Ok(false) };
-            if self.is_closed() {
+            if self.is_closed() || !self.reclaim_next(laps).await? {
                 return Ok(false);
-            }
-            if !self.reclaim_oldest(manner).await? {
-                laps.skip();
             }
         }
     }
@@ -264,11 +260,10 @@ impl Inner {
         *next_look = self.runtime.monotonic() + ROUND;
         let floor = FLOOR_SEGMENTS * self.geometry().segment();
         let before = self.held();
-        let mut laps = Laps::new(self.ring.len());
+        let mut laps = Laps::default();
         while before.saturating_sub(self.held()) < lacking && self.held() > floor && !self.is_closed() {
-            let Some(manner) = laps.next() else { break };
-            if !self.reclaim_oldest(manner).await? {
-                laps.skip();
+            if !self.reclaim_next(&mut laps).await? {
+                break;
             }
         }
         let given = before.saturating_sub(self.held());
@@ -284,6 +279,21 @@ impl Inner {
     /// Bytes of segments in the ring.
     fn held(&self) -> u64 {
         self.budget.used_by(Category::Shared) + self.budget.used_by(Category::Solo)
+    }
+
+    /// Reclaims whose turn it is in these laps: the lane that is furthest over its share, and where that gave up, the oldest of all. Returns false where
+    /// all have given up.
+    async fn reclaim_next(self: &Arc<Self>, laps: &mut Laps) -> Result<bool, Error> {
+        for next in [self.next_lane(), Next::InRing] {
+            let segments = self.segments_of(next);
+            if let Some(manner) = laps.step(next, segments) {
+                if !self.reclaim_oldest_of(next, manner).await? {
+                    laps.skip(next, segments);
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Reclaims the oldest segment of the lane that is furthest over its share. Returns false if there is none.
@@ -328,7 +338,7 @@ impl Inner {
     }
 
     /// Gives the spare a new number where the ring has moved on since it was made: what will be written to it is newer.
-    async fn refresh_spare(self: &Arc<Self>, always: bool) -> Result<(), Error> {
+    pub(crate) async fn refresh_spare(self: &Arc<Self>, always: bool) -> Result<(), Error> {
         let mut refreshed = None;
         self.log.refresh_spare(always, |spare| {
             self.ring.renumber(spare, self.versions.next_number());

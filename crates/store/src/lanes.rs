@@ -10,9 +10,10 @@
 //! Locks: its own, and under it none.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::error::Error;
 use crate::geometry::Geometry;
@@ -22,6 +23,12 @@ use crate::types::SegmentNumber;
 
 /// The most tenants that have a quota: each has a segment that is being written, and that is not full.
 pub const MAX_QUOTAS: usize = 16;
+
+/// Bytes of a tenant's uploads that are not committed yet are at most this share of its quota.
+const ADMITTED_DENOMINATOR: u64 = 2;
+
+/// A store has at least this many segments' worth of budget for each tenant with a quota, so that those that are being written leave room for what is there.
+const SEGMENTS_A_QUOTA: u64 = 3;
 
 /// The bytes of segments that a tenant may have, at their full size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +51,30 @@ pub(crate) struct Lanes {
     seed: FingerprintSeed,
     quotas: RwLock<Vec<(Owner, Quota)>>,
     mixed: AtomicU64,
+    /// How often quotas or what is mixed have changed.
+    changes: AtomicU64,
+    /// Bytes of uploads that are not committed yet, of those who have a quota or had one when they began.
+    admitted: Arc<Mutex<BTreeMap<Owner, u64>>>,
+}
+
+/// Bytes of one owner on their way in; over when dropped.
+#[must_use]
+pub(crate) struct InLane {
+    admitted: Arc<Mutex<BTreeMap<Owner, u64>>>,
+    owner: Owner,
+    bytes: u64,
+}
+
+impl Drop for InLane {
+    fn drop(&mut self) {
+        let mut admitted = self.admitted.lock();
+        if let Some(of_owner) = admitted.get_mut(&self.owner) {
+            *of_owner -= self.bytes;
+            if *of_owner == 0 {
+                admitted.remove(&self.owner);
+            }
+        }
+    }
 }
 
 /// Checks quotas against what a store can keep to.
@@ -51,8 +82,10 @@ pub(crate) struct Lanes {
 /// # Errors
 /// `Quotas`: too many, too small, or two of one tenant.
 pub(crate) fn check(quotas: &[Quota], geometry: &Geometry) -> Result<(), Error> {
-    if quotas.len() > MAX_QUOTAS {
-        return Err(Error::Quotas("at most 16 tenants have one".to_owned()));
+    let segments = (geometry.budget() - geometry.overhead()) / geometry.segment();
+    let most = usize::try_from(segments / SEGMENTS_A_QUOTA).unwrap_or(MAX_QUOTAS).min(MAX_QUOTAS);
+    if quotas.len() > most {
+        return Err(Error::Quotas(format!("at most {most} tenants of a store of this capacity have one")));
     }
     for (at, Quota { tenant, bytes }) in quotas.iter().enumerate() {
         let least = geometry.least_quota();
@@ -71,7 +104,13 @@ pub(crate) fn check(quotas: &[Quota], geometry: &Geometry) -> Result<(), Error> 
 
 impl Lanes {
     pub(crate) fn new(seed: FingerprintSeed, quotas: Vec<Quota>) -> Lanes {
-        let lanes = Lanes { seed, quotas: RwLock::default(), mixed: AtomicU64::new(0) };
+        let lanes = Lanes {
+            seed,
+            quotas: RwLock::default(),
+            mixed: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            admitted: Arc::default(),
+        };
         lanes.replace(quotas);
         lanes
     }
@@ -80,6 +119,7 @@ impl Lanes {
     pub(crate) fn replace(&self, quotas: Vec<Quota>) {
         let quotas = quotas.into_iter().map(|quota| (self.owner(&quota.tenant), quota)).collect();
         *self.quotas.write() = quotas;
+        self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whether these are quotas of the same tenants as now.
@@ -119,6 +159,18 @@ impl Lanes {
         self.quotas.read().iter().find(|(owner, _)| *owner == lane).map(|(_, quota)| quota.bytes)
     }
 
+    /// Admits bytes that are on their way in, if their owner has no quota, or they are together with others of that owner at most half of it.
+    pub(crate) fn try_admit(&self, owner: Owner, bytes: u64) -> Option<InLane> {
+        let most = self.quota(owner).map_or(u64::MAX, |quota| quota / ADMITTED_DENOMINATOR);
+        let mut admitted = self.admitted.lock();
+        let of_owner = admitted.entry(owner).or_default();
+        if most.saturating_sub(*of_owner) < bytes {
+            return None;
+        }
+        *of_owner += bytes;
+        Some(InLane { admitted: Arc::clone(&self.admitted), owner, bytes })
+    }
+
     /// Whether there is more than one.
     pub(crate) fn are_several(&self) -> bool {
         !self.quotas.read().is_empty()
@@ -134,6 +186,11 @@ impl Lanes {
     /// A segment of that number holds records of several lanes, or may.
     pub(crate) fn mix(&self, number: SegmentNumber) {
         self.mixed.fetch_max(number.0, Ordering::SeqCst);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     /// Whether a segment of that number goes in order of the ring, whatever its lane.
@@ -209,6 +266,10 @@ mod tests {
         assert_eq!(says(&[quota("a", 128 << 20), quota("b", 1 << 40)]), Ok(()));
         assert!(says(&[quota("a", (128 << 20) - 1)]).unwrap_err().contains("127 MiB for a, and 128 MiB"));
         assert!(says(&[quota("a", 1 << 30), quota("a", 1 << 31)]).unwrap_err().contains("two for a"));
+        let few = Geometry::standard(136 << 20);
+        assert!(check(&[quota("a", 1 << 30), quota("b", 1 << 30)], &few).is_ok());
+        let three = [quota("a", 1 << 30), quota("b", 1 << 30), quota("c", 1 << 30)];
+        assert!(check(&three, &few).unwrap_err().to_string().contains("at most 2"));
         let many: Vec<Quota> = (0..=MAX_QUOTAS).map(|at| quota(&at.to_string(), 1 << 30)).collect();
         assert!(says(&many).unwrap_err().contains("at most 16"));
     }

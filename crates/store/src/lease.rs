@@ -10,6 +10,7 @@ use kura_disk::Runtime;
 use crate::index::{Entry, Minutes};
 use crate::settings::Settings;
 use crate::store::Inner;
+use crate::types::RecordType;
 
 pub(crate) struct LeaseClock {
     /// The wall clock when the monotonic one stood at zero, as far as leases are concerned.
@@ -43,7 +44,9 @@ impl Inner {
     }
 
     pub(crate) fn is_leased(&self, entry: &Entry) -> bool {
-        entry.vouched.is_some_and(|at| holds(at, self.now(), self.settings.lease))
+        // What ended something has its vouch, so that what replaces it in turn is kept.
+        entry.record_type == RecordType::Artifact
+            && entry.vouched.is_some_and(|at| holds(at, self.now(), self.settings.lease))
     }
 
     /// Forgets vouches that no lease can hold for any more.

@@ -76,6 +76,7 @@ impl Inner {
         // Whatever becomes of it, what the device has can be read.
         let synced = file.sync("an unsealed segment before it is scanned").await;
         if let Err(error) = &synced {
+            self.counters.failed_segments.add(1);
             tracing::error!(segment = %frame.birth, %error, "a sync failed: the segment takes nothing more");
         }
         let sound = synced.is_ok();

@@ -15,6 +15,7 @@ use crate::budget::Reservation;
 use crate::error::Error;
 use crate::key::NamespaceId;
 use crate::lanes::{Lanes, Owner, Quota};
+use crate::ring::Ring;
 use crate::segment::{Allotted, Segment};
 use crate::store::Inner;
 use crate::types::SegmentNumber;
@@ -34,7 +35,7 @@ pub(crate) struct Log {
 
 #[derive(Default)]
 struct State {
-    /// Bounded by the quotas there ever were at once, and those that went while their segment was the last.
+    /// Bounded by the quotas, and those that have gone while their segment is active still: until it is the oldest.
     lanes: BTreeMap<Owner, Lane>,
     spare: Option<Arc<Segment>>,
     successor: Option<Reservation>,
@@ -57,12 +58,14 @@ struct Lane {
 
 impl State {
     /// The spare takes over in that lane; returns the segment that was active in it. `made` is what has been made in all lanes.
-    fn rotate(&mut self, owner: Owner, made: u64) -> Option<Arc<Segment>> {
+    fn rotate(&mut self, owner: Owner, made: u64, ring: &Ring) -> Option<Arc<Segment>> {
         self.last_resort = self.successor.is_none();
-        let spare = self.spare.take().inspect(|spare| spare.give_to(owner));
+        let spare = self.spare.take().inspect(|spare| ring.give(spare, owner));
         let lane = self.lanes.entry(owner).or_default();
         lane.made += spare.as_ref().map_or(0, |spare| spare.length());
-        lane.active_at = lane.made.saturating_sub(made - self.spare_at);
+        // How long the spare has waited tells of the lane only where that is nearly all there is.
+        let waited = if owner == Owner::ANYBODY { made - self.spare_at } else { 0 };
+        lane.active_at = lane.made.saturating_sub(waited);
         std::mem::replace(&mut lane.active, spare)
     }
 
@@ -148,6 +151,13 @@ impl Log {
         actives.chain(state.spare.clone()).collect()
     }
 
+    /// Those that are active and lie in front of `number`.
+    pub(crate) fn actives_before(&self, number: SegmentNumber) -> Vec<Arc<Segment>> {
+        let state = self.state.lock();
+        let actives = state.lanes.values().filter_map(|lane| lane.active.as_ref());
+        actives.filter(|active| active.number() < number).cloned().collect()
+    }
+
     pub(crate) fn spare(&self) -> Option<Arc<Segment>> {
         self.state.lock().spare.clone()
     }
@@ -156,12 +166,12 @@ impl Log {
         self.state.lock().lane_of_active(segment).is_some()
     }
 
-    /// Makes the spare active in the place of that segment, if there is a spare and the segment is active. Returns whether it was done.
+    /// Has that segment be active no more, if there is a spare for what comes next. Returns whether it was.
     pub(crate) fn retire(&self, active: &Segment, lanes: &Lanes) -> bool {
         let mut state = self.state.lock();
         let Some(owner) = state.lane_of_active(active).filter(|_| state.spare.is_some()) else { return false };
         if lanes.lane(owner) == owner {
-            state.rotate(owner, self.made.load(Ordering::Relaxed));
+            state.lanes.entry(owner).or_default().active = None;
         } else {
             // Its tenant has no quota any more.
             state.lanes.remove(&owner);
@@ -269,14 +279,21 @@ impl Log {
     }
 
     /// A place in the active segment of the namespace's lane, rotating if it is full and rotation is allowed.
-    fn allot(&self, total: u64, namespace: &NamespaceId, purpose: Purpose, lanes: &Lanes) -> Allotment {
+    fn allot(
+        &self,
+        total: u64,
+        namespace: &NamespaceId,
+        purpose: Purpose,
+        (lanes, ring): (&Lanes, &Ring),
+    ) -> Allotment {
         let mut state = self.state.lock();
         let owner = lanes.of_tenant(namespace.tenant());
-        let may_rotate = state.spare.is_some() && (purpose != Purpose::Write || state.successor.is_some());
+        let is_behind = |active: &&Arc<Segment>| purpose.behind().is_none_or(|victim| active.number() > victim);
+        let has_spare = state.spare.as_ref().filter(is_behind).is_some();
+        let may_rotate = has_spare && (purpose != Purpose::Write || state.successor.is_some());
         if state.last_resort && purpose == Purpose::Write {
             return Allotment { placed: None, rotated: false, full: None };
         }
-        let is_behind = |active: &&Arc<Segment>| purpose.behind().is_none_or(|victim| active.number() > victim);
         let stale_after = lanes.quota(owner).unwrap_or(self.budget) / STALE_DENOMINATOR;
         let is_moved_past = || state.lanes.get(&owner).is_some_and(|lane| lane.made - lane.active_at > stale_after);
         // What is written from now on need not go with what was there before the lanes were.
@@ -298,7 +315,7 @@ impl Log {
                 .for_each(|(active, _)| lanes.mix(active.number()));
             return Allotment { placed, rotated: false, full: None };
         }
-        let full = state.rotate(owner, self.made.load(Ordering::Relaxed));
+        let full = state.rotate(owner, self.made.load(Ordering::Relaxed), ring);
         let placed = state.active(owner).and_then(|active| place_in(active, total, namespace));
         Allotment { placed, rotated: true, full }
     }
@@ -323,7 +340,7 @@ fn place_in(segment: &Arc<Segment>, total: u64, namespace: &NamespaceId) -> Opti
 impl Inner {
     /// A place for `total` bytes in an active segment, or `None` if there is no spare to rotate into.
     pub(crate) fn allot(self: &Arc<Self>, total: u64, namespace: &NamespaceId, purpose: Purpose) -> Option<Ticket> {
-        let Allotment { placed, rotated, full } = self.log.allot(total, namespace, purpose, &self.lanes);
+        let Allotment { placed, rotated, full } = self.log.allot(total, namespace, purpose, (&self.lanes, &self.ring));
         if rotated {
             self.wake_keeper();
         }
@@ -473,6 +490,42 @@ mod tests {
             assert_eq!(ticket.segment.slot, own.slot);
             assert!(lanes.may_share(&common, &own) && lanes.is_mixed(own.number()));
             assert_eq!(store.inner.next_lane(), Next::InRing);
+        });
+    }
+
+    #[test]
+    fn a_spare_lies_behind_all_that_a_start_finds_and_takes_no_copy_of_what_does_not() {
+        let mut world = World::new(1);
+        let (disk, runtime) = (world.disk(), world.runtime());
+        let large = |namespace| RecordKey::new(Kind(1), "tenant", namespace, b"large").unwrap();
+        world.block_on(async move {
+            let store = open(disk, Arc::clone(&runtime)).await;
+            put(&store).await;
+            while store.inner.log.lacking() != Lacking::Nothing {
+                runtime.sleep(Duration::from_millis(1)).await;
+            }
+            // It has a segment of its own, which is newer than the spare.
+            let length = SEGMENT / 2;
+            let request = PutRequest {
+                key: large("namespace"),
+                attributes: Attributes::default(),
+                encoding: Encoding::Identity,
+                length: Some(length),
+            };
+            let mut upload = store.put(request).await.unwrap();
+            upload.write(vec![1; usize::try_from(length).unwrap()].into()).await.unwrap();
+            upload.commit(Commit::default()).await.unwrap();
+            let newest = store.inner.ring.newest(|_| true).unwrap();
+            let namespace = NamespaceId::new("tenant", "namespace").unwrap();
+            let copy = Purpose::Copy { behind: newest.number() };
+            assert!(newest.is_solo() && store.inner.allot(4096, &namespace, copy).is_none());
+        });
+        world.crash(Crash::Process);
+        let (disk, runtime) = (world.disk(), world.runtime());
+        world.block_on(async move {
+            let store = open(disk, runtime).await;
+            let newest = store.inner.ring.newest(|_| true).unwrap();
+            assert_eq!(store.inner.log.spare().unwrap().number(), newest.number());
         });
     }
 

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::lanes::Owner;
+
 #[derive(Default)]
 pub(crate) struct Pressure {
-    /// Bytes that each waiting writer needs. Bounded by the admission of uploads.
-    demands: Arc<Mutex<Vec<u64>>>,
+    /// Who waits, and for how many bytes. Bounded by the admission of uploads.
+    demands: Arc<Mutex<Vec<(Owner, u64)>>>,
     /// The filesystem is full and there is nothing left to give way with.
     stuck: AtomicBool,
 }
@@ -17,33 +19,39 @@ pub(crate) struct Pressure {
 /// One writer's wait for bytes; over when dropped.
 #[must_use]
 pub(crate) struct Demand {
-    demands: Arc<Mutex<Vec<u64>>>,
-    bytes: u64,
+    demands: Arc<Mutex<Vec<(Owner, u64)>>>,
+    demanded: (Owner, u64),
 }
 
 impl Drop for Demand {
     fn drop(&mut self) {
         let mut demands = self.demands.lock();
-        if let Some(position) = demands.iter().position(|bytes| *bytes == self.bytes) {
+        if let Some(position) = demands.iter().position(|demanded| *demanded == self.demanded) {
             demands.swap_remove(position);
         }
     }
 }
 
 impl Pressure {
-    pub(crate) fn demand(&self, bytes: u64) -> Demand {
-        self.demands.lock().push(bytes);
-        Demand { demands: Arc::clone(&self.demands), bytes }
+    pub(crate) fn demand(&self, owner: Owner, bytes: u64) -> Demand {
+        let demanded = (owner, bytes);
+        self.demands.lock().push(demanded);
+        Demand { demands: Arc::clone(&self.demands), demanded }
+    }
+
+    /// Who waits, and for how many bytes.
+    pub(crate) fn demands(&self) -> Vec<(Owner, u64)> {
+        self.demands.lock().clone()
     }
 
     /// Bytes that all waiting writers need together.
     pub(crate) fn total(&self) -> u64 {
-        self.demands.lock().iter().sum()
+        self.demands.lock().iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// The most that one waiting writer needs.
     pub(crate) fn largest(&self) -> u64 {
-        self.demands.lock().iter().copied().max().unwrap_or(0)
+        self.demands.lock().iter().map(|(_, bytes)| *bytes).max().unwrap_or(0)
     }
 
     pub(crate) fn is_stuck(&self) -> bool {

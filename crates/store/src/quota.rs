@@ -11,14 +11,12 @@ use crate::error::Error;
 use crate::keeper::Laps;
 use crate::lanes::{Owner, Quota, check};
 use crate::log::is_one_of;
+use crate::ring::Used;
 use crate::segment::Segment;
 use crate::store::{Inner, Store};
 
-/// The spare, and the space of its successor: nobody's share.
-const AHEAD_SEGMENTS: u64 = 2;
-
 /// Whose segment is the next victim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Next {
     /// The oldest of all.
     InRing,
@@ -46,14 +44,15 @@ impl Inner {
     /// what others need.
     pub(crate) async fn hold_to_quotas(self: &Arc<Self>) -> Result<(), Error> {
         for (lane, quota) in self.lanes.quotas() {
-            let mut laps = Laps::new(self.ring.len());
-            while self.used_by_lanes().get(&lane).is_some_and(|used| *used > quota.bytes) && !self.is_closed() {
+            let (mut laps, next) = (Laps::default(), Next::OfLane(lane));
+            while self.ring.used().get(&lane).is_some_and(|used| used.bytes > quota.bytes) && !self.is_closed() {
                 if self.next_lane() == Next::InRing {
                     return Ok(());
                 }
-                let Some(manner) = laps.next() else { break };
-                if !self.reclaim_oldest_of(Next::OfLane(lane), manner).await? {
-                    laps.skip();
+                let segments = self.segments_of(next);
+                let Some(manner) = laps.step(next, segments) else { break };
+                if !self.reclaim_oldest_of(next, manner).await? {
+                    laps.skip(next, segments);
                 }
             }
         }
@@ -71,30 +70,61 @@ impl Inner {
         }
         let owned = self.log.owned();
         let is_victim = |segment: &Segment| segment.is_finished() && !is_one_of(&owned, segment);
-        let mut used = self.used_by_lanes();
-        used.retain(|lane, _| {
-            self.ring.oldest(|segment| is_victim(segment) && self.lanes.of(segment) == *lane).is_some()
-        });
-        self.lanes.furthest_over(&used, self.share_of_all_others()).map_or(Next::InRing, Next::OfLane)
+        let has_victim =
+            |lane: Owner| self.ring.oldest(|segment| self.lanes.of(segment) == lane && is_victim(segment)).is_some();
+        let mut wanted = self.used_by_lanes();
+        for (owner, bytes) in self.pressure.demands() {
+            wanted.entry(self.lanes.lane(owner)).or_default().bytes += bytes;
+        }
+        let mut wanted: BTreeMap<Owner, u64> = wanted.into_iter().map(|(lane, used)| (lane, used.bytes)).collect();
+        // Where there is room for all quotas, and nobody is over theirs, it is those without one who need more.
+        let is_over = |(lane, bytes): (&Owner, &u64)| self.lanes.quota(*lane).is_some_and(|quota| *bytes > quota);
+        if self.all_fit() && !wanted.iter().any(is_over) && has_victim(Owner::ANYBODY) {
+            return Next::OfLane(Owner::ANYBODY);
+        }
+        while let Some(lane) = self.lanes.furthest_over(&wanted, self.share_of_all_others()) {
+            if has_victim(lane) {
+                return Next::OfLane(lane);
+            }
+            wanted.remove(&lane);
+        }
+        Next::InRing
     }
 
-    /// Bytes of each lane's segments, but for those of uploads that are under way.
-    fn used_by_lanes(&self) -> BTreeMap<Owner, u64> {
-        let mut used = BTreeMap::new();
-        self.ring.for_each(|segment| {
-            if segment.is_finished() && !segment.is_untouched() {
-                *used.entry(self.lanes.of(segment)).or_default() += segment.length();
-            }
-        });
-        used
+    /// What each lane's segments take, the spare with the common one's.
+    fn used_by_lanes(&self) -> BTreeMap<Owner, Used> {
+        let mut by_lane: BTreeMap<Owner, Used> = BTreeMap::new();
+        for (owner, used) in self.ring.used() {
+            let of_lane = by_lane.entry(self.lanes.lane(owner)).or_default();
+            of_lane.segments += used.segments;
+            of_lane.bytes += used.bytes;
+        }
+        by_lane
+    }
+
+    /// How many segments there are to go round.
+    pub(crate) fn segments_of(&self, next: Next) -> usize {
+        match next {
+            Next::InRing => self.ring.len(),
+            Next::OfLane(lane) => self.used_by_lanes().get(&lane).map_or(0, |used| used.segments),
+        }
     }
 
     /// What quotas leave to those who have none.
-    fn share_of_all_others(&self) -> u64 {
+    fn left_by_quotas(&self) -> u64 {
         let geometry = self.geometry();
-        let taken = geometry.overhead() + AHEAD_SEGMENTS * geometry.segment();
+        let taken = geometry.overhead() + geometry.segment();
         let taken = self.lanes.quotas().iter().fold(taken, |taken, (_, quota)| taken.saturating_add(quota.bytes));
-        geometry.budget().saturating_sub(taken).max(geometry.least_quota())
+        geometry.budget().saturating_sub(taken)
+    }
+
+    /// Whether that is as much as the least quota.
+    fn all_fit(&self) -> bool {
+        self.left_by_quotas() >= self.geometry().least_quota()
+    }
+
+    fn share_of_all_others(&self) -> u64 {
+        self.left_by_quotas().max(self.geometry().least_quota())
     }
 
     pub(crate) fn is_in(&self, segment: &Segment, next: Next) -> bool {
@@ -105,13 +135,12 @@ impl Inner {
     }
 
     pub(crate) fn tenants_bytes(&self) -> Vec<TenantBytes> {
-        let quotas = self.lanes.quotas();
-        let used = if quotas.is_empty() { BTreeMap::new() } else { self.used_by_lanes() };
+        let used = self.ring.used();
         let of_tenant = |(lane, quota): (Owner, Quota)| TenantBytes {
             tenant: quota.tenant,
-            used: used.get(&lane).copied().unwrap_or(0),
+            used: used.get(&lane).map_or(0, |used| used.bytes),
             quota: quota.bytes,
         };
-        quotas.into_iter().map(of_tenant).collect()
+        self.lanes.quotas().into_iter().map(of_tenant).collect()
     }
 }

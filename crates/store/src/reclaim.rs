@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use crate::error::{During, Error};
-use crate::index::Entry;
+use crate::index::{Entry, SegmentSlot};
 use crate::log::Purpose;
 use crate::publish::{Spot, record_bytes};
 use crate::residents::Resident;
 use crate::segment::{Segment, Writing};
 use crate::store::Inner;
-use crate::types::{Fingerprint, RecordType};
+use crate::types::{Fingerprint, RecordType, SegmentNumber};
 use crate::victim::{Candidate, Manner, choose};
 
 /// How many rounds of rescue there are for what is vouched for meanwhile, before leases give way.
@@ -21,6 +21,9 @@ const LAST_RESCUE: usize = RESCUE_ROUNDS - 1;
 
 /// After this many records reclaim lets others run.
 const RECORDS_BETWEEN_YIELDS: usize = 512;
+
+/// A victim, as of which change of the lanes, and the oldest other segment in which its keys may lie.
+pub(crate) type OldestSharing = ((SegmentSlot, SegmentNumber, u64), Option<SegmentNumber>);
 
 /// What became of a record that was to be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,13 +164,27 @@ impl Inner {
 
     /// Whether dropping the record could let what it ended or replaced show again, now or after a restart.
     fn is_binding(&self, victim: &Segment, entry: &Entry) -> bool {
-        let may_hold = |other: &Segment| other.slot != victim.slot && self.lanes.may_share(victim, other);
-        let needed = || self.ring.oldest(may_hold).is_some_and(|oldest| !oldest.number().is_above(entry.version));
+        let needed = || self.oldest_sharing(victim).is_some_and(|oldest| !oldest.is_above(entry.version));
         entry.shadowing
             || (entry.record_type != RecordType::Artifact && needed())
             || self.under_way.contains(entry.fingerprint)
             || self.doubtful.holds_older(entry.fingerprint, entry.version)
             || self.covers_something_active(victim, entry)
+    }
+
+    /// The number of the oldest other segment in which keys of `victim` may lie. It is looked for once for each victim, for it only rises, unless lanes
+    /// are mixed meanwhile.
+    fn oldest_sharing(&self, victim: &Segment) -> Option<SegmentNumber> {
+        let (asked, mut known) = ((victim.slot, victim.number(), self.lanes.changes()), self.oldest_sharing.lock());
+        match *known {
+            Some((of, oldest)) if of == asked => oldest,
+            _ => {
+                let may_hold = |other: &Segment| other.slot != victim.slot && self.lanes.may_share(victim, other);
+                let oldest = self.ring.oldest(may_hold).map(|oldest| oldest.number());
+                *known = Some((asked, oldest));
+                oldest
+            }
+        }
     }
 
     /// Whether a tombstone that failed, and may be on the disk, ends the record: it is not carried past that.
@@ -180,8 +197,8 @@ impl Inner {
     /// Whether an active segment, which is no victim though it may be the older one, holds an earlier record of the key.
     fn covers_something_active(&self, victim: &Segment, entry: &Entry) -> bool {
         let holds = |writing: &mut Writing| writing.entries.iter().any(|other| other.fingerprint == entry.fingerprint);
-        let is_older = |active: &Segment| active.number() < victim.number() && self.lanes.may_share(victim, active);
-        self.log.owned().iter().any(|active| is_older(active) && active.with_writing(holds) == Some(true))
+        let mut older = self.log.actives_before(victim.number()).into_iter();
+        older.any(|active| self.lanes.may_share(victim, &active) && active.with_writing(holds) == Some(true))
     }
 
     /// Takes the records out of the index, but for those that must be kept, which are returned.
@@ -258,7 +275,8 @@ impl Inner {
     async fn bury_solo(self: &Arc<Self>, victim: &Arc<Segment>, resident: &Resident) -> Result<(), Error> {
         let namespace = resident.namespace.unwrap_or(resident.fingerprint);
         if self.tombstones.may_have_ended(resident.fingerprint, namespace, resident.spot.version) {
-            let purpose = Purpose::LastCopy { behind: victim.number() };
+            // The oldest there is: nothing that its tombstone ends lies between.
+            let purpose = Purpose::LastCopy { behind: SegmentNumber(0) };
             self.rescue(victim, std::slice::from_ref(resident), Manner::Force, purpose).await?;
         }
         Ok(())

@@ -256,7 +256,6 @@ impl Inner {
         let writing = opened.tail.map(|tail| {
             let mut writing = Writing::new(Arc::clone(&handle), tail);
             if !opened.sound {
-                self.counters.failed_segments.add(1);
                 writing.mode = Mode::Failed;
             }
             writing.given = opened.footer.entries.len();
@@ -350,6 +349,10 @@ impl Inner {
             } else {
                 self.condemn(segment);
             }
+        }
+        // It may lie in front of what was written since it was made, and what is written to it is newer. Its old name is as good.
+        if let Err(error) = self.refresh_spare(true).await {
+            tracing::warn!(%error, "the spare segment keeps its old name");
         }
         // What was active may have been the last spare: where there is no room for another, what reclaim has to move goes first.
         if self.log.lacking() == Lacking::Spare {

@@ -9,6 +9,7 @@ use futures_util::future::{Either, select};
 
 use crate::budget::{Admission, Category, Reservation, required_free};
 use crate::error::{During, Error};
+use crate::lanes::{InLane, Owner};
 use crate::store::Inner;
 
 /// What a client that found no room is told to wait; the adapters add jitter.
@@ -42,6 +43,13 @@ impl Wait<'_> {
     }
 }
 
+/// Bytes on their way in; over when dropped. The lane first: those who wait are told by the budget.
+#[must_use]
+pub(crate) struct Admitted {
+    _in_lane: InLane,
+    _in_budget: Admission,
+}
+
 impl Inner {
     pub(crate) fn wait_for_room(&self) -> Wait<'_> {
         Wait { inner: self, deadline: self.runtime.monotonic() + self.settings.room_wait, keeper_knows: false }
@@ -55,11 +63,11 @@ impl Inner {
         }
     }
 
-    /// Takes bytes for a solo segment; the keeper reclaims while somebody waits here.
+    /// Takes bytes for a solo segment of `owner`; the keeper reclaims while somebody waits here.
     ///
     /// # Errors
     /// `Busy` or `Full` when no room came in time; `ReadOnly`, `Closed`.
-    pub(crate) async fn reserve_solo(self: &Arc<Self>, bytes: u64) -> Result<Reservation, Error> {
+    pub(crate) async fn reserve_solo(self: &Arc<Self>, bytes: u64, owner: Owner) -> Result<Reservation, Error> {
         let mut wait = self.wait_for_room();
         let mut demand = None;
         loop {
@@ -71,7 +79,7 @@ impl Inner {
             {
                 return Ok(reservation);
             }
-            demand.get_or_insert_with(|| self.pressure.demand(bytes));
+            demand.get_or_insert_with(|| self.pressure.demand(owner, bytes));
             wait.on(listener).await?;
         }
     }
@@ -85,16 +93,18 @@ impl Inner {
         Ok(space.available >= required_free(self.geometry().segment(), incoming))
     }
 
-    /// Admits bytes that are not committed yet: together at most half the budget.
+    /// Admits bytes that are not committed yet: together at most half the budget, and of a tenant that has a quota half of that.
     ///
     /// # Errors
     /// `Busy` when others' uploads did not end in time.
-    pub(crate) async fn admit(&self, bytes: u64) -> Result<Admission, Error> {
+    pub(crate) async fn admit(&self, bytes: u64, owner: Owner) -> Result<Admitted, Error> {
         let mut wait = self.wait_for_room();
         loop {
             let listener = self.budget.freed().listen();
-            if let Ok(admission) = self.budget.try_admit(bytes) {
-                return Ok(admission);
+            if let Some(in_lane) = self.lanes.try_admit(owner, bytes)
+                && let Ok(in_budget) = self.budget.try_admit(bytes)
+            {
+                return Ok(Admitted { _in_lane: in_lane, _in_budget: in_budget });
             }
             wait.on(listener).await?;
         }

@@ -195,9 +195,9 @@ impl Segment {
         Owner(self.owner.load(Ordering::SeqCst))
     }
 
-    /// From here on it takes records of that lane.
-    pub(crate) fn give_to(&self, lane: Owner) {
-        self.owner.store(lane.0, Ordering::SeqCst);
+    /// Only by [`crate::ring::Ring::give`], which counts by owner.
+    pub(crate) fn set_owner(&self, owner: Owner) {
+        self.owner.store(owner.0, Ordering::SeqCst);
     }
 
     pub(crate) fn is_solo(&self) -> bool {
@@ -208,6 +208,7 @@ impl Segment {
         self.length.load(Ordering::SeqCst)
     }
 
+    /// Only by [`crate::ring::Ring::resize`], which counts bytes.
     pub(crate) fn set_length(&self, length: u64) {
         self.length.store(length, Ordering::SeqCst);
     }

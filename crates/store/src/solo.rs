@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_channel::oneshot;
 
-use crate::budget::{Admission, Reservation};
+use crate::budget::Reservation;
 use crate::commit::Record;
 use crate::create::Created;
 use crate::error::{During, Error};
@@ -17,6 +17,7 @@ use crate::files::Handle;
 use crate::format::footer::{Footer, NamespaceTable};
 use crate::format::record::{Head, Layout, Trailer};
 use crate::format::segment::{SEGMENT_HEADER_LEN, SegmentKind};
+use crate::room::Admitted;
 use crate::segment::{Mode, Segment};
 use crate::settings::Durability;
 use crate::store::Inner;
@@ -51,14 +52,14 @@ impl Solo {
     /// One for a record of exactly this layout.
     pub(crate) async fn of_size(inner: &Arc<Inner>, head: &Head, layout: Layout) -> Result<Solo, Error> {
         let length = SEGMENT_HEADER_LEN + layout.total + footer_len(head);
-        let reservation = inner.reserve_solo(allocated(length)).await?;
+        let reservation = inner.reserve_solo(allocated(length), inner.lanes.owner(head.key.tenant())).await?;
         Solo::create(inner, head, length, reservation, false).await
     }
 
     /// One that grows with its body.
     pub(crate) async fn growing(inner: &Arc<Inner>, head: &Head) -> Result<Solo, Error> {
         let length = inner.geometry().solo_step_min();
-        let reservation = inner.reserve_solo(length).await?;
+        let reservation = inner.reserve_solo(length, inner.lanes.owner(head.key.tenant())).await?;
         Solo::create(inner, head, length, reservation, true).await
     }
 
@@ -95,7 +96,7 @@ impl Solo {
     }
 
     /// Makes room for a record whose body ends `end` bytes behind its start, with its trailer and the footer behind it.
-    pub(crate) async fn grow_to(&mut self, inner: &Arc<Inner>, end: u64) -> Result<Option<Admission>, Error> {
+    pub(crate) async fn grow_to(&mut self, inner: &Arc<Inner>, end: u64) -> Result<Option<Admitted>, Error> {
         if self.segment().is_condemned() {
             return Err(Error::Evicted);
         }
@@ -112,12 +113,13 @@ impl Solo {
         if wanted == length {
             return Ok(None);
         }
-        let admission = inner.admit(wanted - length).await?;
-        let step = inner.reserve_solo(wanted - length).await?;
+        let owner = self.segment().owner();
+        let admission = inner.admit(wanted - length, owner).await?;
+        let step = inner.reserve_solo(wanted - length, owner).await?;
         let space = self.segment().space().ok_or(Error::Evicted)?;
         space.lock().absorb(step);
         inner.allocate(&self.handle()?.file()?, wanted).await?;
-        self.segment().set_length(wanted);
+        inner.ring.resize(self.segment(), wanted);
         Ok(Some(admission))
     }
 }
@@ -180,7 +182,7 @@ impl Inner {
         if solo.growing {
             self.sync_segment(&segment, "record of a growing solo before its footer").await?;
             let end = align_up(offset.0 + layout.total) + solo.footer;
-            segment.set_length(end);
+            self.ring.resize(&segment, end);
             self.write_footer(&segment).await?;
             file.truncate(end).await.during("cutting a segment behind its footer")?;
             // Not without a look at whether somebody else's sync has failed meanwhile, and taken the footer with it.

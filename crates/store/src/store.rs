@@ -24,6 +24,7 @@ use crate::lanes::Lanes;
 use crate::lease::LeaseClock;
 use crate::log::Log;
 use crate::pressure::Pressure;
+use crate::reclaim::OldestSharing;
 use crate::ring::Ring;
 use crate::segment::Segment;
 use crate::settings::Settings;
@@ -63,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) heat: Heat,
     pub(crate) leases: LeaseClock,
     pub(crate) counters: Counters,
+    /// What reclaim knows of its victim: see there.
+    pub(crate) oldest_sharing: Mutex<Option<OldestSharing>>,
     /// Segments that the keeper is to unlink.
     pub(crate) condemned: Mutex<Vec<Arc<Segment>>>,
     /// Files that did not become segments and could not be unlinked yet.
@@ -115,6 +118,7 @@ impl Inner {
             pressure: Pressure::default(),
             leases: LeaseClock::new(runtime.as_ref(), heat.written),
             counters: Counters::default(),
+            oldest_sharing: Mutex::default(),
             condemned: Mutex::default(),
             strays: Mutex::default(),
             wake,

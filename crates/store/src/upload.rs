@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_channel::oneshot;
 
-use crate::budget::Admission;
 use crate::commit::{Pending, Record};
 use crate::error::{During, Error};
 use crate::files::Handle;
@@ -18,6 +17,7 @@ use crate::format::record::{BlockSums, Head, HeadHash, Layout, Seal};
 use crate::key::{Attributes, RecordKey};
 use crate::log::Ticket;
 use crate::read::index;
+use crate::room::Admitted;
 use crate::solo::Solo;
 use crate::store::{Inner, Store};
 use crate::types::{Encoding, Offset, RecordType, SegmentNumber, Version};
@@ -58,7 +58,7 @@ pub struct Upload {
     buffered_len: usize,
     body: Body,
     /// Counts against what may be on its way in at once.
-    admissions: Vec<Admission>,
+    admissions: Vec<Admitted>,
 }
 
 enum Body {
@@ -197,7 +197,8 @@ impl Upload {
     /// The space for a body of known length.
     async fn reserve(&mut self, length: u64) -> Result<(), Error> {
         let geometry = self.inner.geometry();
-        self.admissions.push(self.inner.admit(length).await?);
+        let owner = self.inner.lanes.owner(self.head.key.tenant());
+        self.admissions.push(self.inner.admit(length, owner).await?);
         if length <= geometry.gather_known() {
             return Ok(());
         }

@@ -10,9 +10,9 @@ use kura_store::types::Kind;
 /// A write's number: later ones are higher.
 pub(crate) type Write = u64;
 
-/// The namespaces of a history. The last is another tenant's.
-pub(crate) const NAMESPACES: [&str; 3] = ["one", "two", "three"];
-pub(crate) const TENANTS: [&str; 3] = ["tenant", "tenant", "another"];
+/// The namespaces of a history, and whose they are.
+pub(crate) const NAMESPACES: [&str; 4] = ["one", "two", "three", "four"];
+pub(crate) const TENANTS: [&str; 4] = ["tenant", "tenant", "another", "third"];
 
 #[derive(Default)]
 pub(crate) struct Model {

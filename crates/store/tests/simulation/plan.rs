@@ -92,9 +92,12 @@ impl Plan {
 
     /// Quotas that hold for a while.
     pub(crate) fn draw_quotas(&self, random: &mut fastrand::Rng) -> Vec<Quota> {
-        let tenants = [TENANTS[0], TENANTS[2]].into_iter().filter(|_| self.quotas && random.bool());
-        let tenants: Vec<&str> = tenants.collect();
-        let quota = |tenant: &str| Quota { tenant: tenant.to_owned(), bytes: SEGMENT * random.u64(2..9) };
+        let mut tenants = vec![TENANTS[0], TENANTS[2], TENANTS[3]];
+        random.shuffle(&mut tenants);
+        // As many as a store of nine segments takes.
+        tenants.truncate(if self.quotas { random.usize(0..3) } else { 0 });
+        let most = *random.choice(&[3, 5, 9, 40]).unwrap();
+        let quota = |tenant: &str| Quota { tenant: tenant.to_owned(), bytes: SEGMENT * random.u64(2..most) };
         tenants.into_iter().map(quota).collect()
     }
 

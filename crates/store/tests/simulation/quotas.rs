@@ -28,10 +28,14 @@ fn quota(tenant: &str, segments: u64) -> Quota {
     Quota { tenant: tenant.to_owned(), bytes: segments * SEGMENT }
 }
 
-/// A store of fourteen segments on which nothing is leased.
+/// A store of fourteen segments, on which nothing is leased.
 fn machine(quotas: Vec<Quota>) -> Machine {
+    machine_of(15, quotas)
+}
+
+fn machine_of(segments: u64, quotas: Vec<Quota>) -> Machine {
     let mut machine = Machine::new(Durability::Always, None::<SyncReason>);
-    let geometry = Geometry::simulation(15 * SEGMENT);
+    let geometry = Geometry::simulation(segments * SEGMENT);
     machine.settings = Settings { quotas, lease: Duration::ZERO, ..Settings::new(geometry) };
     machine
 }
@@ -164,4 +168,122 @@ fn an_artifact_is_at_most_a_quarter_of_its_tenants_quota() {
         assert!(matches!(refused, Err(Error::TooLarge { limit: 32_768 })));
         put(&store, "other", 0, limit + 1).await;
     });
+}
+
+/// `careful` and `flood` have all that their quotas allow, and `other` has something too.
+async fn fill_all(store: &Store, runtime: &Arc<dyn Runtime>) -> [usize; 2] {
+    for at in 0..45 {
+        put(store, "careful", at, SMALL).await;
+        put(store, "flood", at, SMALL).await;
+    }
+    for at in 0..30 {
+        put(store, "other", at, SMALL).await;
+    }
+    settle(runtime).await;
+    [kept(store, "careful", 45), kept(store, "other", 30)]
+}
+
+#[test]
+fn uploads_under_way_cost_nobody_else_anything() {
+    let mut machine = machine(vec![quota("careful", 4), quota("flood", 4)]);
+    machine.live(|store, runtime| async move {
+        let before = fill_all(&store, &runtime).await;
+        let mut uploads = Vec::new();
+        for at in 1000.. {
+            match calls::begin(&store, &key("flood", at), Some(SEGMENT as usize)).await {
+                Ok(upload) => uploads.push(upload),
+                Err(Error::Busy { .. }) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(uploads.len(), 2, "half of its quota");
+        settle(&runtime).await;
+        assert_eq!([kept(&store, "careful", 45), kept(&store, "other", 30)], before);
+    });
+}
+
+#[test]
+fn who_is_just_within_their_quota_loses_nothing_by_those_without_one() {
+    for largest in [SMALL, 60_000] {
+        let mut machine = machine(vec![quota("careful", 5)]);
+        machine.live(|store, runtime| async move {
+            for at in 0..70 {
+                put(&store, "careful", at, SMALL).await;
+            }
+            settle(&runtime).await;
+            assert_eq!((kept(&store, "careful", 70), used(&store, "careful")), (70, 5 * SEGMENT));
+            for at in 0..800 {
+                put(&store, "flood", at, if at % 5 == 0 { largest } else { SMALL }).await;
+                runtime.sleep(Duration::from_micros(100)).await;
+            }
+            assert_eq!(kept(&store, "careful", 70), 70);
+        });
+    }
+}
+
+#[test]
+fn quotas_that_come_and_go_leave_no_segment_behind() {
+    let mut machine = machine(Vec::new());
+    machine.live(|store, runtime| async move {
+        for round in 0..20 {
+            let tenant = format!("tenant {round}");
+            store.set_quotas(vec![quota(&tenant, 2)]).expect("a quota that can be kept to");
+            put(&store, &tenant, 0, SMALL).await;
+            for at in 1..8 {
+                put(&store, &tenant, at, 30_000).await;
+                runtime.sleep(Duration::from_millis(1)).await;
+            }
+            settle(&runtime).await;
+            store.set_quotas(Vec::new()).expect("none");
+            for at in 0..300 {
+                put(&store, "other", 1000 * round + at, SMALL).await;
+            }
+            settle(&runtime).await;
+            let kept = (0..300).filter(|at| store.peek(&key("other", 1000 * round + at)).is_some()).count();
+            assert!(kept > 120, "{kept} in round {round}: room for them is missing");
+        }
+    });
+}
+
+#[test]
+fn a_lower_budget_is_kept_to_also_where_each_lane_has_its_segment() {
+    let tenants: Vec<String> = (0..8).map(|at| format!("tenant {at}")).collect();
+    let mut machine = machine_of(30, tenants.iter().map(|tenant| quota(tenant, 2)).collect());
+    machine.live(|store, runtime| async move {
+        for tenant in &tenants {
+            put(&store, tenant, 0, SMALL).await;
+            runtime.sleep(Duration::from_millis(1)).await;
+        }
+        store.shutdown().await.expect("a clean stop");
+    });
+    machine.world.crash(Crash::Process);
+    machine.settings.geometry = Geometry::simulation(9 * SEGMENT);
+    machine.settings.quotas.truncate(2);
+    machine.live(|store, _| async move {
+        let used: u64 = store.stats().used.iter().map(|(_, bytes)| bytes).sum();
+        assert!(used <= 9 * SEGMENT, "{used}");
+        put(&store, "tenant 0", 1, SMALL).await;
+    });
+}
+
+#[test]
+fn leases_beyond_a_quota_give_way_after_one_round_of_what_its_tenant_has() {
+    for of_others in [20, 400] {
+        let mut machine = machine_of(1000, vec![quota("many", 900), quota("few", 4)]);
+        machine.settings.lease = Duration::from_secs(3 * 3600);
+        machine.world.disk().set_capacity(100 << 30);
+        machine.live(|store, runtime| async move {
+            for at in 0..of_others {
+                put(&store, "many", at, LARGE).await;
+            }
+            for at in 0..100 {
+                put(&store, "few", at, SMALL).await;
+                assert!(store.contains(&key("few", at)).is_some());
+                runtime.sleep(Duration::from_millis(20)).await;
+            }
+            settle(&runtime).await;
+            let evictions = store.stats().evictions;
+            assert!(evictions < 60, "{evictions} for a hundred artifacts, beside {of_others} of others");
+        });
+    }
 }

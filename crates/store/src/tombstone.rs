@@ -24,8 +24,9 @@ pub(crate) struct Tombstones {
     pending: Mutex<HashMap<Fingerprint, Pending>>,
     /// Whether one of them has ever failed: spares the probe its lock.
     any_failed: AtomicBool,
-    /// Committed cleans by namespace.
+    /// Committed cleans by namespace, and whether there are any: spares the probe its lock.
     cleans: RwLock<HashMap<Fingerprint, Version>>,
+    any_cleans: AtomicBool,
 }
 
 impl Tombstones {
@@ -58,6 +59,7 @@ impl Tombstones {
         let mut cleans = self.cleans.write();
         let at = cleans.entry(namespace).or_insert(version);
         *at = version.max(*at);
+        self.any_cleans.store(true, Ordering::SeqCst);
     }
 
     /// No segment can hold anything that the clean ended: forget it.
@@ -65,18 +67,18 @@ impl Tombstones {
         let mut cleans = self.cleans.write();
         if cleans.get(&namespace) == Some(&version) {
             cleans.remove(&namespace);
+            self.any_cleans.store(!cleans.is_empty(), Ordering::SeqCst);
         }
     }
 
     /// Whether a committed clean ended this version of something in `namespace`.
     pub(crate) fn ends(&self, namespace: Fingerprint, version: Version) -> bool {
-        let cleans = self.cleans.read();
-        !cleans.is_empty() && cleans.get(&namespace).is_some_and(|at| version < *at)
+        self.cleans.read().get(&namespace).is_some_and(|at| version < *at)
     }
 
     /// Whether there is any clean at all: spares the probe its second hash.
     pub(crate) fn any_cleans(&self) -> bool {
-        !self.cleans.read().is_empty()
+        self.any_cleans.load(Ordering::SeqCst)
     }
 
     /// As [`Tombstones::ends`], also for tombstones that are not committed yet.

@@ -50,10 +50,15 @@ impl MoonWorkspace {
     /// A build of everything with that remote cache, and without anything of this machine's.
     #[must_use]
     pub fn clean_build(&self, remote: &str) -> Command {
-        let root = self.directory.path();
         let api = if remote.starts_with("http") { "http" } else { "grpc" };
-        let settings =
-            format!("projects:\n  - 'packages/*'\ntelemetry: false\nremote:\n  api: '{api}'\n  host: '{remote}'\n");
+        self.clean_build_with(&format!("remote:\n  api: '{api}'\n  host: '{remote}'\n"))
+    }
+
+    /// The same with that remote cache's part of the settings.
+    #[must_use]
+    pub fn clean_build_with(&self, remote: &str) -> Command {
+        let root = self.directory.path();
+        let settings = format!("projects:\n  - 'packages/*'\ntelemetry: false\n{remote}");
         fs::write(root.join(".moon/workspace.yml"), settings).unwrap();
         let _ = fs::remove_dir_all(root.join(".moon/cache"));
         for name in &self.projects {

@@ -1,8 +1,8 @@
 //! A workspace through moon, over gRPC and over HTTP, where its action results are JSON: the second clean build is all remote hits, also after a restart
-//! and after `kill -9`.
+//! and after `kill -9`. Under TLS each gets what its token allows.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use kura_e2e::{Kura, MoonWorkspace, run};
+use kura_e2e::{Came, Guarded, Kura, MoonWorkspace, run};
 
 const PROJECTS: [&str; 3] = ["one", "two", "three"];
 
@@ -14,6 +14,18 @@ fn second_builds_hit_over_grpc() {
 #[test]
 fn second_builds_hit_over_http() {
     second_builds_hit("http");
+}
+
+#[test]
+fn under_tls_each_gets_what_its_token_allows() {
+    let workspace = MoonWorkspace::new(&PROJECTS[..1]);
+    let project = workspace.project(PROJECTS[0]);
+    Guarded::under_tls().tried("moon", Came::Built, |who, number| {
+        std::fs::write(project.join("source.txt"), number.to_string()).unwrap();
+        let printed = run(workspace.clean_build_with(&who.lines).env("KURA_TOKEN", who.token));
+        assert_eq!(std::fs::read_to_string(project.join("dist/out.txt")).unwrap(), number.to_string(), "{printed}");
+        if printed.contains("cached from remote") { Came::Hit } else { Came::Built }
+    });
 }
 
 fn second_builds_hit(scheme: &str) {

@@ -49,7 +49,14 @@ fn check(name: &str, target: Target) -> Result<(), Failure> {
     if name == "s3" {
         return s3::check(&target.without_token());
     }
-    http::check(&target, name)
+    http::check(&target, name)?;
+    if name == "ccache" && target.origin.starts_with("https://") {
+        let url = target.url("");
+        return Err(Failure::Refused(format!(
+            "{url} is well, and ccache speaks no TLS by itself: give it the http:// address of what passes it on to there"
+        )));
+    }
+    Ok(())
 }
 
 /// What is stored and fetched: nobody else has it.

@@ -75,16 +75,21 @@ impl Client {
         Ok(Client { stream, authorization, buffer: vec![0; 256 << 10], request: Vec::new() })
     }
 
-    /// `GET`; returns the body's length.
+    /// `GET` of what is there; returns the body's length.
     pub(crate) fn get(&mut self, path: &str) -> anyhow::Result<u64> {
-        self.request.clear();
-        write!(self.request, "GET {path} HTTP/1.1\r\nhost: bench\r\n{}\r\n", self.authorization)?;
-        self.send()?;
-        let (status, length) = self.answer()?;
+        let (status, length) = self.try_get(path)?;
         if status != 200 {
             bail!("{path}: status {status}");
         }
         Ok(length)
+    }
+
+    /// `GET`; returns the status and the body's length.
+    pub(crate) fn try_get(&mut self, path: &str) -> anyhow::Result<(u16, u64)> {
+        self.request.clear();
+        write!(self.request, "GET {path} HTTP/1.1\r\nhost: bench\r\n{}\r\n", self.authorization)?;
+        self.send()?;
+        self.answer()
     }
 
     /// `PUT`; returns the status.

@@ -20,7 +20,7 @@ pub(crate) fn run_auth(options: &Options) -> anyhow::Result<()> {
     pin_client()?;
     let (length, count) = (1 << 10, options.keys);
     let data = [tempfile::tempdir_in(&options.directory)?, tempfile::tempdir_in(&options.directory)?];
-    let token = Server::token(options, data[0].path())?;
+    let token = Server::token(options, data[0].path(), "default")?;
     let tenants = tempfile::NamedTempFile::new_in(&options.directory)?;
     std::fs::write(tenants.path(), TENANTS)?;
     let capacity = capacity(length, count);

@@ -1,8 +1,9 @@
-//! The load generator of `docs/benchmarks.md`: `kura-bench get|auth|tls|put|reapi|path|start|memory|all`.
+//! The load generator of `docs/benchmarks.md`: `kura-bench get|auth|tls|flood|put|reapi|path|start|memory|all`.
 //!
 //! - `get`: hits, beside nginx that serves the same bytes from files.
 //! - `auth`: hits of who shows a token, beside hits of a server that asks for none.
 //! - `tls`: hits under TLS, beside nginx under TLS.
+//! - `flood`: what two tenants keep, and how fast they are, while a third stores far too much.
 //! - `put`: uploads, with what reaches the device.
 //! - `reapi`: the Remote Execution API, beside a plain gRPC server in memory.
 //! - `path`: one stream of it over a long path.
@@ -13,6 +14,7 @@
 
 mod certificate;
 mod client;
+mod flood;
 mod get;
 mod guarded;
 mod load;
@@ -57,7 +59,7 @@ fn main() -> anyhow::Result<()> {
     let number = |name: &'static str, default: &'static str, help: &'static str| {
         Arg::new(name).long(name).default_value(default).value_parser(value_parser!(u64)).help(help)
     };
-    let parts = ["all", "get", "auth", "tls", "put", "reapi", "path", "start", "memory", "plain"];
+    let parts = ["all", "get", "auth", "tls", "flood", "put", "reapi", "path", "start", "memory", "plain"];
     let matches = Command::new("kura-bench")
         .about("Measures Kura, beside nginx where there is something to compare")
         .arg(Arg::new("part").value_parser(parts).default_value("all"))
@@ -103,6 +105,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted("tls") {
         guarded::run_tls(&options)?;
+    }
+    if wanted("flood") {
+        flood::run(&options)?;
     }
     if wanted("put") {
         put::run(&options)?;

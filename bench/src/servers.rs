@@ -128,9 +128,9 @@ impl Server {
     }
 
     /// A token of a tenant's writer, made as an operator makes one.
-    pub(crate) fn token(options: &Options, data: &Path) -> anyhow::Result<String> {
+    pub(crate) fn token(options: &Options, data: &Path, tenant: &str) -> anyhow::Result<String> {
         let mut command = Command::new(&options.kura);
-        command.args(["token", "create", "--role", "writer", "--data-dir"]).arg(data);
+        command.args(["token", "create", "--role", "writer", "--tenant", tenant, "--data-dir"]).arg(data);
         let output = command.output()?;
         anyhow::ensure!(output.status.success(), "no token: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())

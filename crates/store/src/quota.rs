@@ -46,7 +46,7 @@ impl Inner {
         for (lane, quota) in self.lanes.quotas() {
             let (mut laps, next) = (Laps::default(), Next::OfLane(lane));
             while self.ring.used().get(&lane).is_some_and(|used| used.bytes > quota.bytes) && !self.is_closed() {
-                if self.next_lane() == Next::InRing {
+                if self.is_any_mixed() {
                     return Ok(());
                 }
                 let segments = self.segments_of(next);
@@ -61,11 +61,7 @@ impl Inner {
 
     /// Where the next victim is.
     pub(crate) fn next_lane(&self) -> Next {
-        if !self.lanes.are_several() {
-            return Next::InRing;
-        }
-        let is_there = |segment: &Segment| segment.is_finished() && !segment.is_untouched();
-        if self.ring.oldest(is_there).is_none_or(|oldest| self.lanes.is_mixed(oldest.number())) {
+        if !self.lanes.are_several() || self.is_any_mixed() {
             return Next::InRing;
         }
         let owned = self.log.owned();
@@ -89,6 +85,12 @@ impl Inner {
             wanted.remove(&lane);
         }
         Next::InRing
+    }
+
+    /// Whether anything is there that goes in order of the ring.
+    fn is_any_mixed(&self) -> bool {
+        let is_there = |segment: &Segment| segment.is_finished() && !segment.is_untouched();
+        self.ring.oldest(is_there).is_some_and(|oldest| self.lanes.is_mixed(oldest.number()))
     }
 
     /// What each lane's segments take, the spare with the common one's.

@@ -336,12 +336,15 @@ impl Inner {
         for segment in unsealed {
             if segment.is_solo() { self.seal_found(&segment) } else { shared.push(segment) }
         }
+        let mut in_front = None;
         for segment in shared.into_iter().rev() {
             // What is written from now on has to lie behind what could not be read.
             let is_last = !self.ring.any_unread_above(segment.number());
             let can_go_on = is_last && !segment.is_untouched() && segment.check_sound().is_ok();
             if can_go_on && !self.log.has_active(segment.owner()) {
                 self.log.set_active(segment);
+            } else if !is_last && in_front.is_none() && !segment.is_untouched() && segment.check_sound().is_ok() {
+                in_front = Some(segment);
             } else if !segment.is_untouched() {
                 self.seal_found(&segment);
             } else if is_last && segment.check_sound().is_ok() && self.log.lacking() == Lacking::Spare {
@@ -358,9 +361,15 @@ impl Inner {
         if self.log.lacking() == Lacking::Spare {
             match self.budget.try_reserve(Category::Shared, self.geometry().segment()) {
                 Ok(successor) => self.log.set_successor(successor),
-                Err(_) => self.log.keep_for_copies(),
+                Err(_) => {
+                    // Nor can what could not be read go, before what is in front of it: that is no victim, as long as it takes copies.
+                    let last = in_front.take_if(|segment| !self.log.has_active(segment.owner()));
+                    last.into_iter().for_each(|last| self.log.set_active_for_copies(last));
+                    self.log.keep_for_copies();
+                }
             }
         }
+        in_front.into_iter().for_each(|segment| self.seal_found(&segment));
     }
 
     fn seal_found(self: &Arc<Self>, segment: &Arc<Segment>) {

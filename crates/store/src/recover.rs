@@ -353,8 +353,9 @@ impl Inner {
                 self.condemn(segment);
             }
         }
-        // It may lie in front of what was written since it was made, and what is written to it is newer. Its old name is as good.
-        if let Err(error) = self.refresh_spare(true).await {
+        // Where it lies in front of what was written since it was made: what is written to it is newer. Its old name is as good.
+        let is_in_front = self.log.spare().is_some_and(|spare| self.ring.any_behind(&spare, |_| true));
+        if is_in_front && let Err(error) = self.refresh_spare(true).await {
             tracing::warn!(%error, "the spare segment keeps its old name");
         }
         // What was active may have been the last spare: where there is no room for another, what reclaim has to move goes first.

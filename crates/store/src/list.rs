@@ -1,8 +1,9 @@
 //! LIST: which keys of one namespace are there. The index knows fingerprints only, so the heads of its records are read, segment after segment.
 //! Vouches for nothing, and counts as no use.
 //! Promise: what is there from the first call to the last is seen, at least once, also where reclaim moves it meanwhile. Segments are gone through from
-//! the oldest on and records move to newer ones, so what has moved is still to come; those that were added meanwhile are gone through as well. The one
-//! way back is from a copy whose segment failed to its original: where that happened, all are gone through again.
+//! the oldest on and records move to newer ones, so what has moved is still to come; those that were added meanwhile are gone through as well. The
+//! ways back are from a copy whose segment failed to its original, and to the only place that there was: where that happened, all are gone through
+//! again.
 //! Memory: what one segment's footer lists.
 
 use std::collections::HashSet;

@@ -91,7 +91,7 @@ pub(crate) enum Purpose {
     Copy {
         behind: SegmentNumber,
     },
-    /// The same of what must not be dropped: into a segment of another lane, where its own has no place. From then on both go in order of the ring.
+    /// The same of what must not be dropped: where there is no such place, to any. If that is in another lane, both go in order of the ring from then on.
     LastCopy {
         behind: SegmentNumber,
     },
@@ -299,7 +299,8 @@ impl Log {
         let mut state = self.state.lock();
         let owner = lanes.of_tenant(namespace.tenant());
         let is_behind = |active: &&Arc<Segment>| purpose.behind().is_none_or(|victim| active.number() > victim);
-        let has_spare = state.spare.as_ref().filter(is_behind).is_some();
+        let is_last = matches!(purpose, Purpose::LastCopy { .. });
+        let has_spare = state.spare.as_ref().filter(|spare| is_last || is_behind(spare)).is_some();
         let may_rotate = has_spare && (purpose != Purpose::Write || state.successor.is_some());
         if state.last_resort && purpose == Purpose::Write {
             return Allotment { placed: None, rotated: false, full: None };
@@ -318,9 +319,10 @@ impl Log {
             return Allotment { placed, rotated: false, full: None };
         }
         if !may_rotate {
-            let others = || state.lanes.values().filter_map(|lane| lane.active.as_ref()).filter(is_behind);
+            let all = || state.lanes.values().filter_map(|lane| lane.active.as_ref());
+            let mut best_first = all().filter(is_behind).chain(all());
             let placed = match purpose {
-                Purpose::LastCopy { .. } => others().find_map(|active| place_in(active, total, namespace)),
+                Purpose::LastCopy { .. } => best_first.find_map(|active| place_in(active, total, namespace)),
                 Purpose::Write | Purpose::Copy { .. } => None,
             };
             placed

@@ -1,7 +1,7 @@
 //! The rules by which records of one key meet in the index: at commit, copy and recovery alike.
 //! - The higher version wins; of equal ones (copies) the later place.
 //! - Where the loser lies later in the ring, the winner is *shadowing*: were it dropped, a restart would show the loser.
-//! - The mark passes to what replaces the winner; a move to the newest place of its lane clears it.
+//! - The mark passes to what replaces the winner; a move to the newest place of its lane clears it, and a move back sets it.
 //!
 //! Locks: one index shard, and under it the ring's for a look.
 
@@ -72,9 +72,13 @@ impl Inner {
             self.lose(&mut shard, &old, place);
             return false;
         }
-        // What a restart may find behind it of the key, if anything.
+        // What a restart may find behind it of the key: also what lay in front of the original, if the copy lies in front of that.
+        let is_further_back = self.place_of(&old) > Some(place);
         let may_lose = |other: &Segment| !other.is_untouched() && self.lanes.may_share(segment, other);
-        let shadowing = old.shadowing && self.ring.any_behind(segment, may_lose);
+        let shadowing = (old.shadowing || is_further_back) && self.ring.any_behind(segment, may_lose);
+        if is_further_back {
+            self.taken_back.fetch_add(1, Ordering::Relaxed);
+        }
         segment.add_live(record_bytes(&copy, segment.block));
         shard.insert(Entry { shadowing, uses: 0, vouched: old.vouched, ..copy });
         let emptied = self.forget_bytes(&old);

@@ -194,3 +194,22 @@ fn a_start_without_room_that_cannot_read_the_newest_leaves_what_lies_in_front_to
         assert_eq!((store.stats().unread_segments, places(&store)), (1, [false, true]));
     });
 }
+
+#[test]
+fn what_must_not_be_dropped_finds_a_place_in_front_of_where_it_lies_if_there_is_no_other() {
+    let mut world = World::new(1);
+    let (disk, runtime) = (world.disk(), world.runtime());
+    world.block_on(async move {
+        let store = open(disk, Arc::clone(&runtime)).await;
+        put(&store).await;
+        while store.inner.log.lacking() != Lacking::Nothing {
+            runtime.sleep(Duration::from_millis(1)).await;
+        }
+        drop(store.inner.log.take_successor());
+        let namespace = NamespaceId::new("tenant", "namespace").unwrap();
+        let behind = store.inner.versions.next_number();
+        let place = |purpose| store.inner.allot(4096, &namespace, purpose).is_some();
+        assert!(!place(Purpose::Copy { behind }));
+        assert!(place(Purpose::LastCopy { behind }));
+    });
+}

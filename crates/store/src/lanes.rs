@@ -53,7 +53,7 @@ pub(crate) struct Lanes {
     mixed: AtomicU64,
     /// How often quotas or what is mixed have changed.
     changes: AtomicU64,
-    /// Bytes of uploads that are not committed yet, of those who have a quota or had one when they began.
+    /// Bytes of uploads that are not committed yet, by owner. Bounded by these.
     admitted: Arc<Mutex<BTreeMap<Owner, u64>>>,
 }
 

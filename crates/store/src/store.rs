@@ -86,7 +86,8 @@ pub(crate) struct Inner {
     said_no_allocation: AtomicBool,
     /// What is kept for all that is not segments, files that are not ours included.
     pub(crate) kept: Mutex<Vec<Reservation>>,
-    /// How many records took the places of their copies again, or were copied to a place in front of where they had been. Whoever goes through the ring from the oldest segment on may have missed these.
+    /// How many records took the places of their copies again, or were copied to a place in front of where they had been. Whoever goes through the ring from
+    /// the oldest segment on may have missed these.
     pub(crate) taken_back: AtomicU64,
     lock: Mutex<Option<Box<dyn Lock>>>,
 }

@@ -3,15 +3,20 @@
 //! Not here: the sockets' files, which are whoever's that made them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SetOnce};
 use tokio_util::either::Either;
 
 /// Where the process is out of files, the next connection is tried for after this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that wait to be accepted: as many as Linux lets wait where it is told nothing else. One that finds no place is tried again by its client's
+/// system after a second.
+const WAITING: u32 = 4096;
 
 /// A connection's bytes as they come in.
 pub(crate) type Arrived = Either<TcpStream, UnixStream>;
@@ -27,6 +32,17 @@ pub(crate) struct Listeners {
     pub(crate) port: TcpListener,
     pub(crate) socket: Option<UnixListener>,
     pub(crate) owner: Arc<SetOnce<UnixListener>>,
+}
+
+/// Listens there, also where connections of a server that was there before have not been forgotten.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }
 
 impl Listeners {

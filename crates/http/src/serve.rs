@@ -18,7 +18,7 @@ use kura_cache::Cache;
 use kura_disk::Runtime;
 use kura_store::Progress;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SetOnce, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ use tokio_util::either::Either;
 use crate::guest::Guest;
 use crate::http2;
 use crate::link::{Link, Protocol, Shared};
-use crate::listen::{Arrival, Arrived, Listeners};
+use crate::listen::{Arrival, Arrived, Listeners, listen};
 use crate::memory::{CONNECTION, Held, Memory};
 use crate::page;
 use crate::service;
@@ -74,14 +74,17 @@ impl Server {
     ///
     /// # Errors
     /// As the system says: `AddrInUse` when the port is taken.
-    pub async fn bind(
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn bind(
         address: SocketAddr,
         settings: ServerSettings,
         runtime: Arc<dyn Runtime>,
         progress: Arc<Progress>,
     ) -> io::Result<Server> {
         Ok(Server {
-            listeners: Listeners { port: TcpListener::bind(address).await?, socket: None, owner: Arc::default() },
+            listeners: Listeners { port: listen(address)?, socket: None, owner: Arc::default() },
             site: Site::new(settings, runtime, progress),
             tls: watch::Sender::new(None),
             drain: watch::Sender::new(None),

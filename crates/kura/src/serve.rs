@@ -138,7 +138,7 @@ fn planned(wanted: Share) -> Plan {
 
 async fn bind(config: &Config, runtime: &Arc<dyn Runtime>, progress: &Arc<Progress>) -> Result<Server, ServeError> {
     let address = config.listen;
-    let bound = Server::bind(address, config.server.clone(), Arc::clone(runtime), Arc::clone(progress)).await;
+    let bound = Server::bind(address, config.server.clone(), Arc::clone(runtime), Arc::clone(progress));
     bound.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ServeError::PortTaken { address },
         _ => ServeError::Listen { address, source },

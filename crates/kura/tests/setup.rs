@@ -96,7 +96,7 @@ async fn a_server_that_is_not_ready_says_why() {
     let key = Some(S3Key::new("AKID".to_owned(), "hush".to_owned()));
     let (settings, progress) = (ServerSettings { s3: key, ..ServerSettings::default() }, Arc::new(Progress::default()));
     let address = "127.0.0.1:0".parse().unwrap();
-    let server = Server::bind(address, settings, Arc::clone(&runtime), progress).await.unwrap();
+    let server = Server::bind(address, settings, Arc::clone(&runtime), progress).unwrap();
     server.welcome(Reapi::new(ReapiSettings::default(), server.memory(), server.tenants(), runtime));
     let address = server.local_addr().unwrap().to_string();
     let serving = tokio::spawn(server.run());

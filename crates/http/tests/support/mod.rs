@@ -64,7 +64,7 @@ impl Site {
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
         let progress = Arc::new(Progress::default());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Server::bind(any, settings, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
+        let mut server = Server::bind(any, settings, Arc::clone(&runtime), Arc::clone(&progress)).unwrap();
         socket.into_iter().for_each(|socket| server.listen_on(socket));
         who.into_iter().for_each(|who| server.authenticate(who));
         let (address, handle, tenants) = (server.local_addr().unwrap(), server.handle(), server.tenants());

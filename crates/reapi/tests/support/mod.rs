@@ -72,7 +72,7 @@ impl Site {
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::current());
         let progress = Arc::new(Progress::default());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Server::bind(any, http, Arc::clone(&runtime), Arc::clone(&progress)).await.unwrap();
+        let mut server = Server::bind(any, http, Arc::clone(&runtime), Arc::clone(&progress)).unwrap();
         socket.into_iter().for_each(|socket| server.listen_on(socket));
         server.welcome(Reapi::new(grpc, server.memory(), server.tenants(), Arc::clone(&runtime)));
         who.into_iter().for_each(|who| server.authenticate(who));

@@ -17,12 +17,11 @@ use crate::error::Refusal;
 use crate::exchange;
 use crate::guest::{self, is_grpc};
 use crate::link::Turn;
-use crate::request_id::RequestId;
 use crate::surface::Surface;
 
 /// Answers one request of a connection, and says what it is called.
 pub(crate) async fn serve(turn: &Turn, pages: Router, request: Request<Incoming>) -> Response<Answer> {
-    let id = RequestId::of(request.headers(), &*turn.shared.site.runtime);
+    let id = turn.shared.site.request_ids.of(request.headers());
     let span = tracing::info_span!("request", id = id.as_str());
     id.tell(answer(turn, pages, request).instrument(span).await)
 }

@@ -15,6 +15,7 @@ use crate::guest::Guest;
 use crate::health::Prober;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::request_id::RequestIds;
 use crate::settings::ServerSettings;
 use crate::surface::s3;
 use crate::surface::s3::door::Pairs;
@@ -28,6 +29,7 @@ pub(crate) struct Site {
     pub(crate) memory: Arc<Memory>,
     pub(crate) tenants: Arc<Tenants>,
     pub(crate) prober: Prober,
+    pub(crate) request_ids: RequestIds,
     /// Where S3's clients come in that sign with the key pair of the settings.
     s3: Option<s3::Door>,
     /// Where clients come in that say who they are, and those of S3.
@@ -44,6 +46,7 @@ impl Site {
             memory: Memory::new(settings.memory),
             tenants: Tenants::new(Arc::clone(&runtime)),
             s3: settings.s3.clone().map(|pair| s3::Door::new(Pairs::One(pair))),
+            request_ids: RequestIds::from(runtime.random()),
             settings,
             runtime,
             progress,

@@ -58,6 +58,7 @@ mod serve;
 mod service;
 mod settings;
 mod site;
+mod socket;
 mod stream;
 mod surface;
 mod tenants;

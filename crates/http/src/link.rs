@@ -7,7 +7,7 @@
 //! between requests, only the ends of answers count there: pings say that somebody is there, and not that there is anything to do.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,13 +17,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
 use kura_auth::Certificate;
 use tokio::time::{Duration, Instant, Sleep};
 
 use crate::memory::{Held, REQUEST};
 use crate::settings::ServerSettings;
 use crate::site::Site;
+use crate::socket::Socket;
 use crate::tls::Stream;
 use crate::window::Window;
 
@@ -32,9 +32,6 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// How much of what is refused is read and dropped at a time.
 const LINGER_BUFFER: usize = 16 * 1024;
-
-/// A write of HTTP/2 of at most this many bytes is about the connection: pings and their answers, windows, settings.
-const ABOUT_THE_CONNECTION: usize = 128;
 
 /// What the two sides of a connection know of each other: its bytes ([`Link`]) and its requests.
 pub(crate) struct Shared {
@@ -94,16 +91,33 @@ impl Shared {
         self.retired.load(Ordering::Relaxed) || self.site.is_draining()
     }
 
-    /// Does `work` to its end; calls `tell` with it once, when the connection is to end.
-    pub(crate) async fn drive<F: Future>(&self, mut work: Pin<&mut F>, tell: impl Fn(Pin<&mut F>)) -> F::Output {
-        let mut told = false;
+    /// Does `work` to its end, and sends what it has written whenever it rests; calls `tell` with it once, when the connection is to end. While more requests
+    /// are carried out, their tasks run once more before what is little is sent: their answers may leave with it.
+    pub(crate) async fn drive<F: Future>(
+        &self,
+        socket: &Socket,
+        mut work: Pin<&mut F>,
+        tell: impl Fn(Pin<&mut F>),
+    ) -> F::Output {
+        let (mut told, mut has_waited) = (false, false);
         std::future::poll_fn(|cx| {
             self.task.register(cx.waker());
             if !told && self.is_retired() {
                 told = true;
                 tell(work.as_mut());
             }
-            work.as_mut().poll(cx)
+            let done = work.as_mut().poll(cx);
+            if done.is_pending() && !has_waited && socket.has_little() && self.running.load(Ordering::Relaxed) > 0 {
+                has_waited = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            has_waited = false;
+            if done.is_pending() && matches!(socket.poll_send(cx), Poll::Ready(Err(_))) {
+                // Which it learns by asking the socket for anything.
+                return work.as_mut().poll(cx);
+            }
+            done
         })
         .await
     }
@@ -155,7 +169,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection's bytes.
 pub(crate) struct Link {
-    stream: TokioIo<Stream>,
+    socket: Arc<Socket>,
     shared: Arc<Shared>,
     protocol: Protocol,
     /// Read to tell the protocol, and not given on yet.
@@ -176,7 +190,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(stream: Stream, shared: Arc<Shared>, settings: &ServerSettings) -> Link {
         Link {
-            stream: TokioIo::new(stream),
+            socket: Arc::new(Socket::new(stream)),
             shared,
             protocol: Protocol::Http1,
             unread: Bytes::new(),
@@ -211,9 +225,15 @@ impl Link {
         self.unread = Bytes::copy_from_slice(&first[..told]);
         if first == *PREFACE {
             self.protocol = Protocol::Http2;
+            self.socket.gather();
             self.head_since = None;
         }
         Ok(self.protocol)
+    }
+
+    /// Where its bytes go.
+    pub(crate) fn socket(&self) -> Arc<Socket> {
+        Arc::clone(&self.socket)
     }
 
     /// Passes on what a read came to, and keeps the time.
@@ -228,10 +248,8 @@ impl Link {
 
     /// The same for a write.
     fn watch_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Pending => self.check_patience(cx)?,
-            Poll::Ready(Ok(bytes)) if self.protocol == Protocol::Http2 && bytes <= ABOUT_THE_CONNECTION => {}
-            Poll::Ready(_) => self.moved = Instant::now(),
+        if written.is_pending() {
+            self.check_patience(cx)?;
         }
         written
     }
@@ -245,6 +263,7 @@ impl Link {
                 self.head_since = None;
                 self.moved = Instant::now();
             }
+            self.moved = self.socket.take_moved().map_or(self.moved, |moved| moved.max(self.moved));
             let busy = self.shared.running.load(Ordering::Relaxed) > 0;
             let idle_deadline = self.moved + self.idle_timeout;
             let head_deadline = self.head_since.map_or(idle_deadline, |since| since + self.header_timeout);
@@ -275,7 +294,7 @@ impl Link {
         let mut scratch = [0; LINGER_BUFFER];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled()) {
+            match self.socket.poll_read(cx, buffer.unfilled()) {
                 Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
@@ -295,7 +314,7 @@ impl Read for Link {
             buffer.put_slice(&given);
             return Poll::Ready(Ok(()));
         }
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        let read = this.socket.poll_read(cx, buffer);
         if read.is_ready() && this.head_since.is_none() && this.protocol == Protocol::Http1 {
             this.head_since = Some(Instant::now());
         }
@@ -305,33 +324,31 @@ impl Read for Link {
 
 impl Write for Link {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.watch_write(cx, written)
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
+        parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, pieces);
+        let written = this.socket.poll_write(cx, parts);
         this.watch_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        self.socket.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.lingering {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            ready!(this.socket.poll_shutdown(cx))?;
             if !this.shared.lingers.load(Ordering::Relaxed) {
                 return Poll::Ready(Ok(()));
             }

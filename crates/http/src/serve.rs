@@ -309,6 +309,7 @@ async fn converse(stream: Stream, shared: Arc<Shared>, pages: Router) {
         // It has not asked for anything.
         () = shared.retired() => return,
     };
+    let socket = link.socket();
     let begun = {
         let shared = Arc::clone(&shared);
         move || (shared.begin(), pages.clone())
@@ -321,7 +322,7 @@ async fn converse(stream: Stream, shared: Arc<Shared>, pages: Router) {
             });
             let mut builder = http1::Builder::new();
             let connection = builder.half_close(true).max_header_size(MAX_HEAD).serve_connection(link, requests);
-            shared.drive(pin!(connection), |connection| connection.graceful_shutdown()).await
+            shared.drive(&socket, pin!(connection), |connection| connection.graceful_shutdown()).await
         }
         Ok(Protocol::Http2) => {
             let requests = service_fn(|request| {
@@ -330,7 +331,7 @@ async fn converse(stream: Stream, shared: Arc<Shared>, pages: Router) {
             });
             let connection = pin!(http2::builder(&shared.site.settings).serve_connection(link, requests));
             tokio::select! {
-                ended = shared.drive(connection, |connection| connection.graceful_shutdown()) => ended,
+                ended = shared.drive(&socket, connection, |connection| connection.graceful_shutdown()) => ended,
                 () = http2::age(&shared) => {
                     tracing::info!("a connection is cut off: it was asked to end long ago");
                     return;

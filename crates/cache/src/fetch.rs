@@ -107,12 +107,15 @@ impl Cache {
         let untouched = matches!(form, Form::Stored | Form::Zstd { from: 0 });
         let compression =
             if found.encoding == Encoding::Zstd && untouched { Compression::Zstd } else { Compression::Identity };
+        // What is there as it is wanted is read most: the state of all else is not carried by every read.
         let body = match found.encoding {
-            Encoding::Recipe => match self.spliced(key, found).await? {
-                Some(spliced) => if_short_whole(Content::Spliced(Box::new(spliced)).into()).await?,
+            Encoding::Recipe => match Box::pin(self.spliced(key, found)).await? {
+                Some(spliced) => Box::pin(if_short_whole(Content::Spliced(Box::new(spliced)).into())).await?,
                 None => return Ok(None),
             },
-            Encoding::Zstd if !untouched => if_short_whole(self.inner.codecs.decode(found.body, length).into()).await?,
+            Encoding::Zstd if !untouched => {
+                Box::pin(if_short_whole(self.inner.codecs.decode(found.body, length).into())).await?
+            }
             Encoding::Identity | Encoding::Zstd => Plain::stored(found.body).into(),
         };
         Ok(Some(Artifact { length, version, attributes, compression, body }))

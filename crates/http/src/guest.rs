@@ -12,6 +12,7 @@ use kura_cache::Cache;
 
 use crate::answer::Answer;
 use crate::metrics::Exposition;
+use crate::window::Window;
 
 /// The body of a guest's response.
 pub type GuestBody = axum::body::Body;
@@ -21,8 +22,9 @@ pub type Answering = Pin<Box<dyn Future<Output = Response<GuestBody>> + Send>>;
 
 /// What speaks another protocol on the same port.
 pub trait Guest: Send + Sync + 'static {
-    /// Answers one request, which may do and reach what `access` says. Dropping the answer calls the request off.
-    fn answer(self: Arc<Self>, request: Request<Incoming>, access: Access) -> Answering;
+    /// Answers one request, which may do and reach what `access` says, and whose uploads share the connection's `window`. Dropping the answer calls the
+    /// request off.
+    fn answer(self: Arc<Self>, request: Request<Incoming>, access: Access, window: Arc<Window>) -> Answering;
 
     /// Recovery is done: `cache` serves from here on.
     fn open(&self, cache: Cache);

@@ -26,7 +26,7 @@ pub(crate) async fn serve(turn: &Turn, pages: Router, request: Request<Incoming>
     id.tell(answer(turn, pages, request).instrument(span).await)
 }
 
-async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> Response<Answer> {
+async fn answer(turn: &Turn, pages: Router, request: Request<Incoming>) -> Response<Answer> {
     let site = &turn.shared.site;
     let surface = Surface::of(request.uri().path());
     let access = match site.door() {
@@ -40,8 +40,8 @@ async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> R
         if !turn.has_room() {
             return guest::refused();
         }
-        request.extensions_mut().insert(Arc::clone(&turn.shared.window));
-        return Arc::clone(guest).answer(request, access).await.map(Answer::Page);
+        let window = Arc::clone(&turn.shared.window);
+        return Arc::clone(guest).answer(request, access, window).await.map(Answer::Page);
     }
     let speaks_http2 = request.version() == Version::HTTP_2;
     let (mut parts, body) = request.into_parts();
@@ -59,7 +59,8 @@ async fn answer(turn: &Turn, pages: Router, mut request: Request<Incoming>) -> R
             let response = match permitted {
                 Ok(()) if !turn.has_room() => Err(Refusal::overload("too many requests are under way")),
                 Ok(()) => match site.tenants.admit(access.tenant(), need).await {
-                    Ok(_admitted) => exchange::answer(site, &access, surface, &parts, &mut body).await,
+                    // Its state is long, and calls of gRPC have none of it.
+                    Ok(_admitted) => Box::pin(exchange::answer(site, &access, surface, &parts, &mut body)).await,
                     Err(excess) => Err(excess.into()),
                 },
                 Err(refusal) => Err(refusal),

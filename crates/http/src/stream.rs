@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -47,14 +47,14 @@ pub(crate) struct Streams {
 
 impl<F: Future + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        tokio::spawn(OFFERED.scope(Offered::default(), until_stalled(stream, self.idle_timeout)));
+        // Boxed here, it is not copied on its way into its task.
+        tokio::spawn(OFFERED.scope(Offered::default(), until_stalled(Box::pin(stream), self.idle_timeout)));
     }
 }
 
 /// Drives `stream` to its end, or until its client has not taken what it was offered in time: then drops it, which resets it.
 /// A timer is made when there is first something to wait for: most answers are taken at once.
-async fn until_stalled(stream: impl Future, idle_timeout: Duration) {
-    let mut stream = pin!(stream);
+async fn until_stalled(mut stream: Pin<Box<impl Future>>, idle_timeout: Duration) {
     let mut timer: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         if stream.as_mut().poll(cx).is_ready() {

@@ -25,8 +25,8 @@ pub(crate) struct Head {
     /// What it may do and reach.
     pub(crate) access: Access,
     pub(crate) headers: HeaderMap,
-    /// Of the connection, where it is accounted for.
-    pub(crate) window: Option<Arc<Window>>,
+    /// Of the connection.
+    pub(crate) window: Arc<Window>,
 }
 
 /// What a method works with.
@@ -63,12 +63,13 @@ pub(crate) async fn answer(
     reapi: Arc<Reapi>,
     request: Request<hyper::body::Incoming>,
     access: Access,
+    window: Arc<Window>,
 ) -> Response<GuestBody> {
     let method = Method::of(request.uri().path());
     let tally = Tally::new(Arc::clone(&reapi.counters), method);
     let answered = match method {
         Some(method) => match access.permits(method.need()) {
-            Ok(()) => within_deadline(&reapi, method, request, access).await,
+            Ok(()) => within_deadline(&reapi, method, request, access, window).await,
             Err(denied) => Err(status::of_denied(&denied)),
         },
         None => Err(Status::unimplemented("not served here")),
@@ -81,12 +82,12 @@ async fn within_deadline(
     method: Method,
     request: Request<hyper::body::Incoming>,
     access: Access,
+    window: Arc<Window>,
 ) -> Result<Reply, Status> {
     let (parts, body) = request.into_parts();
     metadata::log(method.names().1, &parts.headers);
     let Reapi { settings, counters, memory, .. } = &**reapi;
     let incoming = Incoming::new(body, Arc::clone(settings), Arc::clone(counters), Arc::clone(memory));
-    let window = parts.extensions.get::<Arc<Window>>().cloned();
     let deadline = grpc::deadline(&parts.headers)?.map(|patience| Instant::now() + patience);
     let head = Head { access, headers: parts.headers, window };
     let Some(deadline) = deadline else {

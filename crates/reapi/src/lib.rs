@@ -49,7 +49,7 @@ use hyper::body::Incoming;
 use kura_auth::Access;
 use kura_cache::Cache;
 use kura_disk::Runtime;
-use kura_http::{Answering, Exposition, Guest, Memory, Tenants};
+use kura_http::{Answering, Exposition, Guest, Memory, Tenants, Window};
 use tokio::sync::watch;
 use tonic::Status;
 
@@ -125,8 +125,8 @@ impl Reapi {
 }
 
 impl Guest for Reapi {
-    fn answer(self: Arc<Self>, request: Request<Incoming>, access: Access) -> Answering {
-        Box::pin(call::answer(self, request, access))
+    fn answer(self: Arc<Self>, request: Request<Incoming>, access: Access, window: Arc<Window>) -> Answering {
+        Box::pin(call::answer(self, request, access, window))
     }
 
     fn open(&self, cache: Cache) {

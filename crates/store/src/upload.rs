@@ -286,10 +286,11 @@ impl Upload {
         let version = match std::mem::replace(&mut self.body, Body::Gathering) {
             Body::Gathering => self.commit_gathered(&commit).await?,
             Body::Shared(stream) => self.commit_shared(stream, &commit).await?,
+            // Few bodies are large: their state is not carried by every upload.
             Body::Solo(stream) if stream.target.is_worth_keeping(&self.inner, stream.written) => {
-                self.inner.commit_solo(stream, self.head.clone(), commit).await?
+                Box::pin(self.inner.commit_solo(stream, self.head.clone(), commit)).await?
             }
-            Body::Solo(stream) => self.move_short_solo(stream, &commit).await?,
+            Body::Solo(stream) => Box::pin(self.move_short_solo(stream, &commit)).await?,
         };
         self.inner.counters.bytes_written.add(self.received);
         Ok(version)

@@ -39,8 +39,7 @@ pub(crate) async fn write(mut call: Call) -> Result<Reply, Status> {
         }
     };
     let size = resource.digest.size().unwrap_or_default();
-    let announced = call.head.window.as_ref().map(|window| window.announce(size).ok_or_else(too_many));
-    let _announced = announced.transpose()?;
+    let _announced = call.head.window.announce(size).ok_or_else(too_many)?;
     let wanted = sink.wanted();
     tokio::select! {
         biased;

@@ -42,6 +42,20 @@ fn ten_thousand_idle_connections_cost_less_than_they_are_accounted_for_with() {
 }
 
 #[test]
+fn a_connection_of_http2_is_accounted_for_with_what_is_gathered_to_be_sent() {
+    let kura = Kura::start(&["--capacity", "256MiB"]);
+    let accounted = || kura.metrics().of("kura_memory_bytes{part=\"connections\"}");
+    let before = accounted();
+    let mut http2 = connect(&kura, 1).remove(0);
+    // Its preface (RFC 9113, section 3.4): a text, and a frame of no settings. The server sends its own.
+    http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    http2.read_exact(&mut [0; 9]).unwrap();
+    assert_eq!(accounted() - before, 64 << 10);
+    drop(http2);
+    until("it to be let go", || accounted() == before);
+}
+
+#[test]
 fn as_many_silent_connections_as_are_taken_are_closed_and_make_room() {
     let kura = Kura::start(&["--capacity", "256MiB", "--idle-timeout", "1s", "--max-connections", "100"]);
     let silent = connect(&kura, 200);

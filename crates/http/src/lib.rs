@@ -2,7 +2,7 @@
 //!
 //! A request goes `listen` → `serve` → `link` (its connection) → `service` → its surface by path (`surface`) → `exchange`, which does the
 //! same for all of them. What is no surface's goes to the pages (`page`), by an ordinary router. HTTP/1.1 and HTTP/2 with prior knowledge
-//! (`http2`, `stream`) are told apart by their first bytes, under TLS too (`tls`); gRPC goes to a guest (`guest`), which lies above.
+//! (`http2`, `stream`, `socket`) are told apart by their first bytes, under TLS too (`tls`); gRPC goes to a guest (`guest`), which lies above.
 //!
 //! | path | surface |
 //! |---|---|

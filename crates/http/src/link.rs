@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -113,7 +113,11 @@ impl Shared {
                 return Poll::Pending;
             }
             has_waited = false;
-            if done.is_pending() && matches!(socket.poll_send(cx), Poll::Ready(Err(_))) {
+            // Of what has ended, the last that was written may still be there: it leaves if it can.
+            if let Poll::Ready(Err(error)) = socket.poll_send(cx)
+                && done.is_pending()
+            {
+                tracing::debug!(%error, "what was written cannot be sent");
                 // Which it learns by asking the socket for anything.
                 return work.as_mut().poll(cx);
             }
@@ -348,7 +352,11 @@ impl Write for Link {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.lingering {
-            ready!(this.socket.poll_shutdown(cx))?;
+            if this.socket.poll_shutdown(cx)?.is_pending() {
+                // What was written has to leave first.
+                this.check_patience(cx)?;
+                return Poll::Pending;
+            }
             if !this.shared.lingers.load(Ordering::Relaxed) {
                 return Poll::Ready(Ok(()));
             }
@@ -356,5 +364,41 @@ impl Write for Link {
             this.timer = None;
         }
         this.poll_linger(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use kura_disk::TokioRuntime;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+    use tokio_util::either::Either;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_ends_while_its_client_takes_nothing_is_cut_off() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let settings = ServerSettings::default();
+        let site = Site::new(settings.clone(), Arc::new(TokioRuntime::current()), Arc::default());
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let mut link = Link::new(Either::Left(Either::Right(ours)), Shared::new(site, here, false), &settings);
+        theirs.write_all(PREFACE).await.unwrap();
+        assert_eq!(link.protocol().await.unwrap(), Protocol::Http2);
+        let fill = |cx: &mut Context<'_>| loop {
+            match Pin::new(&mut link).poll_write(cx, &[0; 4096]) {
+                Poll::Pending => return Poll::Ready(()),
+                Poll::Ready(taken) => assert_eq!(taken.unwrap(), 4096),
+            }
+        };
+        poll_fn(fill).await;
+        let since = Instant::now();
+        let ended = poll_fn(|cx| Pin::new(&mut link).poll_shutdown(cx));
+        let ended = tokio::time::timeout(10 * settings.idle_timeout, ended).await.expect("it ends");
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // Asked to end, and then cut off.
+        assert!(since.elapsed() <= 2 * settings.idle_timeout + Duration::from_secs(1), "{:?}", since.elapsed());
     }
 }

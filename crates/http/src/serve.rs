@@ -33,6 +33,7 @@ use crate::page;
 use crate::service;
 use crate::settings::ServerSettings;
 use crate::site::Site;
+use crate::socket::GATHERED;
 use crate::stream::sending;
 use crate::tenants::Tenants;
 use crate::tls::{self, Stream, Tls};
@@ -325,6 +326,10 @@ async fn converse(stream: Stream, shared: Arc<Shared>, pages: Router) {
             shared.drive(&socket, pin!(connection), |connection| connection.graceful_shutdown()).await
         }
         Ok(Protocol::Http2) => {
+            let Some(_held) = shared.site.memory.enter(GATHERED as u64) else {
+                tracing::warn!("a connection is closed: there is no memory for what is gathered on it");
+                return;
+            };
             let requests = service_fn(|request| {
                 let (turn, pages) = begun();
                 async move { Ok::<_, Infallible>(sending(service::serve(&turn, pages, request).await, turn)) }

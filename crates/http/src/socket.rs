@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::tls::Stream;
 
 /// Bytes that are gathered at most. A longer write does not wait for others: it leaves with what was gathered, and is not copied.
-const GATHERED: usize = 32 * 1024;
+pub(crate) const GATHERED: usize = 32 * 1024;
 
 /// The longest write that is gathered, in bytes: a frame of a few kilobytes. To copy more takes as long as the system call that it saves.
 const SMALL: usize = 8 * 1024;

@@ -95,7 +95,7 @@ impl Socket {
         if inner.gathers { Poll::Ready(Ok(())) } else { Pin::new(&mut inner.stream).poll_flush(cx) }
     }
 
-    /// Whether something was gathered, and half as much again has room.
+    /// Whether something was gathered, and at least as much has room beside it.
     pub(crate) fn has_little(&self) -> bool {
         (1..=GATHERED / 2).contains(&self.0.lock().gathered.len())
     }

@@ -10,12 +10,12 @@ use http::header::EXPECT;
 use http::request::Parts;
 use http::{StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
 use crate::error::Refusal;
+use crate::http2::{Announced, Window};
+use crate::incoming::Incoming;
 use crate::settings::ServerSettings;
-use crate::window::{Announced, Window};
 
 /// A refused body of at most this many bytes is read to its end, so that its connection can be used again.
 const DISCARDED_AT_MOST: u64 = 64 * 1024;
@@ -26,8 +26,6 @@ pub(crate) struct Arriving<'a> {
     settings: &'a ServerSettings,
     /// Of an HTTP/2 connection.
     window: Option<&'a Arc<Window>>,
-    /// Whether its end says so: on HTTP/2 a stream that was reset without an error has no next frame either.
-    tells_its_end: bool,
     /// Whether the client waits to be told before it sends.
     expects_continue: bool,
     pace: Pace,
@@ -44,9 +42,8 @@ impl<'a> Arriving<'a> {
         let expects_continue =
             head.headers.get(EXPECT).is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         let pace = Pace::new(settings.upload_pace, settings.pace_window);
-        let speaks_http2 = head.version == Version::HTTP_2;
-        let window = speaks_http2.then_some(window);
-        Arriving { body, settings, window, tells_its_end: speaks_http2, expects_continue, pace, ended: false }
+        let window = (head.version == Version::HTTP_2).then_some(window);
+        Arriving { body, settings, window, expects_continue, pace, ended: false }
     }
 
     /// Accounts for what the connection may receive of it before it is taken. Whoever wants a body announces it first.
@@ -86,12 +83,12 @@ impl<'a> Arriving<'a> {
             let Ok(frame) = timeout(self.settings.idle_timeout, frame).await else {
                 return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body stood still for too long"));
             };
-            let short = || Refusal::bad_request("the body ended before its declared length, or is malformed");
             let Some(frame) = frame else {
                 self.ended = true;
-                return if self.tells_its_end && !self.body.is_end_stream() { Err(short()) } else { Ok(None) };
+                return Ok(None);
             };
-            let frame = frame.map_err(|_| short())?;
+            let short = |_| Refusal::bad_request("the body ended before its declared length, or is malformed");
+            let frame = frame.map_err(short)?;
             // Trailers say nothing here.
             let Ok(piece) = frame.into_data() else { continue };
             if !self.pace.keeps_up(since.elapsed(), piece.len() as u64) {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, Version};
-use hyper::body::Incoming;
 use kura_auth::Access;
 use kura_cache::Cache;
 
 use crate::answer::Answer;
+use crate::http2::Window;
+use crate::incoming::Incoming;
 use crate::metrics::Exposition;
-use crate::window::Window;
 
 /// The body of a guest's response.
 pub type GuestBody = axum::body::Body;

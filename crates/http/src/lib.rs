@@ -2,7 +2,7 @@
 //!
 //! A request goes `listen` → `serve` → `link` (its connection) → `service` → its surface by path (`surface`) → `exchange`, which does the
 //! same for all of them. What is no surface's goes to the pages (`page`), by an ordinary router. HTTP/1.1 and HTTP/2 with prior knowledge
-//! (`http2`, `stream`, `socket`) are told apart by their first bytes, under TLS too (`tls`); gRPC goes to a guest (`guest`), which lies above.
+//! (`http2`, `socket`) are told apart by their first bytes, under TLS too (`tls`); gRPC goes to a guest (`guest`), which lies above.
 //!
 //! | path | surface |
 //! |---|---|
@@ -41,6 +41,7 @@ pub mod fuzz;
 mod guest;
 mod health;
 mod http2;
+mod incoming;
 #[cfg(test)]
 mod isolation;
 mod key;
@@ -59,19 +60,17 @@ mod service;
 mod settings;
 mod site;
 mod socket;
-mod stream;
 mod surface;
 mod tenants;
 mod tls;
-mod window;
 
 pub use body::Pace;
 pub use guest::{Answering, Guest, GuestBody};
+pub use http2::{Announced, Deadline, Window};
+pub use incoming::{CutShort, Incoming};
 pub use memory::{Class, Held, Memory};
 pub use metrics::Exposition;
 pub use serve::{Drained, Handle, Server};
 pub use settings::{S3Key, ServerSettings};
-pub use stream::Deadline;
 pub use tenants::{Admitted, Excess, Quota, Quotas, Tenants};
 pub use tls::{Tls, TlsError};
-pub use window::{Announced, Window};

@@ -20,12 +20,12 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use kura_auth::Certificate;
 use tokio::time::{Duration, Instant, Sleep};
 
+use crate::http2::Window;
 use crate::memory::{Held, REQUEST};
 use crate::settings::ServerSettings;
 use crate::site::Site;
 use crate::socket::Socket;
 use crate::tls::Stream;
-use crate::window::Window;
 
 /// A client that still sends what was refused gets this long to read why, before the connection is reset under it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     retired: AtomicBool,
     /// A body was refused whose rest may still come in.
     lingers: AtomicBool,
+    /// Something came in over HTTP/2 since this was last taken.
+    heard: AtomicBool,
     /// Wakes the connection's task.
     pub(crate) task: AtomicWaker,
     /// What uploads over HTTP/2 may have received ahead.
@@ -69,6 +71,7 @@ impl Shared {
             turns: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
             task: AtomicWaker::new(),
         })
     }
@@ -84,6 +87,11 @@ impl Shared {
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
         self.task.wake();
+    }
+
+    /// Whether anything came in over HTTP/2 since this was asked last.
+    pub(crate) fn take_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::Relaxed)
     }
 
     /// Whether the connection is to end, for a reason of its own or because all are.
@@ -245,7 +253,7 @@ impl Link {
         match read {
             Poll::Pending => self.check_patience(cx)?,
             Poll::Ready(_) if self.protocol == Protocol::Http1 => self.moved = Instant::now(),
-            Poll::Ready(_) => {}
+            Poll::Ready(_) => self.shared.heard.store(true, Ordering::Relaxed),
         }
         read
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use kura_auth::Authenticator;
@@ -26,6 +28,7 @@ use tokio_util::either::Either;
 
 use crate::guest::Guest;
 use crate::http2;
+use crate::incoming::Incoming;
 use crate::link::{Link, Protocol, Shared};
 use crate::listen::{Arrival, Arrived, Listeners, listen};
 use crate::memory::{CONNECTION, Held, Memory};
@@ -34,7 +37,6 @@ use crate::service;
 use crate::settings::ServerSettings;
 use crate::site::Site;
 use crate::socket::GATHERED;
-use crate::stream::sending;
 use crate::tenants::Tenants;
 use crate::tls::{self, Stream, Tls};
 
@@ -310,45 +312,29 @@ async fn converse(stream: Stream, shared: Arc<Shared>, pages: Router) {
         // It has not asked for anything.
         () = shared.retired() => return,
     };
-    let socket = link.socket();
-    let begun = {
-        let shared = Arc::clone(&shared);
-        move || (shared.begin(), pages.clone())
-    };
-    let ended = match protocol {
-        Ok(Protocol::Http1) => {
-            let requests = service_fn(|request| {
-                let (turn, pages) = begun();
-                async move { Ok::<_, Infallible>(service::serve(&turn, pages, request).await) }
-            });
-            let mut builder = http1::Builder::new();
-            let connection = builder.half_close(true).max_header_size(MAX_HEAD).serve_connection(link, requests);
-            shared.drive(&socket, pin!(connection), |connection| connection.graceful_shutdown()).await
-        }
+    let ended: Result<(), Box<dyn Error>> = match protocol {
+        Ok(Protocol::Http1) => http1(link, &shared, pages).await.map_err(Into::into),
         Ok(Protocol::Http2) => {
             let Some(_held) = shared.site.memory.enter(GATHERED as u64) else {
                 tracing::warn!("a connection is closed: there is no memory for what is gathered on it");
                 return;
             };
-            let requests = service_fn(|request| {
-                let (turn, pages) = begun();
-                async move { Ok::<_, Infallible>(sending(service::serve(&turn, pages, request).await, turn)) }
-            });
-            let connection = pin!(http2::builder(&shared.site.settings).serve_connection(link, requests));
-            tokio::select! {
-                ended = shared.drive(&socket, connection, |connection| connection.graceful_shutdown()) => ended,
-                () = http2::age(&shared) => {
-                    tracing::info!("a connection is cut off: it was asked to end long ago");
-                    return;
-                }
-            }
+            http2::serve(link, &shared, pages).await.map_err(Into::into)
         }
-        Err(error) => {
-            tracing::debug!(%error, "a connection ended before its first request");
-            return;
-        }
+        Err(error) => Err(error.into()),
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+async fn http1(link: Link, shared: &Arc<Shared>, pages: Router) -> hyper::Result<()> {
+    let socket = link.socket();
+    let requests = service_fn(|request: Request<_>| {
+        let (turn, pages) = (shared.begin(), pages.clone());
+        async move { Ok::<_, Infallible>(service::serve(&turn, pages, request.map(Incoming::from)).await) }
+    });
+    let mut builder = http1::Builder::new();
+    let connection = builder.half_close(true).max_header_size(MAX_HEAD).serve_connection(link, requests);
+    shared.drive(&socket, pin!(connection), |connection| connection.graceful_shutdown()).await
 }

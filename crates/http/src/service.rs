@@ -6,7 +6,6 @@ use axum::Router;
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
-use hyper::body::Incoming;
 use kura_auth::{Access, Unidentified};
 use tower_service::Service as _;
 use tracing::Instrument as _;
@@ -16,6 +15,7 @@ use crate::body::Arriving;
 use crate::error::Refusal;
 use crate::exchange;
 use crate::guest::{self, is_grpc};
+use crate::incoming::Incoming;
 use crate::link::Turn;
 use crate::surface::Surface;
 

@@ -61,7 +61,7 @@ impl Call {
 /// Answers one call.
 pub(crate) async fn answer(
     reapi: Arc<Reapi>,
-    request: Request<hyper::body::Incoming>,
+    request: Request<kura_http::Incoming>,
     access: Access,
     window: Arc<Window>,
 ) -> Response<GuestBody> {
@@ -80,7 +80,7 @@ pub(crate) async fn answer(
 async fn within_deadline(
     reapi: &Arc<Reapi>,
     method: Method,
-    request: Request<hyper::body::Incoming>,
+    request: Request<kura_http::Incoming>,
     access: Access,
     window: Arc<Window>,
 ) -> Result<Reply, Status> {

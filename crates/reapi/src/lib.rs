@@ -45,11 +45,10 @@ mod status;
 use std::sync::{Arc, OnceLock};
 
 use http::Request;
-use hyper::body::Incoming;
 use kura_auth::Access;
 use kura_cache::Cache;
 use kura_disk::Runtime;
-use kura_http::{Answering, Exposition, Guest, Memory, Tenants, Window};
+use kura_http::{Answering, Exposition, Guest, Incoming, Memory, Tenants, Window};
 use tokio::sync::watch;
 use tonic::Status;
 

@@ -24,7 +24,7 @@ use crate::status;
 const ELEMENT: u64 = 256;
 
 /// What a client sends in one call.
-pub(crate) struct Incoming<B = hyper::body::Incoming> {
+pub(crate) struct Incoming<B = kura_http::Incoming> {
     body: B,
     /// Came in, and not looked at yet.
     chunk: Bytes,
@@ -198,12 +198,8 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
             let Ok(frame) = timeout(self.settings.idle_timeout, frame).await else {
                 return Err(Status::deadline_exceeded("the call stood still for too long"));
             };
-            let gone = || Status::cancelled("the client went away");
-            let Some(frame) = frame else {
-                // A stream that was reset without an error has no next frame either, and no end.
-                return if self.body.is_end_stream() { Ok(false) } else { Err(gone()) };
-            };
-            let frame = frame.map_err(|_| gone())?;
+            let Some(frame) = frame else { return Ok(false) };
+            let frame = frame.map_err(|_| Status::cancelled("the client went away"))?;
             // A client's trailers say nothing.
             let Ok(data) = frame.into_data() else { continue };
             self.counters.received(data.len() as u64);

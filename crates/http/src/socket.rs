@@ -1,22 +1,27 @@
 //! A connection's socket, and what is gathered to be written to it. HTTP/2 is written frame by frame; a system call for each, and a client that is woken
 //! by each, would cost more than all else that a small answer takes. What many answers come to leaves in one write, once the connection's task has
-//! nothing more to do.
+//! nothing more to do. What is long is given to the system as it comes, which is told that more follows, and makes full packets of it.
 //! Invariant: bytes leave in the order in which they were taken, all of them before the task rests, or else the task is woken when the socket takes more.
 //! Bounds: [`GATHERED`] bytes a connection, for as long as they wait.
 //! The lock is never waited for: only the connection's one task takes it.
 
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_util::either::Either;
 
 use crate::tls::Stream;
 
-/// Bytes that are gathered at most. A longer write does not wait for others: it leaves with what was gathered, and is not copied.
+/// Bytes that are gathered at most. A longer write is not copied: the system is given it, behind what was gathered.
 pub(crate) const GATHERED: usize = 32 * 1024;
 
 /// The longest write that is gathered, in bytes: a frame of a few kilobytes. To copy more takes as long as the system call that it saves.
@@ -36,6 +41,8 @@ struct Inner {
     gathered: Vec<u8>,
     /// Of what is gathered, what the system has.
     sent: usize,
+    /// The system may hold back some of what it was given last.
+    held_back: bool,
     /// Whether what is gathered is more than what is about the connection.
     counts: bool,
     /// When bytes that count last left.
@@ -51,6 +58,7 @@ impl Socket {
             gathers: false,
             gathered: Vec::new(),
             sent: 0,
+            held_back: false,
             counts: false,
             moved: None,
             broken: false,
@@ -160,7 +168,8 @@ impl Inner {
             let mut all = [IoSlice::new(&[]); PARTS];
             let given = std::iter::once(waiting).chain(parts.iter().map(|part| &**part));
             all.iter_mut().zip(given).for_each(|(slot, part)| *slot = IoSlice::new(part));
-            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &all))?;
+            let written = ready!(poll_write_more(&mut self.stream, cx, &all))?;
+            self.held_back = true;
             let beyond = written.checked_sub(waiting.len());
             self.has_left(written);
             match beyond {
@@ -173,12 +182,19 @@ impl Inner {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send_gathered(cx))?;
+        if mem::take(&mut self.held_back)
+            && let Some(tcp) = tcp(&self.stream)
+        {
+            // It is set already: setting it sends what the system has.
+            tcp.set_nodelay(true)?;
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_send_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.gathered.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered[self.sent..]))?;
+            self.held_back = false;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -201,14 +217,40 @@ impl Inner {
     }
 }
 
+fn tcp(stream: &TokioIo<Stream>) -> Option<&TcpStream> {
+    match stream.inner() {
+        Either::Left(Either::Left(tcp)) => Some(tcp),
+        _ => None,
+    }
+}
+
+/// Writes what others follow: the system may hold back what fills no packet until they come.
+fn poll_write_more(
+    stream: &mut TokioIo<Stream>,
+    cx: &mut Context<'_>,
+    parts: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let Some(tcp) = tcp(stream) else { return Pin::new(stream).poll_write_vectored(cx, parts) };
+    let send = || {
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+        Ok(sendmsg(tcp, parts, &mut SendAncillaryBuffer::default(), flags)?)
+    };
+    loop {
+        ready!(tcp.poll_write_ready(cx))?;
+        match tcp.try_io(Interest::WRITABLE, send) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            sent => return Poll::Ready(sent),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
 
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::UnixStream;
-    use tokio_util::either::Either;
+    use tokio::net::{TcpListener, UnixStream};
 
     use super::*;
 
@@ -216,6 +258,15 @@ mod tests {
     fn gathering() -> (Socket, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let socket = Socket::new(Either::Left(Either::Right(ours)));
+        socket.gather();
+        (socket, theirs)
+    }
+
+    /// The same over TCP.
+    async fn gathering_tcp() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::new(Either::Left(Either::Left(listener.accept().await.unwrap().0)));
         socket.gather();
         (socket, theirs)
     }
@@ -244,6 +295,23 @@ mod tests {
         theirs.read_exact(&mut said).await.unwrap();
         assert_eq!(&said, b"one answer, and another");
         assert_eq!(socket.0.lock().gathered.capacity(), 0, "its memory is given back");
+    }
+
+    #[tokio::test]
+    async fn what_is_long_is_not_held_back_once_the_task_rests() {
+        let (socket, mut theirs) = gathering_tcp().await;
+        let (long, short) = ([7; 3 * SMALL], b"short");
+        write(&socket, &long).await;
+        assert!(socket.0.lock().held_back);
+        poll_fn(|cx| socket.poll_send(cx)).await.unwrap();
+        assert!(!socket.0.lock().held_back, "the system was told to send it");
+        write(&socket, &long).await;
+        write(&socket, short).await;
+        poll_fn(|cx| socket.poll_send(cx)).await.unwrap();
+        assert!(!socket.0.lock().held_back, "it left with what is short");
+        let mut said = vec![0; 2 * long.len() + short.len()];
+        theirs.read_exact(&mut said).await.unwrap();
+        assert!(said == [&long[..], &long, short].concat());
     }
 
     #[tokio::test]
@@ -305,7 +373,7 @@ mod tests {
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let (socket, mut theirs) = gathering();
+                let (socket, mut theirs) = gathering_tcp().await;
                 let bytes: Vec<u8> = (0..lengths.iter().sum()).map(|at: usize| (at % 251) as u8).collect();
                 let sending = async {
                     let mut from = 0;

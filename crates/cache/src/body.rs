@@ -12,7 +12,7 @@ use crate::transcode::{Decoded, Encoded};
 /// The bytes of an artifact.
 #[derive(Debug)]
 pub enum Body {
-    /// All of them: bodies of up to a mebibyte come like this.
+    /// All of them: bodies of up to 256 KiB come like this.
     Whole(Bytes),
     /// In pieces, each checked as it leaves.
     Pieces(Pieces),

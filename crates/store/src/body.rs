@@ -79,7 +79,7 @@ impl Body {
         self.left.end - self.left.start
     }
 
-    /// All of it, if it is in memory: bodies of up to a mebibyte are.
+    /// All of it, if it is in memory: bodies of up to 256 KiB are.
     ///
     /// # Errors
     /// Gives the body back if it has to be read in pieces.

@@ -52,7 +52,7 @@ impl Geometry {
             solo_step_min: MIB,
             solo_step_max: 16 * MIB,
             copy_below: 4 * MIB,
-            whole_read: MIB,
+            whole_read: 256 * KIB,
             overhead: (budget / 64).max(8 * MIB),
             min_segment: 16 * MIB,
             least_quota: LEAST_QUOTA_SEGMENTS * segment,

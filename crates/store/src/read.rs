@@ -1,5 +1,5 @@
 //! READ: probe, vouch, serve.
-//! Whether something is there at all is `probe`'s to say. A body up to a mebibyte is read whole with its head and trailer in one call, on the spot if
+//! Whether something is there at all is `probe`'s to say. A body of up to 256 KiB is read whole with its head and trailer in one call, on the spot if
 //! the page cache has it; of a longer one the head and the trailer are read first, its blocks as they are asked for.
 //! Every block is checked as it leaves, and the stored key is compared, so that a colliding fingerprint is a miss.
 //! A record that fails is dropped, counted, logged with its place, and answered as a miss.

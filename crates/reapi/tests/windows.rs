@@ -79,6 +79,27 @@ async fn an_upload_may_have_all_of_its_streams_window_under_way_and_all_of_them_
 }
 
 #[tokio::test]
+async fn an_upload_gets_all_of_its_window_back_once_that_was_taken() {
+    let settings = ServerSettings { stream_window: 3 * MIB, ..ServerSettings::default() };
+    let (site, _store) = Site::with(settings, ReapiSettings::default()).await;
+    let mut builder = Builder::new();
+    builder.max_send_buffer_size(64 << 20);
+    let requests = connect(&site, &builder).await;
+    let put = Request::put("http://test/http/windows/upload").body(()).unwrap();
+    let (answer, mut stream) = requests.ready().await.unwrap().send_request(put, false).unwrap();
+    let window = Bytes::from(noise(3 << 20, 1));
+    for _ in 0..4 {
+        may_send(&mut stream, window.len()).await;
+        // Frames of a length that makes no third of it.
+        for frame in window.chunks(10_007) {
+            stream.send_data(window.slice_ref(frame), false).unwrap();
+        }
+    }
+    stream.send_data(Bytes::new(), true).unwrap();
+    assert!(answer.await.unwrap().status().is_success());
+}
+
+#[tokio::test]
 async fn a_download_fills_the_window_that_its_client_gives_it() {
     let (site, _store) = Site::serving().await;
     let data = noise(20 << 20, 1);

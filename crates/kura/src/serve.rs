@@ -27,6 +27,9 @@ use crate::tenants::{TenantsFile, TenantsFileError, Terms};
 use crate::tls::TlsFilesError;
 use crate::value::Share;
 
+/// What a long request takes at a time, in bytes.
+const LONG_REQUEST: usize = 4 << 20;
+
 /// Why it could not be served, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
@@ -66,6 +69,7 @@ pub(crate) fn serve(mut config: Config, remarks: &[String]) -> Result<(), ServeE
         tracing::warn!("{remark}");
     }
     raise_open_files();
+    keep_freed_memory();
     if let Some(fetch) = &mut config.fetch {
         fetch.origins.roots = kura_origin::system_roots();
     }
@@ -256,6 +260,12 @@ fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, "the limit of open files stays as it was");
     }
+}
+
+/// glibc gives memory back to the system where 128 KiB of it are free, and the next call pays for its pages anew. How much may be free follows the
+/// longest block that was ever freed: one as long as a client has freed sooner or later.
+fn keep_freed_memory() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LONG_REQUEST)));
 }
 
 /// For people and scripts: a closed standard output is no reason to stop.

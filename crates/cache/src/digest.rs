@@ -39,8 +39,15 @@ impl DigestFunction {
     /// The function whose hashes have so many hexadecimal digits, where a protocol lets the length tell: BLAKE3, as long as SHA-256, has to
     /// be named.
     #[must_use]
-    pub fn of_hex_len(digits: usize) -> Option<DigestFunction> {
-        DigestFunction::ALL.into_iter().find(|function| 2 * function.hash_len() == digits)
+    pub const fn of_hex_len(digits: usize) -> Option<DigestFunction> {
+        match digits {
+            32 => Some(DigestFunction::Md5),
+            40 => Some(DigestFunction::Sha1),
+            64 => Some(DigestFunction::Sha256),
+            96 => Some(DigestFunction::Sha384),
+            128 => Some(DigestFunction::Sha512),
+            _ => None,
+        }
     }
 
     /// Bytes of its hashes.

@@ -33,7 +33,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// `Malformed`; nothing more can be read then.
-    #[inline]
+    #[inline(always)]
     #[expect(clippy::should_implement_trait, reason = "an iterator would go on behind an error")]
     pub fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
@@ -44,21 +44,31 @@ impl<'a> Fields<'a> {
         if number == 0 {
             return Err(Malformed);
         }
-        let value = match tag & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => self.take(8).map(|_| Value::Fixed)?,
-            2 => {
-                let length = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
-                Value::Bytes(self.take(length)?)
-            }
-            5 => self.take(4).map(|_| Value::Fixed)?,
-            // Groups went out of use before these messages were written.
-            _ => return Err(Malformed),
+        let kind = tag & 7;
+        let value = if kind == 2 {
+            let length = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
+            Value::Bytes(self.take(length)?)
+        } else if kind == 0 {
+            Value::Varint(self.varint()?)
+        } else {
+            self.fixed(kind)?
         };
         Ok(Some((number, value)))
     }
 
-    #[inline]
+    /// Kept apart, so that the usual kinds cost a comparison and no jump by a table.
+    #[cold]
+    #[inline(never)]
+    fn fixed(&mut self, kind: u32) -> Result<Value<'a>, Malformed> {
+        match kind {
+            1 => self.take(8).map(|_| Value::Fixed),
+            5 => self.take(4).map(|_| Value::Fixed),
+            // Groups went out of use before these messages were written.
+            _ => Err(Malformed),
+        }
+    }
+
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, Malformed> {
         match self.rest.split_first() {
             // Most are of one byte: tags, lengths, small numbers.
@@ -70,6 +80,8 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0_u64;
         for (at, byte) in self.rest.iter().take(10).enumerate() {
@@ -86,6 +98,7 @@ impl<'a> Fields<'a> {
         Err(Malformed)
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed)?;
         self.rest = rest;

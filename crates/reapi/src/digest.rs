@@ -30,22 +30,15 @@ pub(crate) fn function(said: i32) -> Result<Option<DigestFunction>, Status> {
     })
 }
 
-/// The digest function of a hash in hexadecimal of this length, where several have it the one that need not be said.
-pub(crate) fn function_by_length(hex: usize) -> Option<DigestFunction> {
-    FUNCTIONS
-        .into_iter()
-        .filter(|function| *function != DigestFunction::Blake3)
-        .find(|function| 2 * function.hash_len() == hex)
-}
-
 /// A digest, of the function that was said or that its length tells.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT`, which says what is wrong with it.
+#[inline]
 pub(crate) fn parse(function: Option<DigestFunction>, hash: &[u8], size: i64) -> Result<Digest, Status> {
     let bad = |why: &str| Status::invalid_argument(format!("not a digest: {why}"));
     let function = function
-        .or_else(|| function_by_length(hash.len()))
+        .or_else(|| DigestFunction::of_hex_len(hash.len()))
         .ok_or_else(|| bad("its hash has the length of no digest function that is served here"))?;
     let size = u64::try_from(size).map_err(|_| bad("its size is negative"))?;
     Digest::from_hex(function, hash).map(|digest| digest.with_size(size)).map_err(bad)

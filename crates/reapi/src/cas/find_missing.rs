@@ -13,6 +13,10 @@ use crate::{digest, scope, status};
 /// The response's only field, as it stands in front of each digest: number 2, bytes.
 const MISSING: u8 = 2 << 3 | 2;
 
+/// The fields of a digest: number 1, bytes, and number 2, an integer.
+const HASH: u8 = 1 << 3 | 2;
+const SIZE: u8 = 2 << 3;
+
 /// Digests that memory is asked about at once.
 const AT_ONCE: usize = 64;
 
@@ -102,7 +106,28 @@ pub(crate) fn common(access: &Access, request: &Bytes) -> Result<(Scope, Option<
 }
 
 /// `Digest`: its hash and size.
+#[inline]
 pub(crate) fn read_digest(message: &[u8]) -> Result<(&[u8], i64), Malformed> {
+    match usual_digest(message) {
+        Some(read) => Ok(read),
+        None => any_digest(message),
+    }
+}
+
+/// What clients write: the hash, then the size, and nothing else. Nothing for others, which may be as good.
+#[inline]
+fn usual_digest(message: &[u8]) -> Option<(&[u8], i64)> {
+    let [HASH, length @ ..0x80, rest @ ..] = message else { return None };
+    let (hash, rest) = rest.split_at_checked(usize::from(*length))?;
+    let [SIZE, low @ .., high @ ..0x80] = rest else { return None };
+    // Of nine bytes, seven bits each, no number is negative.
+    if low.len() > 8 || low.iter().any(|byte| byte & 0x80 == 0) {
+        return None;
+    }
+    Some((hash, low.iter().rev().fold(i64::from(*high), |size, byte| size << 7 | i64::from(byte & 0x7f))))
+}
+
+fn any_digest(message: &[u8]) -> Result<(&[u8], i64), Malformed> {
     let (mut hash, mut size) = (&[][..], 0);
     let mut fields = Fields::of(message);
     while let Some((number, value)) = fields.next()? {
@@ -118,4 +143,31 @@ pub(crate) fn read_digest(message: &[u8]) -> Result<(&[u8], i64), Malformed> {
 
 fn malformed(_: Malformed) -> Status {
     Status::invalid_argument("the message is malformed")
+}
+
+#[cfg(test)]
+mod tests {
+    use bazel_remote_apis::build::bazel::remote::execution::v2 as proto;
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn a_digest_as_clients_write_it_is_read_at_once_and_as_any_other() {
+        for size in [1, 127, 128, 300, 16_383, 16_384, i64::MAX] {
+            for hash in ["", "x", &"0".repeat(127)] {
+                let message = proto::Digest { hash: hash.to_owned(), size_bytes: size }.encode_to_vec();
+                let usual = usual_digest(&message);
+                assert_eq!(usual, (!hash.is_empty()).then_some((hash.as_bytes(), size)));
+                assert_eq!(any_digest(&message), Ok((hash.as_bytes(), size)));
+                // Cut short, or with more behind it.
+                for cut in 0..message.len() {
+                    assert!(usual_digest(&message[..cut]).is_none_or(|read| any_digest(&message[..cut]) == Ok(read)));
+                }
+                assert_eq!(usual_digest(&[&message[..], &[0x18, 1]].concat()), None);
+            }
+        }
+        let negative = proto::Digest { hash: "x".to_owned(), size_bytes: -1 }.encode_to_vec();
+        assert_eq!((usual_digest(&negative), any_digest(&negative)), (None, Ok((&b"x"[..], -1))));
+    }
 }

@@ -321,7 +321,7 @@ impl ArtifactKey {
     /// # Errors
     /// `Name` or `TooLong`, where the scope does not fit a record.
     pub fn blob(scope: &Scope, digest: &Digest) -> Result<ArtifactKey, InvalidKey> {
-        ArtifactKey::new(scope, Kind::Cas, digest.as_key(), Meaning::Blob(*digest))
+        ArtifactKey::new(scope, Kind::Cas, &digest.as_key(), Meaning::Blob(*digest))
     }
 
     /// The result of the action with that digest.
@@ -329,7 +329,7 @@ impl ArtifactKey {
     /// # Errors
     /// As for [`ArtifactKey::blob`].
     pub fn action(scope: &Scope, action: &Digest) -> Result<ArtifactKey, InvalidKey> {
-        ArtifactKey::new(scope, Kind::Action, action.as_key(), Meaning::Action(*action))
+        ArtifactKey::new(scope, Kind::Action, &action.as_key(), Meaning::Action(*action))
     }
 
     /// A value under a key that only its client understands; the last writer wins.
@@ -393,7 +393,7 @@ impl ArtifactKey {
 /// # Errors
 /// As for [`ArtifactKey::blob`].
 pub(crate) fn blob_record(scope: &Scope, digest: &Digest) -> Result<RecordKey, InvalidKey> {
-    record_key(scope, Kind::Cas, digest.as_key())
+    record_key(scope, Kind::Cas, &digest.as_key())
 }
 
 /// What all blobs of that function share in their keys.
@@ -402,7 +402,8 @@ pub(crate) fn blob_record(scope: &Scope, digest: &Digest) -> Result<RecordKey, I
 /// As for [`ArtifactKey::blob`].
 pub(crate) fn blob_group(scope: &Scope, function: DigestFunction) -> Result<KeyGroup, InvalidKey> {
     let kind = kura_store::types::Kind(Kind::Cas as u8);
-    KeyGroup::new(kind, scope.tenant.as_str(), &scope.stored_in(), function.key_len()).map_err(refused)
+    let (start, rest) = ([function as u8], function.hash_len());
+    KeyGroup::new(kind, scope.tenant.as_str(), &scope.stored_in(), &start, rest).map_err(refused)
 }
 
 /// What an artifact of that kind is stored under.

@@ -1,6 +1,7 @@
 //! Digest functions, digests, and the check that a body has the one that it was sent under.
 
 use std::fmt;
+use std::ops::Deref;
 
 use faster_hex::{CheckCase, hex_decode_with_case, hex_encode};
 use md5::Md5;
@@ -62,11 +63,6 @@ impl DigestFunction {
         }
     }
 
-    /// Bytes of its digests in a key.
-    pub(crate) const fn key_len(self) -> usize {
-        1 + self.hash_len()
-    }
-
     /// The hash of no bytes, in hexadecimal.
     const fn empty_hash(self) -> &'static [u8] {
         match self {
@@ -90,8 +86,8 @@ pub(crate) const MAX_HASH_LEN: usize = 64;
 /// What content is addressed by: a hash, and the size where the protocol has it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest {
-    /// The function's number, then the hash: how a digest stands in a key.
-    key: [u8; 1 + MAX_HASH_LEN],
+    /// Longer than most hashes.
+    hash: [u8; MAX_HASH_LEN],
     function: DigestFunction,
     size: Option<u64>,
 }
@@ -106,10 +102,9 @@ impl Digest {
         if hex.len() != 2 * function.hash_len() {
             return Err("it has not the length of this function's hashes");
         }
-        let mut key = [0; 1 + MAX_HASH_LEN];
-        key[0] = function as u8;
-        match hex_decode_with_case(hex, &mut key[1..], CheckCase::Lower) {
-            Ok(_) => Ok(Digest { key, function, size: None }),
+        let mut digest = Digest { hash: [0; MAX_HASH_LEN], function, size: None };
+        match hex_decode_with_case(hex, &mut digest.hash, CheckCase::Lower) {
+            Ok(_) => Ok(digest),
             Err(_) => Err("it is not lowercase hexadecimal"),
         }
     }
@@ -130,10 +125,9 @@ impl Digest {
     /// # Panics
     /// Where the hash has not the length of this function's hashes.
     pub(crate) fn from_hash(function: DigestFunction, hash: &[u8]) -> Digest {
-        let mut key = [0; 1 + MAX_HASH_LEN];
-        key[0] = function as u8;
-        key[1..=function.hash_len()].copy_from_slice(hash);
-        Digest { key, function, size: None }
+        let mut padded = [0; MAX_HASH_LEN];
+        padded[..function.hash_len()].copy_from_slice(hash);
+        Digest { hash: padded, function, size: None }
     }
 
     /// The digest of these bytes, with their size.
@@ -145,6 +139,7 @@ impl Digest {
     }
 
     /// The same hash for a body of `size` bytes; another size is another blob.
+    #[inline]
     #[must_use]
     pub fn with_size(mut self, size: u64) -> Digest {
         self.size = Some(size);
@@ -152,15 +147,17 @@ impl Digest {
     }
 
     /// What it was computed with.
+    #[inline]
     #[must_use]
     pub fn function(&self) -> DigestFunction {
         self.function
     }
 
     /// The hash.
+    #[inline]
     #[must_use]
     pub fn hash(&self) -> &[u8] {
-        &self.key[1..=self.function.hash_len()]
+        &self.hash[..self.function.hash_len()]
     }
 
     /// The hash, if it is a SHA-256.
@@ -182,9 +179,26 @@ impl Digest {
                 .is_ok_and(|empty| empty.hash() == self.hash())
     }
 
-    /// How it stands in a key.
-    pub(crate) fn as_key(&self) -> &[u8] {
-        &self.key[..self.function.key_len()]
+    /// How it stands in a key: the function's number, then the hash.
+    pub(crate) fn as_key(&self) -> DigestKey {
+        let mut bytes = [0; 1 + MAX_HASH_LEN];
+        bytes[0] = self.function as u8;
+        bytes[1..].copy_from_slice(&self.hash);
+        DigestKey { bytes, len: 1 + self.function.hash_len() }
+    }
+}
+
+/// A digest as it stands in a key.
+pub(crate) struct DigestKey {
+    bytes: [u8; 1 + MAX_HASH_LEN],
+    len: usize,
+}
+
+impl Deref for DigestKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -250,9 +264,8 @@ impl Verifier {
     /// The digest of all that was seen, with its size.
     #[must_use]
     pub fn finish(self) -> Digest {
-        let mut key = [0; 1 + MAX_HASH_LEN];
-        key[0] = self.function as u8;
-        let hash = &mut key[1..=self.function.hash_len()];
+        let mut padded = [0; MAX_HASH_LEN];
+        let hash = &mut padded[..self.function.hash_len()];
         match self.hasher {
             Hasher::Sha256(hasher) => hash.copy_from_slice(&hasher.finalize()),
             Hasher::Sha1(hasher) => hash.copy_from_slice(&hasher.finalize()),
@@ -261,7 +274,7 @@ impl Verifier {
             Hasher::Sha512(hasher) => hash.copy_from_slice(&hasher.finalize()),
             Hasher::Blake3(hasher) => hash.copy_from_slice(hasher.finalize().as_bytes()),
         }
-        Digest { key, function: self.function, size: Some(self.seen) }
+        Digest { hash: padded, function: self.function, size: Some(self.seen) }
     }
 }
 
@@ -337,6 +350,6 @@ mod tests {
     fn equal_hashes_of_two_functions_are_two_keys() {
         let sha = Digest::from_hex(DigestFunction::Sha256, HELLO).unwrap();
         let blake = Digest::from_hex(DigestFunction::Blake3, HELLO).unwrap();
-        assert_ne!(sha.as_key(), blake.as_key());
+        assert_ne!(sha.as_key()[..], blake.as_key()[..]);
     }
 }

@@ -3,7 +3,7 @@
 //! - `artifact`: names. The way an [`ArtifactKey`] was made says what its bytes have to hold.
 //! - `cas`: blobs are verified while they stream in, and never change.
 //! - `action`: an action result is served only while every blob that it names is there; `names` reads what that is, `memory` remembers it.
-//! - `presence`: what is there.
+//! - `presence`: what is there; `questions`: what one request asks about that.
 //! - `splice`: a blob may be a list of others, a `recipe`, that is read back as one (`spliced`) and is there only while they all are; `chunk` cuts one
 //!   that is stored in one piece, `unnamed` one that comes without its digest, both by `cutting`, where `chunker` says.
 //! - `keyed`: the last writer wins.
@@ -43,6 +43,7 @@ mod namespace;
 mod overlay;
 mod pool;
 mod presence;
+mod questions;
 mod recipe;
 mod splice;
 mod spliced;
@@ -75,7 +76,7 @@ pub use kura_store::types::Version;
 pub use list::{Listed, Listing, Window};
 pub use multipart::{Multipart, Part, PartLimits, PartNumber, PartUpload, UploadId};
 pub use overlay::OverlaySettings;
-pub use presence::{Presence, Probe, Question};
+pub use presence::{Presence, Probe};
 pub use unnamed::Unnamed;
 pub use upload::{Stored, Upload};
 pub use workspace::Workspace;

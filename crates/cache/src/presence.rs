@@ -11,6 +11,7 @@ use crate::body::{Body, Plain};
 use crate::digest::{Digest, DigestFunction};
 use crate::error::Error;
 use crate::limits::{MAX_PARTS, PROBES_BETWEEN_YIELDS};
+use crate::questions::{Group, Questions};
 use crate::recipe::{self, Draft, Recipe};
 use crate::{Cache, Version};
 
@@ -80,32 +81,18 @@ impl Presence {
 pub struct Probe<'a> {
     cache: &'a Cache,
     scope: &'a Scope,
-    /// For digests of that function, which have the same length; made anew after whatever may have taken long, since it has read the clock.
+    /// Made anew after whatever may have taken long, since it has read the clock.
     group: Option<Group<'a>>,
+    questions: Questions,
     /// Since other tasks ran.
     asked: usize,
-}
-
-/// What is asked about digests of one function: in an overlay, and in what is below it.
-struct Group<'a> {
-    function: DigestFunction,
-    own: kura_store::Probe<'a>,
-    trusted: Option<kura_store::Probe<'a>>,
-}
-
-/// A question about one blob.
-pub struct Question {
-    own: kura_store::Asked,
-    trusted: Option<kura_store::Asked>,
-    /// A digest of another size is another blob's.
-    size: Option<u64>,
 }
 
 impl<'a> Probe<'a> {
     /// Asks about blobs of that scope.
     #[must_use]
     pub fn new(cache: &'a Cache, scope: &'a Scope) -> Probe<'a> {
-        Probe { cache, scope, group: None, asked: 0 }
+        Probe { cache, scope, group: None, questions: Questions::default(), asked: 0 }
     }
 
     /// Whether the blob is there, which vouches for it.
@@ -117,28 +104,34 @@ impl<'a> Probe<'a> {
         self.whole_or_empty(digest, found).await
     }
 
-    /// The question whether the blob is there, which [`Probe::answer`] answers: memory is asked for what the answer takes, for some tens of questions
-    /// side by side.
+    /// Makes room for so many questions.
+    pub fn reserve(&mut self, more: usize) {
+        self.questions.reserve(more);
+    }
+
+    /// Asks whether the blob is there, which [`Probe::answers`] says: of a thousand questions at a time, several share what they take of the index.
     ///
     /// # Errors
     /// `Key` where the scope does not fit a record.
-    pub fn ask(&mut self, digest: &Digest) -> Result<Question, Error> {
-        Ok(self.group(digest.function())?.ask(digest))
+    #[inline]
+    pub fn ask(&mut self, digest: &Digest) -> Result<(), Error> {
+        let question = self.group(digest.function())?.ask(digest);
+        self.questions.push(question);
+        Ok(())
     }
 
-    /// Whether the blob is there, which vouches for it. Nothing, where the index alone does not tell: then [`Probe::find`] does.
-    #[must_use]
-    pub fn answer(&self, question: &Question) -> Option<bool> {
-        match self.group.as_ref()?.answer(question, self.cache) {
-            Some(found) if found.encoding == Encoding::Recipe => None,
-            Some(found) => Some(question.size.is_none_or(|size| size == found.logical_len)),
-            // The empty blob always is.
-            None => question.size.is_some_and(|size| size > 0).then_some(false),
-        }
+    /// Whether the blobs that were asked about are there, in that order, which vouches for them; and forgets the questions. Nothing, where the index alone does
+    /// not tell: then [`Probe::find`] does.
+    pub async fn answers(&mut self) -> Vec<Option<bool>> {
+        let asked = self.questions.len();
+        let answers = self.group.as_ref().map_or_else(|| vec![None; asked], |group| group.answer(&self.questions));
+        self.questions.clear();
+        self.rest(asked).await;
+        answers
     }
 
     /// Lets other tasks run, before so many more questions.
-    pub async fn rest(&mut self, more: usize) {
+    async fn rest(&mut self, more: usize) {
         self.asked += more;
         if self.asked >= PROBES_BETWEEN_YIELDS {
             self.asked = 0;
@@ -150,9 +143,7 @@ impl<'a> Probe<'a> {
     /// What the index has under that digest.
     pub(crate) async fn look(&mut self, digest: &Digest) -> Result<Option<kura_store::Presence>, Error> {
         self.rest(1).await;
-        let cache = self.cache;
-        let group = self.group(digest.function())?;
-        Ok(group.answer(&group.ask(digest), cache).filter(|found| is_of(digest, found)))
+        Ok(self.group(digest.function())?.find(digest).filter(|found| is_of(digest, found)))
     }
 
     /// What an entry comes to: a recipe is there while all its parts are, and the empty blob always.
@@ -172,18 +163,14 @@ impl<'a> Probe<'a> {
         Ok(Some(Presence::of(found)))
     }
 
+    #[inline]
     fn group(&mut self, function: DigestFunction) -> Result<&Group<'a>, Error> {
         if self.group.as_ref().is_some_and(|group| group.function != function) {
             self.group = None;
         }
         match &mut self.group {
             Some(group) => Ok(group),
-            none => {
-                let store = &self.cache.inner.store;
-                let own = store.probe(&artifact::blob_group(self.scope, function)?);
-                let below = self.scope.trusted().map(|below| artifact::blob_group(&below, function)).transpose()?;
-                Ok(none.insert(Group { function, own, trusted: below.map(|below| store.probe(&below)) }))
-            }
+            none => Ok(none.insert(Group::new(self.cache, self.scope, function)?)),
         }
     }
 
@@ -240,25 +227,6 @@ impl<'a> Probe<'a> {
             Some(stored) => self.cache.read_recipe(stored_at.0, stored).await,
             None => Ok(None),
         }
-    }
-}
-
-impl Group<'_> {
-    fn ask(&self, digest: &Digest) -> Question {
-        let own = self.own.ask(digest.as_key());
-        self.own.announce(&own);
-        let trusted = self.trusted.as_ref().map(|trusted| {
-            let asked = trusted.ask(digest.as_key());
-            trusted.announce(&asked);
-            asked
-        });
-        Question { own, trusted, size: digest.size() }
-    }
-
-    fn answer(&self, question: &Question, cache: &Cache) -> Option<kura_store::Presence> {
-        let found = self.own.answer(&question.own);
-        let (Some(trusted), Some(asked)) = (&self.trusted, &question.trusted) else { return found };
-        found.filter(|found| !cache.has_expired(found.version)).or_else(|| trusted.answer(asked))
     }
 }
 

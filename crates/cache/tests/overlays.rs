@@ -101,8 +101,8 @@ fn blobs_are_shared_downwards_only() {
             assert_eq!((who.has(&own).await, who.get(&own).await.is_some()), (there, there));
             assert!(who.has(&below).await);
             let mut probe = Probe::new(&who.cache, &who.scope);
-            let questions = [probe.ask(&own).unwrap(), probe.ask(&below).unwrap()];
-            assert_eq!(questions.map(|question| probe.answer(&question)), [Some(there), Some(true)]);
+            [own, below].iter().for_each(|digest| probe.ask(digest).unwrap());
+            assert_eq!(probe.answers().await, [Some(there), Some(true)]);
         }
         one.delete(&own).await;
         assert!(!one.cache.delete(&one.blob(&below)).await.unwrap() && life.has(&below).await);

@@ -2,6 +2,7 @@
 //! `publish`'s to say.
 //! Memory: 48 bytes a slot, 54.9 bytes an entry at the highest load of 7/8; each shard grows alone, by a quarter.
 
+mod many;
 mod shard;
 mod slot;
 
@@ -56,7 +57,7 @@ pub struct Index {
     bytes: AtomicU64,
 }
 
-/// One locked shard. Hold it for a probe, never across disk work.
+/// One locked shard. Hold it for a probe, or some tens where they come together, never across disk work.
 pub struct ShardGuard<'a> {
     shard: MutexGuard<'a, Shard>,
     index: &'a Index,
@@ -73,16 +74,12 @@ impl Index {
 
     /// Locks the shard of a fingerprint.
     pub fn lock(&self, fingerprint: &Fingerprint) -> ShardGuard<'_> {
-        // The lowest bits choose the shard, the highest the position in it.
-        let mask = self.shards.len() - 1;
-        let at = usize::try_from(fingerprint.0 & mask as u128).unwrap_or(0);
-        ShardGuard { shard: self.shards[at].lock(), index: self }
+        ShardGuard { shard: self.shards[self.shard_of(fingerprint)].lock(), index: self }
     }
 
-    /// Asks memory for where the entry of a fingerprint stands, or would: a hint, so that a later probe need not wait. Whoever has many questions
-    /// hints at some tens of them before the first probe, and memory serves them side by side.
-    pub fn prefetch(&self, fingerprint: &Fingerprint) {
-        self.lock(fingerprint).shard.prefetch(*fingerprint);
+    /// The lowest bits choose the shard, the highest the position in it.
+    fn shard_of(&self, fingerprint: &Fingerprint) -> usize {
+        fingerprint.0 as usize & (self.shards.len() - 1)
     }
 
     /// Entries.
@@ -125,6 +122,11 @@ impl Index {
 }
 
 impl ShardGuard<'_> {
+    /// Asks memory for where the entry of a fingerprint stands, or would: a hint, so that a later probe need not wait.
+    fn prefetch(&self, fingerprint: &Fingerprint) {
+        self.shard.prefetch(*fingerprint);
+    }
+
     /// The entry of a fingerprint.
     #[must_use]
     pub fn get(&self, fingerprint: &Fingerprint) -> Option<Entry> {

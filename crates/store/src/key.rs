@@ -168,19 +168,22 @@ impl NamespaceId {
     }
 }
 
-/// The keys of one kind, namespace and length: they differ in their last part only.
+/// The keys of one kind, namespace and length that begin alike: they differ in the rest only.
 pub struct KeyGroup {
     namespace: NamespaceId,
-    key_len: usize,
+    /// Of the encoded form.
     shared: Vec<u8>,
 }
 
 impl KeyGroup {
+    /// Of the keys that begin with `start`, which `rest_len` bytes follow.
+    ///
     /// # Errors
     /// When a part is empty or too long.
-    pub fn new(kind: Kind, tenant: &str, namespace: &str, key_len: usize) -> Result<KeyGroup, KeyError> {
-        let shared = encode_shared(kind, tenant, namespace, key_len)?;
-        Ok(KeyGroup { namespace: NamespaceId::new(tenant, namespace)?, key_len, shared })
+    pub fn new(kind: Kind, tenant: &str, namespace: &str, start: &[u8], rest_len: usize) -> Result<KeyGroup, KeyError> {
+        let mut shared = encode_shared(kind, tenant, namespace, start.len() + rest_len)?;
+        shared.extend(start);
+        Ok(KeyGroup { namespace: NamespaceId::new(tenant, namespace)?, shared })
     }
 }
 
@@ -275,7 +278,7 @@ impl FingerprintSeed {
     pub(crate) fn of_group(&self, group: &KeyGroup) -> GroupHasher {
         let mut hashed = SipHasher24x128::new_with_key(&self.0);
         hashed.write(&group.shared);
-        GroupHasher { hashed, key_len: group.key_len, namespace: self.of_namespace_id(&group.namespace) }
+        GroupHasher { hashed, namespace: self.of_namespace_id(&group.namespace) }
     }
 
     pub(crate) fn of_namespace_id(&self, id: &NamespaceId) -> Fingerprint {
@@ -286,17 +289,17 @@ impl FingerprintSeed {
 /// Computes the fingerprints of one group's keys: what they share is hashed once.
 pub(crate) struct GroupHasher {
     hashed: SipHasher24x128,
-    key_len: usize,
     /// Of the namespace as a whole.
     pub(crate) namespace: Fingerprint,
 }
 
 impl GroupHasher {
-    /// The fingerprint of the group's key that ends in `key`; nothing if it is of another length, and so of another group.
-    pub(crate) fn of(&self, key: &[u8]) -> Option<Fingerprint> {
+    /// The fingerprint of the group's key that ends in `rest`. Under that of a rest of another length nothing is ever there: what is hashed then is not
+    /// as long as it says, and so no key.
+    pub(crate) fn of(&self, rest: &[u8]) -> Fingerprint {
         let mut hasher = self.hashed;
-        hasher.write(key);
-        (key.len() == self.key_len).then(|| Fingerprint(hasher.finish128().as_u128()))
+        hasher.write(rest);
+        Fingerprint(hasher.finish128().as_u128())
     }
 }
 
@@ -363,15 +366,17 @@ mod tests {
     #[test]
     fn a_groups_keys_have_the_fingerprints_that_they_have_alone() {
         let seed = FingerprintSeed([7; 16]);
-        let group = seed.of_group(&KeyGroup::new(Kind(3), "acme", "ios", 33).unwrap());
-        for key in [[0; 33], [9; 33]] {
-            let alone = RecordKey::new(Kind(3), "acme", "ios", &key).unwrap();
-            assert_eq!(group.of(&key), Some(seed.of(&alone)));
+        let group = |start: &[u8]| KeyGroup::new(Kind(3), "acme", "ios", start, 32);
+        let hasher = seed.of_group(&group(&[9]).unwrap());
+        for rest in [[0; 32], [9; 32]] {
+            let alone = RecordKey::new(Kind(3), "acme", "ios", &[&[9][..], &rest].concat()).unwrap();
+            assert_eq!(hasher.of(&rest), seed.of(&alone));
+            let shorter = RecordKey::new(Kind(3), "acme", "ios", &[&[9][..], &rest[1..]].concat()).unwrap();
+            assert_ne!(hasher.of(&rest[1..]), seed.of(&shorter), "that is a key of another group");
         }
-        assert_eq!(group.of(&[0; 32]), None);
-        assert_eq!(group.namespace, seed.of_namespace("acme", "ios"));
-        assert!(KeyGroup::new(Kind(3), "acme", "ios", 0).is_err());
-        assert!(KeyGroup::new(Kind(3), "", "ios", 33).is_err());
+        assert_eq!(hasher.namespace, seed.of_namespace("acme", "ios"));
+        assert!(KeyGroup::new(Kind(3), "acme", "ios", &[], 0).is_err());
+        assert!(KeyGroup::new(Kind(3), "", "ios", &[9], 32).is_err());
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub use body::Body;
 pub use counters::{LATENCY_BUCKETS_MICROS, LatencySnapshot, Stats, TenantBytes};
 pub use error::Error;
 pub use lanes::{MAX_QUOTAS, Quota};
-pub use probe::{Asked, Presence, Probe};
+pub use probe::{Presence, Probe};
 pub use progress::{Phase, Progress, ProgressSnapshot};
 pub use read::Artifact;
 pub use settings::{Durability, Settings};

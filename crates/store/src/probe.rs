@@ -1,5 +1,5 @@
 //! READ, without a byte read: whether artifacts are there. A question is one probe of the index, under one shard's lock, and vouches for what it finds.
-//! Requests ask for a thousand keys of one group: what these share is hashed once, and the clock is read once.
+//! Requests ask for a thousand keys of one group: what these share is hashed once, the clock is read once, and the index is asked shard by shard.
 
 use crate::index::{Entry, Minutes};
 use crate::key::{GroupHasher, KeyGroup, RecordKey};
@@ -24,9 +24,6 @@ pub struct Probe<'a> {
     now: Minutes,
 }
 
-/// A question about one key of the group.
-pub struct Asked(Option<Fingerprint>);
-
 impl Store {
     /// Whether the artifact is there, which vouches for it. What a delete or a clean may have ended, though it failed, is not: whoever has it stores it again.
     #[must_use]
@@ -43,21 +40,28 @@ impl Store {
 }
 
 impl Probe<'_> {
-    /// The question whether the artifact whose key ends in `key` is there. The group has no keys of other lengths.
+    /// What the artifact is asked for by whose key ends in `rest`. The group has no keys of other lengths.
     #[must_use]
-    pub fn ask(&self, key: &[u8]) -> Asked {
-        Asked(self.group.of(key))
+    pub fn fingerprint(&self, rest: &[u8]) -> Fingerprint {
+        self.group.of(rest)
     }
 
-    /// Has memory fetch what the answer takes. Some tens of questions are best announced before the first is answered: then they wait side by side.
-    pub fn announce(&self, asked: &Asked) {
-        asked.0.iter().for_each(|fingerprint| self.inner.index.prefetch(fingerprint));
+    /// Whether the artifact is there, which vouches for it.
+    #[must_use]
+    pub fn answer(&self, asked: &Fingerprint) -> Option<Presence> {
+        self.inner.presence(asked, self.now, || self.group.namespace)
     }
 
-    /// The answer, which vouches for what is there.
-    #[must_use]
-    pub fn answer(&self, asked: &Asked) -> Option<Presence> {
-        self.inner.presence(asked.0.as_ref()?, self.now, || self.group.namespace)
+    /// The same for many, a thousand at most for others' sake: `tell` is told the place in `asked`, and the answer. In no order.
+    pub fn answer_all(&self, asked: &[Fingerprint], mut tell: impl FnMut(usize, Option<Presence>)) {
+        let vouches = |entry: &Entry| self.inner.vouches(entry, || self.group.namespace);
+        self.inner.index.touch_all(asked, self.now, vouches, |at, found| tell(at, found.map(Presence::of)));
+    }
+}
+
+impl Presence {
+    fn of(entry: Entry) -> Presence {
+        Presence { logical_len: entry.logical_len.0, version: entry.version, encoding: entry.encoding }
     }
 }
 
@@ -68,14 +72,18 @@ impl Inner {
         now: Minutes,
         namespace: impl Fn() -> Fingerprint,
     ) -> Option<Presence> {
-        let may_have_ended = |entry: &Entry| {
-            // The next start may find the tombstone, and not what was vouched for.
-            self.tombstones.any_failed() && self.tombstones.may_have_ended(*fingerprint, namespace(), entry.version)
+        let vouches = |entry: &Entry| self.vouches(entry, namespace);
+        self.index.lock(fingerprint).touch(fingerprint, now, false, vouches).map(Presence::of)
+    }
+
+    /// Whether a client may be told that it is there.
+    fn vouches(&self, entry: &Entry, namespace: impl Fn() -> Fingerprint) -> bool {
+        // The next start may find the tombstone, and not what was vouched for.
+        let may_have_ended = || {
+            self.tombstones.any_failed()
+                && self.tombstones.may_have_ended(entry.fingerprint, namespace(), entry.version)
         };
-        let is_there = |entry: &Entry| self.is_there(entry, &namespace) && !may_have_ended(entry);
-        let Entry { version, logical_len, encoding, .. } =
-            self.index.lock(fingerprint).touch(fingerprint, now, false, is_there)?;
-        Some(Presence { logical_len: logical_len.0, version, encoding })
+        self.is_there(entry, &namespace) && !may_have_ended()
     }
 
     /// Whether the entry is an artifact that nothing has ended: only for these is anybody vouched to.

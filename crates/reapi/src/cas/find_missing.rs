@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kura_auth::Access;
 use kura_cache::wire::{Fields, Malformed, Value};
-use kura_cache::{Digest, DigestFunction, Probe, Question, Scope};
+use kura_cache::{Digest, DigestFunction, Probe, Scope};
 use tonic::Status;
 
 use crate::call::Call;
@@ -17,19 +17,24 @@ const MISSING: u8 = 2 << 3 | 2;
 const HASH: u8 = 1 << 3 | 2;
 const SIZE: u8 = 2 << 3;
 
-/// Digests that memory is asked about at once.
-const AT_ONCE: usize = 64;
+/// Digests that are asked about at once: enough that several are of one shard of the index.
+const AT_ONCE: usize = 1024;
+
+/// What a SHA-256 digest takes of a request at least, in bytes.
+const USUAL: usize = 70;
 
 pub(crate) async fn find_missing(mut call: Call) -> Result<Reply, Status> {
     let request = call.incoming.only().await?;
     let (scope, function) = common(&call.head.access, &request)?;
-    let mut asked = Asked { probe: Probe::new(&call.cache, &scope), function, questions: Vec::with_capacity(AT_ONCE) };
+    let expected = AT_ONCE.min(request.len() / USUAL);
+    let mut asked = Asked { probe: Probe::new(&call.cache, &scope), function, messages: Vec::with_capacity(expected) };
+    asked.probe.reserve(expected);
     let mut reply = BytesMut::zeroed(PREFIX);
     let mut fields = Fields::of(&request);
     while let Some((number, value)) = fields.next().map_err(malformed)? {
         if let (2, Value::Bytes(message)) = (number, value) {
             asked.ask(message)?;
-            if asked.questions.len() == AT_ONCE {
+            if asked.messages.len() == AT_ONCE {
                 asked.answer(&mut reply).await?;
             }
         }
@@ -40,26 +45,26 @@ pub(crate) async fn find_missing(mut call: Call) -> Result<Reply, Status> {
     Ok(Reply::framed(reply.freeze()))
 }
 
-/// Some digests of a request, as they stand in it, and the questions about them.
+/// Digests of a request, as they stand in it, which the probe is asked about.
 struct Asked<'a> {
     probe: Probe<'a>,
     function: Option<DigestFunction>,
-    questions: Vec<(Question, &'a [u8])>,
+    messages: Vec<&'a [u8]>,
 }
 
 impl<'a> Asked<'a> {
+    #[inline]
     fn ask(&mut self, message: &'a [u8]) -> Result<(), Status> {
         let digest = self.digest(message)?;
-        let question = self.probe.ask(&digest).map_err(|error| status::of_read(&error))?;
-        self.questions.push((question, message));
+        self.probe.ask(&digest).map_err(|error| status::of_read(&error))?;
+        self.messages.push(message);
         Ok(())
     }
 
     /// Puts those that are missing into the reply, and makes room for the next.
     async fn answer(&mut self, reply: &mut BytesMut) -> Result<(), Status> {
-        for at in 0..self.questions.len() {
-            let (question, message) = &self.questions[at];
-            let (there, message) = (self.probe.answer(question), *message);
+        for (at, there) in self.probe.answers().await.into_iter().enumerate() {
+            let message = self.messages[at];
             let there = match there {
                 Some(there) => there,
                 None => Box::pin(self.find(message)).await?,
@@ -71,8 +76,7 @@ impl<'a> Asked<'a> {
                 reply.put_slice(message);
             }
         }
-        self.probe.rest(self.questions.len()).await;
-        self.questions.clear();
+        self.messages.clear();
         Ok(())
     }
 
@@ -83,6 +87,7 @@ impl<'a> Asked<'a> {
         Ok(found.is_some())
     }
 
+    #[inline]
     fn digest(&self, message: &[u8]) -> Result<Digest, Status> {
         let (hash, size) = read_digest(message).map_err(malformed)?;
         digest::parse(self.function, hash, size)

@@ -98,15 +98,15 @@ impl Slot {
             ZSTD => Encoding::Zstd,
             _ => Encoding::Recipe,
         };
-        let short = |bytes| u32::try_from(wide(bytes)).unwrap_or(u32::MAX);
+        let short = |bytes: [u8; 3]| u32::try_from(wide(bytes)).unwrap_or(u32::MAX);
         Entry {
             fingerprint: self.fingerprint(),
             version: Version(self.version),
-            slot: SegmentSlot(short(&self.segment)),
-            offset: Offset(wide(&self.offset) * ALIGNMENT),
-            ordinal: Ordinal(short(&self.ordinal)),
-            stored_len: StoredLen(wide(&self.stored_len)),
-            logical_len: LogicalLen(wide(&self.logical_len)),
+            slot: SegmentSlot(short(self.segment)),
+            offset: Offset(wide(self.offset) * ALIGNMENT),
+            ordinal: Ordinal(short(self.ordinal)),
+            stored_len: StoredLen(wide(self.stored_len)),
+            logical_len: LogicalLen(wide(self.logical_len)),
             head_len: u64::from(self.head) * ALIGNMENT,
             shadowing: self.flags & SHADOWING != 0,
             record_type,
@@ -124,6 +124,8 @@ fn low<const N: usize>(number: u64) -> [u8; N] {
     std::array::from_fn(|at| bytes[at])
 }
 
-fn wide(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+fn wide<const N: usize>(bytes: [u8; N]) -> u64 {
+    let mut all = [0; 8];
+    all[..N].copy_from_slice(&bytes);
+    u64::from_le_bytes(all)
 }

@@ -124,3 +124,36 @@ proptest! {
         prop_assert_eq!(seen, model);
     }
 }
+
+proptest! {
+    #[test]
+    fn many_at_once_are_told_what_each_would_be_told_alone(
+        there in prop::collection::vec(0..64u64, 0..64),
+        asked in prop::collection::vec(0..96u64, 0..300),
+        shards in prop::sample::select(vec![1, 4, 256, 1024]),
+    ) {
+        let (many, alone) = (Index::new(shards), Index::new(shards));
+        for index in [&many, &alone] {
+            for key in &there {
+                let entry = Entry { vouched: None, ..entry(spread(*key), key + 1) };
+                index.lock(&entry.fingerprint).insert(entry);
+            }
+        }
+        let asked: Vec<Fingerprint> = asked.into_iter().map(|key| Fingerprint(spread(key))).collect();
+        let now = Minutes::from_unix_millis(60_000 * 1234);
+        let is_there = |entry: &Entry| entry.record_type == RecordType::Artifact;
+        let mut told = vec![Vec::new(); asked.len()];
+        many.touch_all(&asked, now, is_there, |at, found| told[at].push(found));
+        for (fingerprint, told) in asked.iter().zip(told) {
+            prop_assert_eq!(told, [alone.lock(fingerprint).touch(fingerprint, now, false, is_there)]);
+        }
+        let entries = |index: &Index| {
+            let mut entries = HashMap::new();
+            index.for_each(|entry| {
+                entries.insert(entry.fingerprint, *entry);
+            });
+            entries
+        };
+        prop_assert_eq!(entries(&many), entries(&alone), "the same are vouched for");
+    }
+}

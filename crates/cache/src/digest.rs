@@ -63,6 +63,22 @@ impl DigestFunction {
         }
     }
 
+    /// Its hash that this is, in lowercase hexadecimal, decoded into `room`.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    #[inline]
+    pub fn decode<'a>(self, hex: &[u8], room: &'a mut [u8; MAX_HASH_LEN]) -> Result<&'a [u8], &'static str> {
+        let length = self.hash_len();
+        if hex.len() != 2 * length {
+            return Err("it has not the length of this function's hashes");
+        }
+        match hex_decode_with_case(hex, room, CheckCase::Lower) {
+            Ok(_) => Ok(&room[..length]),
+            Err(_) => Err("it is not lowercase hexadecimal"),
+        }
+    }
+
     /// The hash of no bytes, in hexadecimal.
     const fn empty_hash(self) -> &'static [u8] {
         match self {
@@ -81,7 +97,7 @@ impl DigestFunction {
 }
 
 /// The longest hash, in bytes.
-pub(crate) const MAX_HASH_LEN: usize = 64;
+pub const MAX_HASH_LEN: usize = 64;
 
 /// What content is addressed by: a hash, and the size where the protocol has it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,14 +115,9 @@ impl Digest {
     /// Says what is wrong with it.
     #[inline]
     pub fn from_hex(function: DigestFunction, hex: &[u8]) -> Result<Digest, &'static str> {
-        if hex.len() != 2 * function.hash_len() {
-            return Err("it has not the length of this function's hashes");
-        }
         let mut digest = Digest { hash: [0; MAX_HASH_LEN], function, size: None };
-        match hex_decode_with_case(hex, &mut digest.hash, CheckCase::Lower) {
-            Ok(_) => Ok(digest),
-            Err(_) => Err("it is not lowercase hexadecimal"),
-        }
+        function.decode(hex, &mut digest.hash)?;
+        Ok(digest)
     }
 
     /// A digest of unknown size from a hash as it is.

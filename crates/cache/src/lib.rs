@@ -68,7 +68,7 @@ pub use body::{Body, Pieces};
 pub use chunk::Chunks;
 pub use chunker::{AVERAGE_CHUNK_SIZE, CHUNKING_SEED, Chunking, MAX_CHUNK_SIZE};
 pub use counters::KindStats;
-pub use digest::{Digest, DigestFunction, Verifier};
+pub use digest::{Digest, DigestFunction, MAX_HASH_LEN, Verifier};
 pub use error::Error;
 pub use fetch::{Compression, Form};
 pub use kura_store::key::{AttributeName, Attributes};

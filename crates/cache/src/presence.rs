@@ -109,13 +109,14 @@ impl<'a> Probe<'a> {
         self.questions.reserve(more);
     }
 
-    /// Asks whether the blob is there, which [`Probe::answers`] says: of a thousand questions at a time, several share what they take of the index.
+    /// Asks whether the blob of `size` bytes is there whose hash by that function this is, which [`Probe::answers`] says: of a thousand questions at a
+    /// time, several share what they take of the index.
     ///
     /// # Errors
     /// `Key` where the scope does not fit a record.
     #[inline]
-    pub fn ask(&mut self, digest: &Digest) -> Result<(), Error> {
-        let question = self.group(digest.function())?.ask(digest);
+    pub fn ask(&mut self, function: DigestFunction, hash: &[u8], size: u64) -> Result<(), Error> {
+        let question = self.group(function)?.ask(hash, size);
         self.questions.push(question);
         Ok(())
     }

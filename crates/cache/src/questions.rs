@@ -22,7 +22,7 @@ pub(crate) struct Question {
     own: Fingerprint,
     trusted: Option<Fingerprint>,
     /// A digest of another size is another blob's.
-    size: Option<u64>,
+    size: u64,
 }
 
 /// Questions of any group of a scope, in the order in which they are asked.
@@ -31,7 +31,7 @@ pub(crate) struct Questions {
     own: Vec<Fingerprint>,
     /// In what is below; none, where nothing is.
     trusted: Vec<Fingerprint>,
-    sizes: Vec<Option<u64>>,
+    sizes: Vec<u64>,
 }
 
 impl<'a> Group<'a> {
@@ -53,9 +53,9 @@ impl<'a> Group<'a> {
 
     /// The question whether that blob is there.
     #[inline]
-    pub(crate) fn ask(&self, digest: &Digest) -> Question {
-        let asked = |probe: &kura_store::Probe<'_>| probe.fingerprint(digest.hash());
-        Question { own: asked(&self.own), trusted: self.trusted.as_ref().map(asked), size: digest.size() }
+    pub(crate) fn ask(&self, hash: &[u8], size: u64) -> Question {
+        let asked = |probe: &kura_store::Probe<'_>| probe.fingerprint(hash);
+        Question { own: asked(&self.own), trusted: self.trusted.as_ref().map(asked), size }
     }
 
     /// The answers to all, in their order; nothing, where the index alone does not tell.
@@ -109,12 +109,12 @@ impl Questions {
     }
 }
 
-fn is_there(size: Option<u64>, found: Option<kura_store::Presence>) -> Option<bool> {
+fn is_there(size: u64, found: Option<kura_store::Presence>) -> Option<bool> {
     match found {
         // It is while all its parts are.
         Some(found) if found.encoding == Encoding::Recipe => None,
-        Some(found) => Some(size.is_none_or(|size| size == found.logical_len)),
+        Some(found) => Some(size == found.logical_len),
         // The empty blob always is.
-        None => size.is_some_and(|size| size > 0).then_some(false),
+        None => (size > 0).then_some(false),
     }
 }

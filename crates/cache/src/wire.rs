@@ -2,6 +2,9 @@
 //! Total on arbitrary bytes: whatever comes in, each call ends, allocates nothing and never panics.
 //! Not here: what the fields mean.
 
+/// The most bytes of an integer.
+const MAX_VARINT: usize = 10;
+
 /// Bytes that are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
@@ -27,6 +30,12 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn of(message: &'a [u8]) -> Fields<'a> {
         Fields { rest: message }
+    }
+
+    /// What is behind the last field that was read.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// The next field's number and value; `None` at the end.
@@ -80,11 +89,17 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Nothing, where it is cut off.
+    fn begun_varint(&mut self) -> Result<Option<u64>, Malformed> {
+        let is_cut_off = self.rest.len() < MAX_VARINT && self.rest.iter().all(|byte| byte & 0x80 != 0);
+        if is_cut_off { Ok(None) } else { self.varint().map(Some) }
+    }
+
     #[cold]
     #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0_u64;
-        for (at, byte) in self.rest.iter().take(10).enumerate() {
+        for (at, byte) in self.rest.iter().take(MAX_VARINT).enumerate() {
             let bits = u64::from(byte & 0x7f);
             if at == 9 && bits > 1 {
                 return Err(Malformed);
@@ -104,6 +119,27 @@ impl<'a> Fields<'a> {
         self.rest = rest;
         Ok(taken)
     }
+}
+
+/// How many bytes the first field of a message that goes on lacks at least; none, if all of it is there.
+///
+/// # Errors
+/// `Malformed`, whatever follows.
+pub fn lacking(message: &[u8]) -> Result<usize, Malformed> {
+    let mut fields = Fields::of(message);
+    let Some(tag) = fields.begun_varint()? else { return Ok(1) };
+    let length = match tag & 7 {
+        _ if u32::try_from(tag).map_err(|_| Malformed)? >> 3 == 0 => return Err(Malformed),
+        0 => return Ok(usize::from(fields.begun_varint()?.is_none())),
+        1 => 8,
+        2 => match fields.begun_varint()? {
+            Some(length) => usize::try_from(length).map_err(|_| Malformed)?,
+            None => return Ok(1),
+        },
+        5 => 4,
+        _ => return Err(Malformed),
+    };
+    Ok(length.saturating_sub(fields.rest.len()))
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ async fn one_probe_answers_for_blobs_of_every_function_and_size() {
         .flat_map(|digest| [*digest, digest.with_size(6), Digest::of(digest.function(), b"one").with_size(3)])
         .chain(DigestFunction::ALL.map(|function| Digest::of(function, b"")))
         .collect();
-    asked.iter().for_each(|digest| probe.ask(digest).unwrap());
+    asked.iter().for_each(|digest| probe.ask(digest.function(), digest.hash(), digest.size().unwrap()).unwrap());
     let answers = probe.answers().await;
     assert_eq!(answers.len(), asked.len());
     for (digest, told) in asked.iter().zip(answers) {

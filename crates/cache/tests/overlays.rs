@@ -101,7 +101,9 @@ fn blobs_are_shared_downwards_only() {
             assert_eq!((who.has(&own).await, who.get(&own).await.is_some()), (there, there));
             assert!(who.has(&below).await);
             let mut probe = Probe::new(&who.cache, &who.scope);
-            [own, below].iter().for_each(|digest| probe.ask(digest).unwrap());
+            [own, below]
+                .iter()
+                .for_each(|digest| probe.ask(digest.function(), digest.hash(), digest.size().unwrap()).unwrap());
             assert_eq!(probe.answers().await, [Some(there), Some(true)]);
         }
         one.delete(&own).await;

@@ -36,12 +36,31 @@ pub(crate) fn function(said: i32) -> Result<Option<DigestFunction>, Status> {
 /// `INVALID_ARGUMENT`, which says what is wrong with it.
 #[inline]
 pub(crate) fn parse(function: Option<DigestFunction>, hash: &[u8], size: i64) -> Result<Digest, Status> {
-    let bad = |why: &str| Status::invalid_argument(format!("not a digest: {why}"));
+    let (function, size) = terms(function, hash.len(), size)?;
+    Digest::from_hex(function, hash).map(|digest| digest.with_size(size)).map_err(bad)
+}
+
+/// The function and size of a digest whose hash has so many digits.
+///
+/// # Errors
+/// As for [`parse`].
+#[inline]
+pub(crate) fn terms(
+    function: Option<DigestFunction>,
+    digits: usize,
+    size: i64,
+) -> Result<(DigestFunction, u64), Status> {
     let function = function
-        .or_else(|| DigestFunction::of_hex_len(hash.len()))
+        .or_else(|| DigestFunction::of_hex_len(digits))
         .ok_or_else(|| bad("its hash has the length of no digest function that is served here"))?;
     let size = u64::try_from(size).map_err(|_| bad("its size is negative"))?;
-    Digest::from_hex(function, hash).map(|digest| digest.with_size(size)).map_err(bad)
+    Ok((function, size))
+}
+
+/// What is told of what is no digest.
+#[cold]
+pub(crate) fn bad(why: &str) -> Status {
+    Status::invalid_argument(format!("not a digest: {why}"))
 }
 
 /// The digest in a message that must have one.

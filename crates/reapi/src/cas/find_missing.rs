@@ -3,10 +3,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use kura_auth::Access;
 use kura_cache::wire::{Fields, Malformed, Value};
-use kura_cache::{Digest, DigestFunction, Probe, Scope};
+use kura_cache::{DigestFunction, MAX_HASH_LEN, Probe, Scope};
 use tonic::Status;
 
 use crate::call::Call;
+use crate::cas::parts::between_fields;
 use crate::grpc::{PREFIX, Reply, prefix};
 use crate::{digest, scope, status};
 
@@ -24,18 +25,21 @@ const AT_ONCE: usize = 1024;
 const USUAL: usize = 70;
 
 pub(crate) async fn find_missing(mut call: Call) -> Result<Reply, Status> {
-    let request = call.incoming.only().await?;
-    let (scope, function) = common(&call.head.access, &request)?;
-    let expected = AT_ONCE.min(request.len() / USUAL);
+    let pieces = call.incoming.only_in_pieces().await?;
+    let expected = AT_ONCE.min(pieces.iter().map(Bytes::len).sum::<usize>() / USUAL);
+    let (parts, common) = read(pieces)?;
+    let (scope, function) = common.of(&call.head.access)?;
     let mut asked = Asked { probe: Probe::new(&call.cache, &scope), function, messages: Vec::with_capacity(expected) };
     asked.probe.reserve(expected);
     let mut reply = BytesMut::zeroed(PREFIX);
-    let mut fields = Fields::of(&request);
-    while let Some((number, value)) = fields.next().map_err(malformed)? {
-        if let (2, Value::Bytes(message)) = (number, value) {
-            asked.ask(message)?;
-            if asked.messages.len() == AT_ONCE {
-                asked.answer(&mut reply).await?;
+    for part in &parts {
+        let mut fields = Fields::of(part);
+        while let Some((number, value)) = fields.next().map_err(malformed)? {
+            if let (2, Value::Bytes(message)) = (number, value) {
+                asked.ask(message)?;
+                if asked.messages.len() == AT_ONCE {
+                    asked.answer(&mut reply).await?;
+                }
             }
         }
     }
@@ -55,8 +59,11 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     #[inline]
     fn ask(&mut self, message: &'a [u8]) -> Result<(), Status> {
-        let digest = self.digest(message)?;
-        self.probe.ask(&digest).map_err(|error| status::of_read(&error))?;
+        let (hex, size) = read_digest(message).map_err(malformed)?;
+        let (function, size) = digest::terms(self.function, hex.len(), size)?;
+        let mut room = [0; MAX_HASH_LEN];
+        let hash = function.decode(hex, &mut room).map_err(digest::bad)?;
+        self.probe.ask(function, hash, size).map_err(|error| status::of_read(&error))?;
         self.messages.push(message);
         Ok(())
     }
@@ -82,32 +89,42 @@ impl<'a> Asked<'a> {
 
     /// Few blobs are recipes, or empty: they do not make all others' futures larger.
     async fn find(&mut self, message: &[u8]) -> Result<bool, Status> {
-        let digest = self.digest(message)?;
+        let (hash, size) = read_digest(message).map_err(malformed)?;
+        let digest = digest::parse(self.function, hash, size)?;
         let found = self.probe.find(&digest).await.map_err(|error| status::of_read(&error))?;
         Ok(found.is_some())
-    }
-
-    #[inline]
-    fn digest(&self, message: &[u8]) -> Result<Digest, Status> {
-        let (hash, size) = read_digest(message).map_err(malformed)?;
-        digest::parse(self.function, hash, size)
     }
 }
 
 /// What holds for all digests, wherever it stands in the message.
-pub(crate) fn common(access: &Access, request: &Bytes) -> Result<(Scope, Option<DigestFunction>), Status> {
-    let (mut instance, mut function) = ("", 0);
-    let mut fields = Fields::of(request);
-    while let Some((number, value)) = fields.next().map_err(malformed)? {
+#[derive(Default)]
+pub(crate) struct Common {
+    instance: String,
+    function: i32,
+}
+
+impl Common {
+    fn see(&mut self, number: u32, value: Value<'_>) -> Result<(), Malformed> {
         match (number, value) {
-            (1, Value::Bytes(name)) => instance = std::str::from_utf8(name).map_err(|_| malformed(Malformed))?,
+            (1, Value::Bytes(name)) => str::from_utf8(name).map_err(|_| Malformed)?.clone_into(&mut self.instance),
             (2, Value::Bytes(_)) => {}
-            (3, Value::Varint(said)) => function = said as i32,
-            (1..=3, _) => return Err(malformed(Malformed)),
+            (3, Value::Varint(said)) => self.function = said as i32,
+            (1..=3, _) => return Err(Malformed),
             _ => {}
         }
+        Ok(())
     }
-    Ok((scope::of_instance(access, instance)?, digest::function(function)?))
+
+    pub(crate) fn of(&self, access: &Access) -> Result<(Scope, Option<DigestFunction>), Status> {
+        Ok((scope::of_instance(access, &self.instance)?, digest::function(self.function)?))
+    }
+}
+
+/// The request in parts of whole fields.
+pub(crate) fn read(pieces: Vec<Bytes>) -> Result<(Vec<Bytes>, Common), Status> {
+    let mut common = Common::default();
+    let parts = between_fields(pieces, |number, value| common.see(number, value)).map_err(malformed)?;
+    Ok((parts, common))
 }
 
 /// `Digest`: its hash and size.

@@ -3,6 +3,7 @@
 mod batch;
 mod chunks;
 pub(crate) mod find_missing;
+mod parts;
 mod tree;
 
 pub(crate) use batch::{batch_read, batch_update};

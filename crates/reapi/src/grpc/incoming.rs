@@ -23,6 +23,9 @@ use crate::status;
 /// Memory of one element of a list in a decoded message, the list's own room to grow included, in bytes.
 const ELEMENT: u64 = 256;
 
+/// A piece of a message that is not gathered has at least so many bytes: what it was received in, which it keeps, is a frame of 64 KiB or little more.
+const LONG: usize = 32 * 1024;
+
 /// What a client sends in one call.
 pub(crate) struct Incoming<B = kura_http::Incoming> {
     body: B,
@@ -67,13 +70,44 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
     /// # Errors
     /// `RESOURCE_EXHAUSTED` where there is no memory for it now, `INTERNAL` for none or several, and as for [`Incoming::next`].
     pub(crate) async fn only(&mut self) -> Result<Bytes, Status> {
-        let length = self.next().await?.ok_or_else(|| Status::internal("the call came without a message"))?;
+        let length = self.only_length().await?;
         self.hold(length as u64)?;
         let message = self.take(length).await?;
+        self.no_more().await?;
+        Ok(message)
+    }
+
+    /// The same in the pieces that it came in, of which those that are short are gathered.
+    ///
+    /// # Errors
+    /// As for [`Incoming::only`].
+    pub(crate) async fn only_in_pieces(&mut self) -> Result<Vec<Bytes>, Status> {
+        let mut left = self.only_length().await?;
+        self.hold(2 * left as u64)?;
+        let (mut pieces, mut gathered) = (Vec::new(), BytesMut::new());
+        while left > 0 {
+            let piece = self.some(left).await?;
+            left -= piece.len();
+            if piece.len() < LONG {
+                gathered.extend_from_slice(&piece);
+            } else {
+                pieces.extend([gathered.split().freeze(), piece]);
+            }
+        }
+        pieces.push(gathered.freeze());
+        self.no_more().await?;
+        Ok(pieces)
+    }
+
+    async fn only_length(&mut self) -> Result<usize, Status> {
+        self.next().await?.ok_or_else(|| Status::internal("the call came without a message"))
+    }
+
+    async fn no_more(&mut self) -> Result<(), Status> {
         if !self.chunk.is_empty() || self.more().await? {
             return Err(Status::internal("the call came with more than one message"));
         }
-        Ok(message)
+        Ok(())
     }
 
     /// The same, decoded.

@@ -42,9 +42,9 @@ impl Credit {
     /// So many bytes more have been taken; returns how many are to be given back.
     pub(super) fn taken(&mut self, bytes: usize) -> usize {
         let kept = self.kept + bytes;
-        let others = self.ledger.kept.load(Ordering::Relaxed).saturating_sub(self.kept);
-        let keeps = kept % self.ledger.third;
-        self.keep(if others + keeps > self.ledger.most { 0 } else { keeps });
+        if self.keep(kept % self.ledger.third) > self.ledger.most {
+            self.keep(0);
+        }
         kept - self.kept
     }
 
@@ -55,10 +55,11 @@ impl Credit {
         kept
     }
 
-    fn keep(&mut self, bytes: usize) {
-        // Whoever comes at the same time may keep a frame's bytes too many, until it is its turn again.
-        self.ledger.kept.fetch_add(bytes.wrapping_sub(self.kept), Ordering::Relaxed);
+    /// Returns what all keep then: of two that keep too much together, one sees it.
+    fn keep(&mut self, bytes: usize) -> usize {
+        let change = bytes.wrapping_sub(self.kept);
         self.kept = bytes;
+        self.ledger.kept.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
     }
 }
 

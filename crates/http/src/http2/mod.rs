@@ -126,7 +126,8 @@ async fn age(shared: &Shared) {
     sleep(age).await;
 }
 
-/// Completes when the other side has not answered a ping for the idle timeout, which calls under way would not be told for hours. One that sends is not asked.
+/// Completes when the other side has not answered a ping for the idle timeout, which calls under way would not be told for hours. It is asked where it has
+/// said nothing for half of that.
 async fn gone(shared: &Shared, pings: Option<PingPong>) {
     let idle_timeout = shared.site.settings.idle_timeout;
     if let Some(mut pings) = pings {
@@ -136,7 +137,8 @@ async fn gone(shared: &Shared, pings: Option<PingPong>) {
                 continue;
             }
             match timeout(idle_timeout, pings.ping(Ping::opaque())).await {
-                Ok(Ok(_)) => {}
+                // That it answered is nothing that it said of its own.
+                Ok(Ok(_)) => drop(shared.take_heard()),
                 // The connection is over, as whoever serves it is told.
                 Ok(Err(_)) => break,
                 Err(_) => return,

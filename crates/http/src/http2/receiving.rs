@@ -47,7 +47,10 @@ impl Body for Receiving {
         if !this.data_ended {
             match ready!(this.stream.poll_data(cx)).transpose()? {
                 Some(data) => {
-                    let credit = this.credit.taken(data.len());
+                    let mut credit = this.credit.taken(data.len());
+                    if this.stream.is_end_stream() {
+                        credit += this.credit.close();
+                    }
                     this.give_back(credit);
                     this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -69,7 +72,7 @@ impl Body for Receiving {
 }
 
 impl Drop for Receiving {
-    /// The connection's other streams share what it still has.
+    /// Other streams share what it has not given back of the connection's window.
     fn drop(&mut self) {
         let credit = self.credit.close();
         self.give_back(credit);

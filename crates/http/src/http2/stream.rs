@@ -138,13 +138,8 @@ impl Sending {
         let idle = Instant::now() + self.idle_timeout;
         let until = self.deadline.map_or(idle, |deadline| idle.min(deadline));
         let room = poll_fn(|cx| {
-            loop {
-                match ready!(self.stream.poll_capacity(cx)) {
-                    Some(Ok(0)) => {}
-                    Some(room) => return Poll::Ready(room.map(|_| ()).map_err(Ended::from)),
-                    None => return Poll::Ready(Err(Ended::CalledOff)),
-                }
-            }
+            let room = ready!(self.stream.poll_capacity(cx));
+            Poll::Ready(room.map_or(Err(Ended::CalledOff), |room| Ok(room.map(|_| ())?)))
         });
         timeout_at(until, room).await.map_err(|_| Ended::NotTaken)?
     }

@@ -321,7 +321,7 @@ impl ArtifactKey {
     /// # Errors
     /// `Name` or `TooLong`, where the scope does not fit a record.
     pub fn blob(scope: &Scope, digest: &Digest) -> Result<ArtifactKey, InvalidKey> {
-        ArtifactKey::new(scope, Kind::Cas, &digest.as_key(), Meaning::Blob(*digest))
+        ArtifactKey::new(scope, Kind::Cas, digest.as_key(), Meaning::Blob(*digest))
     }
 
     /// The result of the action with that digest.
@@ -329,7 +329,7 @@ impl ArtifactKey {
     /// # Errors
     /// As for [`ArtifactKey::blob`].
     pub fn action(scope: &Scope, action: &Digest) -> Result<ArtifactKey, InvalidKey> {
-        ArtifactKey::new(scope, Kind::Action, &action.as_key(), Meaning::Action(*action))
+        ArtifactKey::new(scope, Kind::Action, action.as_key(), Meaning::Action(*action))
     }
 
     /// A value under a key that only its client understands; the last writer wins.
@@ -393,7 +393,7 @@ impl ArtifactKey {
 /// # Errors
 /// As for [`ArtifactKey::blob`].
 pub(crate) fn blob_record(scope: &Scope, digest: &Digest) -> Result<RecordKey, InvalidKey> {
-    record_key(scope, Kind::Cas, &digest.as_key())
+    record_key(scope, Kind::Cas, digest.as_key())
 }
 
 /// What all blobs of that function share in their keys.

@@ -1,7 +1,6 @@
 //! Digest functions, digests, and the check that a body has the one that it was sent under.
 
 use std::fmt;
-use std::ops::Deref;
 
 use faster_hex::{CheckCase, hex_decode_with_case, hex_encode};
 use md5::Md5;
@@ -63,12 +62,12 @@ impl DigestFunction {
         }
     }
 
-    /// Its hash that this is, in lowercase hexadecimal, decoded into `room`.
+    /// Its hash that this is, in lowercase hexadecimal, decoded into `room`, which has [`MAX_HASH_LEN`] bytes.
     ///
     /// # Errors
     /// Says what is wrong with it.
     #[inline]
-    pub fn decode<'a>(self, hex: &[u8], room: &'a mut [u8; MAX_HASH_LEN]) -> Result<&'a [u8], &'static str> {
+    pub fn decode<'a>(self, hex: &[u8], room: &'a mut [u8]) -> Result<&'a [u8], &'static str> {
         let length = self.hash_len();
         if hex.len() != 2 * length {
             return Err("it has not the length of this function's hashes");
@@ -102,8 +101,8 @@ pub const MAX_HASH_LEN: usize = 64;
 /// What content is addressed by: a hash, and the size where the protocol has it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digest {
-    /// Longer than most hashes.
-    hash: [u8; MAX_HASH_LEN],
+    /// The function's number, then the hash: how a digest stands in a key.
+    key: [u8; 1 + MAX_HASH_LEN],
     function: DigestFunction,
     size: Option<u64>,
 }
@@ -115,9 +114,10 @@ impl Digest {
     /// Says what is wrong with it.
     #[inline]
     pub fn from_hex(function: DigestFunction, hex: &[u8]) -> Result<Digest, &'static str> {
-        let mut digest = Digest { hash: [0; MAX_HASH_LEN], function, size: None };
-        function.decode(hex, &mut digest.hash)?;
-        Ok(digest)
+        let mut key = [0; 1 + MAX_HASH_LEN];
+        key[0] = function as u8;
+        function.decode(hex, &mut key[1..])?;
+        Ok(Digest { key, function, size: None })
     }
 
     /// A digest of unknown size from a hash as it is.
@@ -136,9 +136,10 @@ impl Digest {
     /// # Panics
     /// Where the hash has not the length of this function's hashes.
     pub(crate) fn from_hash(function: DigestFunction, hash: &[u8]) -> Digest {
-        let mut padded = [0; MAX_HASH_LEN];
-        padded[..function.hash_len()].copy_from_slice(hash);
-        Digest { hash: padded, function, size: None }
+        let mut key = [0; 1 + MAX_HASH_LEN];
+        key[0] = function as u8;
+        key[1..=function.hash_len()].copy_from_slice(hash);
+        Digest { key, function, size: None }
     }
 
     /// The digest of these bytes, with their size.
@@ -168,7 +169,7 @@ impl Digest {
     #[inline]
     #[must_use]
     pub fn hash(&self) -> &[u8] {
-        &self.hash[..self.function.hash_len()]
+        &self.key[1..=self.function.hash_len()]
     }
 
     /// The hash, if it is a SHA-256.
@@ -190,26 +191,9 @@ impl Digest {
                 .is_ok_and(|empty| empty.hash() == self.hash())
     }
 
-    /// How it stands in a key: the function's number, then the hash.
-    pub(crate) fn as_key(&self) -> DigestKey {
-        let mut bytes = [0; 1 + MAX_HASH_LEN];
-        bytes[0] = self.function as u8;
-        bytes[1..].copy_from_slice(&self.hash);
-        DigestKey { bytes, len: 1 + self.function.hash_len() }
-    }
-}
-
-/// A digest as it stands in a key.
-pub(crate) struct DigestKey {
-    bytes: [u8; 1 + MAX_HASH_LEN],
-    len: usize,
-}
-
-impl Deref for DigestKey {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes[..self.len]
+    /// How it stands in a key.
+    pub(crate) fn as_key(&self) -> &[u8] {
+        &self.key[..=self.function.hash_len()]
     }
 }
 
@@ -275,8 +259,9 @@ impl Verifier {
     /// The digest of all that was seen, with its size.
     #[must_use]
     pub fn finish(self) -> Digest {
-        let mut padded = [0; MAX_HASH_LEN];
-        let hash = &mut padded[..self.function.hash_len()];
+        let mut key = [0; 1 + MAX_HASH_LEN];
+        key[0] = self.function as u8;
+        let hash = &mut key[1..=self.function.hash_len()];
         match self.hasher {
             Hasher::Sha256(hasher) => hash.copy_from_slice(&hasher.finalize()),
             Hasher::Sha1(hasher) => hash.copy_from_slice(&hasher.finalize()),
@@ -285,7 +270,7 @@ impl Verifier {
             Hasher::Sha512(hasher) => hash.copy_from_slice(&hasher.finalize()),
             Hasher::Blake3(hasher) => hash.copy_from_slice(hasher.finalize().as_bytes()),
         }
-        Digest { hash: padded, function: self.function, size: Some(self.seen) }
+        Digest { key, function: self.function, size: Some(self.seen) }
     }
 }
 
@@ -361,6 +346,6 @@ mod tests {
     fn equal_hashes_of_two_functions_are_two_keys() {
         let sha = Digest::from_hex(DigestFunction::Sha256, HELLO).unwrap();
         let blake = Digest::from_hex(DigestFunction::Blake3, HELLO).unwrap();
-        assert_ne!(sha.as_key()[..], blake.as_key()[..]);
+        assert_ne!(sha.as_key(), blake.as_key());
     }
 }

@@ -89,6 +89,8 @@ impl<B: Body<Data = Bytes> + Unpin> Incoming<B> {
             let piece = self.some(left).await?;
             left -= piece.len();
             if piece.len() < LONG {
+                // All that may follow, at once: what is cut off it for a long piece between keeps the rest of the room.
+                gathered.reserve(piece.len() + left);
                 gathered.extend_from_slice(&piece);
             } else {
                 pieces.extend([gathered.split().freeze(), piece]);

@@ -1,21 +1,18 @@
 //! A connection's socket, and what is gathered to be written to it. HTTP/2 is written frame by frame; a system call for each, and a client that is woken
 //! by each, would cost more than all else that a small answer takes. What many answers come to leaves in one write, once the connection's task has
-//! nothing more to do. What is long is given to the system as it comes, which is told that more follows, and makes full packets of it.
+//! nothing more to do. What is long is given to the system as it comes, which makes full packets of it, and holds back the last until then.
 //! Invariant: bytes leave in the order in which they were taken, all of them before the task rests, or else the task is woken when the socket takes more.
 //! Bounds: [`GATHERED`] bytes a connection, for as long as they wait.
 //! The lock is never waited for: only the connection's one task takes it.
 
 use std::io::{self, IoSlice};
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use rustix::net::sockopt::set_tcp_cork;
 use tokio::time::Instant;
 use tokio_util::either::Either;
 
@@ -41,8 +38,8 @@ struct Inner {
     gathered: Vec<u8>,
     /// Of what is gathered, what the system has.
     sent: usize,
-    /// The system may hold back some of what it was given last.
-    held_back: bool,
+    /// The system was told to hold back what fills no packet.
+    corked: bool,
     /// Whether what is gathered is more than what is about the connection.
     counts: bool,
     /// When bytes that count last left.
@@ -58,7 +55,7 @@ impl Socket {
             gathers: false,
             gathered: Vec::new(),
             sent: 0,
-            held_back: false,
+            corked: false,
             counts: false,
             moved: None,
             broken: false,
@@ -163,13 +160,13 @@ impl Inner {
 
     /// Writes what was gathered and these in one go.
     fn poll_write_behind(&mut self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.cork(true)?;
         loop {
             let waiting = &self.gathered[self.sent..];
             let mut all = [IoSlice::new(&[]); PARTS];
             let given = std::iter::once(waiting).chain(parts.iter().map(|part| &**part));
             all.iter_mut().zip(given).for_each(|(slot, part)| *slot = IoSlice::new(part));
-            let written = ready!(poll_write_more(&mut self.stream, cx, &all))?;
-            self.held_back = true;
+            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &all))?;
             let beyond = written.checked_sub(waiting.len());
             self.has_left(written);
             match beyond {
@@ -182,25 +179,31 @@ impl Inner {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send_gathered(cx))?;
-        if mem::take(&mut self.held_back)
-            && let Some(tcp) = tcp(&self.stream)
-        {
-            // It is set already: setting it sends what the system has.
-            tcp.set_nodelay(true)?;
-        }
+        self.cork(false)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_send_gathered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.gathered.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered[self.sent..]))?;
-            self.held_back = false;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.has_left(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Has the system hold back what fills no packet, or send it. A flag of each write does not do: what the other side acknowledges meanwhile lets the
+    /// rest go.
+    fn cork(&mut self, corked: bool) -> io::Result<()> {
+        if let Either::Left(Either::Left(tcp)) = self.stream.inner()
+            && self.corked != corked
+        {
+            set_tcp_cork(tcp, corked)?;
+            self.corked = corked;
+        }
+        Ok(())
     }
 
     /// Keeps the time, and gives the memory back once all that was gathered has left.
@@ -217,40 +220,13 @@ impl Inner {
     }
 }
 
-fn tcp(stream: &TokioIo<Stream>) -> Option<&TcpStream> {
-    match stream.inner() {
-        Either::Left(Either::Left(tcp)) => Some(tcp),
-        _ => None,
-    }
-}
-
-/// Writes what others follow: the system may hold back what fills no packet until they come.
-fn poll_write_more(
-    stream: &mut TokioIo<Stream>,
-    cx: &mut Context<'_>,
-    parts: &[IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
-    let Some(tcp) = tcp(stream) else { return Pin::new(stream).poll_write_vectored(cx, parts) };
-    let send = || {
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        Ok(sendmsg(tcp, parts, &mut SendAncillaryBuffer::default(), flags)?)
-    };
-    loop {
-        ready!(tcp.poll_write_ready(cx))?;
-        match tcp.try_io(Interest::WRITABLE, send) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            sent => return Poll::Ready(sent),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
 
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, UnixStream};
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
 
     use super::*;
 
@@ -302,16 +278,16 @@ mod tests {
         let (socket, mut theirs) = gathering_tcp().await;
         let (long, short) = ([7; 3 * SMALL], b"short");
         write(&socket, &long).await;
-        assert!(socket.0.lock().held_back);
-        poll_fn(|cx| socket.poll_send(cx)).await.unwrap();
-        assert!(!socket.0.lock().held_back, "the system was told to send it");
-        write(&socket, &long).await;
         write(&socket, short).await;
+        assert!(socket.0.lock().corked);
         poll_fn(|cx| socket.poll_send(cx)).await.unwrap();
-        assert!(!socket.0.lock().held_back, "it left with what is short");
+        assert!(!socket.0.lock().corked);
+        write(&socket, &long).await;
+        poll_fn(|cx| socket.poll_send(cx)).await.unwrap();
+        assert!(!socket.0.lock().corked);
         let mut said = vec![0; 2 * long.len() + short.len()];
         theirs.read_exact(&mut said).await.unwrap();
-        assert!(said == [&long[..], &long, short].concat());
+        assert!(said == [&long[..], short, &long].concat());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use kura_cache::Pieces;
 
+use crate::http2::Place;
 use crate::memory::Held;
 use crate::metrics::SurfaceCounters;
 
@@ -39,7 +40,7 @@ impl Answer {
     }
 
     pub(crate) fn held(bytes: Bytes, held: Held) -> Answer {
-        if bytes.is_empty() { Answer::Empty } else { Answer::Whole(Piece { bytes, _held: held }) }
+        if bytes.is_empty() { Answer::Empty } else { Answer::Whole(Piece { bytes, _held: held, place: None }) }
     }
 
     pub(crate) fn stream(body: Pieces, held: Held, counters: Arc<SurfaceCounters>) -> Answer {
@@ -52,19 +53,17 @@ impl Answer {
 pub(crate) struct Piece {
     bytes: Bytes,
     _held: Held,
+    /// The connection's, if it has one.
+    pub(crate) place: Option<Arc<Place>>,
 }
 
 impl Piece {
-    pub(crate) fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
     /// Cuts off what lies behind the first `length` bytes, if anything does. The memory is accounted for until that has been taken.
     pub(crate) fn split_behind(&mut self, length: usize) -> Option<Piece> {
         if self.bytes.len() <= length {
             return None;
         }
-        Some(Piece { bytes: self.bytes.split_off(length), _held: mem::take(&mut self._held) })
+        Some(Piece { bytes: self.bytes.split_off(length), _held: mem::take(&mut self._held), place: None })
     }
 }
 
@@ -88,7 +87,7 @@ impl Buf for Piece {
 
 impl From<Bytes> for Piece {
     fn from(bytes: Bytes) -> Piece {
-        Piece { bytes, _held: Held::default() }
+        Piece { bytes, _held: Held::default(), place: None }
     }
 }
 

@@ -66,7 +66,7 @@ mod tls;
 
 pub use body::Pace;
 pub use guest::{Answering, Guest, GuestBody};
-pub use http2::{Announced, Deadline, Window};
+pub use http2::{Announced, Deadline, ReadAsSent, Window};
 pub use incoming::{CutShort, Incoming};
 pub use memory::{Class, Held, Memory};
 pub use metrics::Exposition;

@@ -3,6 +3,7 @@
 
 mod support;
 
+use bazel_remote_apis::build::bazel::remote::execution::v2::Digest;
 use bazel_remote_apis::google::bytestream::ReadRequest;
 use bytes::Bytes;
 use futures_util::future::poll_fn;
@@ -53,6 +54,14 @@ async fn take(stream: &mut RecvStream, bytes: u32) -> Vec<u8> {
     };
     timeout(PATIENCE, all).await.expect("the window is not used");
     taken
+}
+
+/// An answer to a read of `digest`, of which nothing was taken.
+async fn read(requests: &SendRequest<Bytes>, digest: &Digest) -> RecvStream {
+    let (answer, mut stream) = requests.clone().ready().await.unwrap().send_request(post(READ), false).unwrap();
+    let request = framed(&ReadRequest { resource_name: blob(digest), ..ReadRequest::default() });
+    stream.send_data(request, true).unwrap();
+    answer.await.unwrap().into_body()
 }
 
 #[tokio::test]
@@ -107,15 +116,39 @@ async fn a_download_fills_the_window_that_its_client_gives_it() {
     let mut builder = Builder::new();
     builder.initial_window_size(7 * MIB).initial_connection_window_size(7 * MIB);
     let requests = connect(&site, &builder).await;
-    let (answer, mut stream) = requests.ready().await.unwrap().send_request(post(READ), false).unwrap();
-    let request = framed(&ReadRequest { resource_name: blob(&digest), ..ReadRequest::default() });
-    stream.send_data(request, true).unwrap();
-    let mut answer = answer.await.unwrap().into_body();
+    let mut answer = read(&requests, &digest).await;
     for _ in 0..2 {
         let window = take(&mut answer, 7 * MIB).await;
         assert_eq!(window.len(), 7 << 20, "all of the window, and no more");
         answer.flow_control().release_capacity(window.len()).unwrap();
     }
+}
+
+#[tokio::test]
+async fn downloads_that_are_not_taken_keep_nobody_waiting() {
+    let (site, _store) = Site::serving().await;
+    let data = noise(3 << 20, 1);
+    let digest = site.put(&data).await;
+    let mut builder = Builder::new();
+    builder.initial_window_size(MIB / 2).initial_connection_window_size(64 * MIB);
+    let requests = connect(&site, &builder).await;
+    let mut stopped = Vec::new();
+    for _ in 0..20 {
+        let mut answer = read(&requests, &digest).await;
+        take(&mut answer, MIB / 2).await;
+        stopped.push(answer);
+    }
+    let mut answer = read(&requests, &digest).await;
+    let mut taken = 0;
+    while let Some(frame) = timeout(PATIENCE, answer.data()).await.expect("others stand in its way") {
+        let length = frame.unwrap().len();
+        answer.flow_control().release_capacity(length).unwrap();
+        taken += length;
+    }
+    assert!(taken > data.len());
+    // And they go on when they are wanted.
+    stopped[0].flow_control().release_capacity(MIB as usize / 2).unwrap();
+    take(&mut stopped[0], MIB / 2).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! Not here: a connection that nothing is done for (`link`), and when its bytes leave (`socket`).
 
 mod credit;
+mod places;
 mod receiving;
 mod stream;
 mod window;
@@ -26,9 +27,11 @@ use crate::link::{Link, Shared};
 use crate::serve::MAX_HEAD;
 use crate::settings::ServerSettings;
 use credit::Ledger;
+use places::Places;
 
+pub(crate) use places::Place;
 pub(crate) use receiving::Receiving;
-pub use stream::Deadline;
+pub use stream::{Deadline, ReadAsSent};
 pub use window::{Announced, Window};
 
 /// Requests at a time on one connection; a client with more waits by itself.
@@ -37,8 +40,8 @@ const MAX_STREAMS: u32 = 1024;
 /// The longest frame taken, in bytes: long ones cost less, short ones let small requests through between large ones.
 const MAX_FRAME: u32 = 64 * 1024;
 
-/// What waits to be sent on one stream, in bytes: a piece of a body goes out while the next is read.
-const SEND_BUFFER: usize = 256 * 1024;
+/// What waits to be sent on one stream, in bytes: a piece of 256 KiB goes out while the next is read, and both may lie there.
+const SEND_BUFFER: usize = 640 * 1024;
 
 /// Streams that a client has reset before they were looked at: as many as it may have open, so that one that calls all of them off is served on.
 const MAX_RESETS: usize = MAX_STREAMS as usize;
@@ -59,7 +62,7 @@ pub(crate) async fn serve(link: Link, shared: &Arc<Shared>, pages: Router) -> Re
     let mut connection = shared.drive(&socket, handshake, |_| {}).await?;
     let pings = connection.ping_pong();
     let ledger = Ledger::new(settings.stream_window, settings.connection_window);
-    let requests = pin!(Requests { connection, ledger, shared: Arc::clone(shared), pages });
+    let requests = pin!(Requests { connection, ledger, places: Places::new(), shared: Arc::clone(shared), pages });
     tokio::select! {
         ended = shared.drive(&socket, requests, |requests| requests.get_mut().connection.graceful_shutdown()) => return ended,
         () = age(shared) => tracing::info!("a connection is cut off: it was asked to end long ago"),
@@ -87,6 +90,7 @@ fn builder(settings: &ServerSettings) -> Builder {
 struct Requests {
     connection: Connection<TokioIo<Link>, Piece>,
     ledger: Arc<Ledger>,
+    places: Arc<Places>,
     shared: Arc<Shared>,
     pages: Router,
 }
@@ -96,7 +100,8 @@ impl Requests {
         let (head, body) = request.into_parts();
         let body = Receiving::new(body, &head.headers, &self.ledger);
         let request = Request::from_parts(head, body.into());
-        let answered = stream::answer(self.shared.begin(), self.pages.clone(), request, respond);
+        let answered =
+            stream::answer(self.shared.begin(), Arc::clone(&self.places), self.pages.clone(), request, respond);
         // Boxed here, it is not copied on its way into its task.
         tokio::spawn(Box::pin(answered));
     }

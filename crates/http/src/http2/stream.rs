@@ -1,16 +1,18 @@
 //! One HTTP/2 stream, in a task of its own: its request is answered, and the answer sent in slices as its client takes them.
 //! Invariant: while other streams of the connection go on, an answer of which nothing is taken for the idle timeout, or not all by its deadline, is
 //! broken off, and what it holds is given back. A quiet answer, of which there is nothing to send, may stay so. A request that its client calls off ends at once.
-//! Bounds: what is left in the connection's buffers after an answer's end is one slice.
+//! Bounds: in the connection's buffers is only what its client takes; of what is read while it is sent, also the connection's other answers share the room
+//! (`places`).
 //! Not here: whether the other side is there at all (`http2`: pings), bodies on their way in (`receiving`).
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
@@ -18,6 +20,7 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
+use super::places::{Place, Places};
 use crate::answer::{Answer, Piece};
 use crate::date;
 use crate::incoming::Incoming;
@@ -27,9 +30,16 @@ use crate::service;
 /// The most bytes given to a connection at a time: as long as a frame may be, so that each stream's turn comes soon.
 const SLICE: usize = 64 * 1024;
 
+/// The end of a piece that has no more bytes than this waits for no place of its own.
+const SHORT: usize = 16 * 1024;
+
 /// Until when an answer may be sent: put into a response's extensions by whoever knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(pub Instant);
+
+/// The answer is read from the store while it is sent: put into a response's extensions by whoever knows.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadAsSent;
 
 /// Why an answer has not been sent to its end.
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +53,16 @@ enum Ended {
 }
 
 /// Answers one request. It is carried out until all of its answer has been given to the connection.
-pub(super) async fn answer(turn: Turn, pages: Router, request: Request<Incoming>, mut respond: SendResponse<Piece>) {
+pub(super) async fn answer(
+    turn: Turn,
+    places: Arc<Places>,
+    pages: Router,
+    request: Request<Incoming>,
+    mut respond: SendResponse<Piece>,
+) {
     let answered = async {
         let response = unless_called_off(&mut respond, service::serve(&turn, pages, request)).await?;
-        send(response, &turn, &mut respond).await
+        send(response, &turn, places, &mut respond).await
     };
     if let Err(error) = answered.await {
         tracing::debug!(%error, "an answer is broken off");
@@ -62,10 +78,16 @@ async fn unless_called_off<T>(respond: &mut SendResponse<Piece>, serving: impl F
     .await
 }
 
-async fn send(response: Response<Answer>, turn: &Turn, respond: &mut SendResponse<Piece>) -> Result<(), Ended> {
+async fn send(
+    response: Response<Answer>,
+    turn: &Turn,
+    places: Arc<Places>,
+    respond: &mut SendResponse<Piece>,
+) -> Result<(), Ended> {
     let site = &turn.shared.site;
     let (mut head, answer) = response.into_parts();
     let deadline = head.extensions.get().map(|Deadline(deadline)| *deadline);
+    let is_read_as_sent = matches!(answer, Answer::Stream(_)) || head.extensions.get::<ReadAsSent>().is_some();
     head.headers.entry(DATE).or_insert_with(|| date::now(&*site.runtime));
     let is_over = answer.is_end_stream();
     if let Some(length) = answer.size_hint().exact().filter(|_| !is_over) {
@@ -76,7 +98,8 @@ async fn send(response: Response<Answer>, turn: &Turn, respond: &mut SendRespons
     if is_over {
         return Ok(());
     }
-    Sending { stream, idle_timeout: site.settings.idle_timeout, deadline }.send(answer).await
+    let places = is_read_as_sent.then_some(places);
+    Sending { stream, idle_timeout: site.settings.idle_timeout, deadline, places, place: None }.send(answer).await
 }
 
 /// The body of an answer on its way out.
@@ -84,11 +107,15 @@ struct Sending {
     stream: SendStream<Piece>,
     idle_timeout: Duration,
     deadline: Option<Instant>,
+    /// Of what is read while it is sent: where it gets a place, and the one that it has.
+    places: Option<Arc<Places>>,
+    place: Option<Arc<Place>>,
 }
 
 impl Sending {
     async fn send(mut self, mut answer: Answer) -> Result<(), Ended> {
         loop {
+            self.take_place().await?;
             let frame = poll_fn(|cx| match Pin::new(&mut answer).poll_frame(cx) {
                 Poll::Ready(frame) => Poll::Ready(Ok(frame)),
                 Poll::Pending => self.stream.poll_reset(cx).map(|_| Err(Ended::CalledOff)),
@@ -103,11 +130,13 @@ impl Sending {
             };
             match frame.into_data() {
                 Ok(piece) => {
-                    let is_over = answer.is_end_stream();
+                    let (length, is_over) = (piece.remaining(), answer.is_end_stream());
                     self.send_piece(piece, is_over).await?;
                     if is_over {
                         return Ok(());
                     }
+                    // Others' turn is before the next.
+                    self.place.take_if(|_| length > SHORT);
                 }
                 Err(frame) => {
                     let trailers = frame.into_trailers().unwrap_or_default();
@@ -119,22 +148,34 @@ impl Sending {
 
     async fn send_piece(&mut self, mut piece: Piece, is_last: bool) -> Result<(), Ended> {
         loop {
-            let rest = piece.split_behind(SLICE);
-            if piece.len() > 0 {
-                self.room().await?;
-            }
+            let wanted = piece.remaining().min(SLICE);
+            let room = if wanted > 0 { self.room(wanted).await? } else { 0 };
+            let rest = piece.split_behind(room);
+            piece.place.clone_from(&self.place);
             self.stream.send_data(piece, is_last && rest.is_none())?;
             let Some(rest) = rest else { return Ok(()) };
             piece = rest;
         }
     }
 
-    /// Waits until the client takes more. What waits has no claim but to a byte, so that it does not keep room from others.
-    async fn room(&mut self) -> Result<(), Ended> {
-        self.stream.reserve_capacity(1);
-        if self.stream.capacity() > 0 {
-            return Ok(());
+    /// How many bytes the client takes now, of as many as are wanted: at least one. Waits for that, and for a place.
+    async fn room(&mut self, wanted: usize) -> Result<usize, Ended> {
+        loop {
+            self.stream.reserve_capacity(wanted);
+            let room = self.stream.capacity();
+            if room == 0 {
+                // What its client does not take keeps no place from others.
+                self.place = None;
+                self.more_room().await?;
+            } else if self.places.is_some() && self.place.is_none() {
+                self.take_place().await?;
+            } else {
+                return Ok(room.min(wanted));
+            }
         }
+    }
+
+    async fn more_room(&mut self) -> Result<(), Ended> {
         let idle = Instant::now() + self.idle_timeout;
         let until = self.deadline.map_or(idle, |deadline| idle.min(deadline));
         let room = poll_fn(|cx| {
@@ -142,5 +183,16 @@ impl Sending {
             Poll::Ready(room.map_or(Err(Ended::CalledOff), |room| Ok(room.map(|_| ())?)))
         });
         timeout_at(until, room).await.map_err(|_| Ended::NotTaken)?
+    }
+
+    async fn take_place(&mut self) -> Result<(), Ended> {
+        let Some(places) = self.places.as_ref().filter(|_| self.place.is_none()) else { return Ok(()) };
+        let place = places.take(self.idle_timeout);
+        let place = match self.deadline {
+            Some(deadline) => timeout_at(deadline, place).await.ok().flatten(),
+            None => place.await,
+        };
+        self.place = Some(Arc::new(place.ok_or(Ended::NotTaken)?));
+        Ok(())
     }
 }

@@ -62,7 +62,8 @@ fn send(call: &Call, tenant: &Tenant, body: Body) -> Result<Reply, Status> {
                 Ok(piece.map(|piece| (piece, body)))
             });
             let broken_off = |error: Error| status::broken_off(&error);
-            Ok(Reply::stream(pieces.map_ok(|piece| response(&piece)).map_err(broken_off)).holding(held))
+            let messages = pieces.map_ok(|piece| response(&piece)).map_err(broken_off);
+            Ok(Reply::stream(messages).read_as_sent().holding(held))
         }
     }
 }

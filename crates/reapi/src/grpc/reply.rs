@@ -10,7 +10,7 @@ use futures_util::Stream;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame};
-use kura_http::{Class, Deadline, GuestBody, Held, Memory};
+use kura_http::{Class, Deadline, GuestBody, Held, Memory, ReadAsSent};
 use prost::Message;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
@@ -32,6 +32,7 @@ pub(crate) struct Reply {
     ready: Pieces,
     rest: Option<Rest>,
     deadline: Option<Instant>,
+    is_read_as_sent: bool,
     held: Held,
 }
 
@@ -54,7 +55,7 @@ impl Reply {
 
     /// The same in two pieces.
     pub(crate) fn pieces(ready: Pieces) -> Reply {
-        Reply { ready, rest: None, deadline: None, held: Held::default() }
+        Reply { ready, rest: None, deadline: None, is_read_as_sent: false, held: Held::default() }
     }
 
     /// No message at all.
@@ -65,6 +66,11 @@ impl Reply {
     /// Messages as they are made.
     pub(crate) fn stream(rest: impl Stream<Item = Result<Pieces, Status>> + Send + 'static) -> Reply {
         Reply { rest: Some(Box::pin(rest)), ..Reply::empty() }
+    }
+
+    /// The same, of messages that are read from the store as they are made.
+    pub(crate) fn read_as_sent(self) -> Reply {
+        Reply { is_read_as_sent: true, ..self }
     }
 
     /// The same, with memory that it is accounted for with until it is sent.
@@ -111,13 +117,14 @@ pub(crate) fn prefix(length: usize) -> [u8; PREFIX] {
 /// The response of a call, counted when it has ended.
 pub(crate) fn respond(answered: Result<Reply, Status>, mut tally: Tally) -> Response<GuestBody> {
     match answered {
-        Ok(Reply { ready, rest, deadline, held }) => {
+        Ok(Reply { ready, rest, deadline, is_read_as_sent, held }) => {
             // What is ready leaves at once.
             let timer = deadline.filter(|_| rest.is_some()).map(|deadline| Box::pin(sleep_until(deadline)));
             let body = Outgoing { ready, rest, deadline: timer, ended: false, tally, _held: held };
             let mut response = Response::new(GuestBody::new(body));
             // Of a client that takes nothing more, not even the end could be told.
             deadline.map(|deadline| response.extensions_mut().insert(Deadline(deadline)));
+            is_read_as_sent.then(|| response.extensions_mut().insert(ReadAsSent));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
             response
         }

@@ -186,7 +186,8 @@ async fn a_call_that_runs_keeps_its_connection() {
     let slowly = async {
         for message in all {
             sender.send(message).unwrap();
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            // For as long as one lasts that nothing runs on.
+            Connection::new(&site).await.closed().await.unwrap();
         }
         drop(sender);
     };

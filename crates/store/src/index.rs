@@ -18,6 +18,9 @@ use shard::Shard;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SegmentSlot(pub u32);
 
+/// The most shards that an index may have: a fingerprint's lowest byte tells them apart.
+const MOST_SHARDS: usize = 256;
+
 /// What the index knows of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -64,10 +67,10 @@ pub struct ShardGuard<'a> {
 }
 
 impl Index {
-    /// An empty index of `shards` (a power of two) shards.
+    /// An empty index of `shards` (a power of two, at most 256) shards.
     #[must_use]
     pub fn new(shards: usize) -> Index {
-        assert!(shards.is_power_of_two());
+        assert!(shards.is_power_of_two() && shards <= MOST_SHARDS);
         let shards: Box<[Mutex<Shard>]> = (0..shards).map(|_| Mutex::new(Shard::default())).collect();
         Index { shards, len: AtomicU64::new(0), tombstones: AtomicU64::new(0), bytes: AtomicU64::new(0) }
     }

@@ -1,14 +1,13 @@
 //! Many questions at once: shard by shard, so that a lock is taken for several of them and memory serves these side by side.
 
-use super::{Entry, Index};
+use super::{Entry, Index, MOST_SHARDS};
 use crate::types::{Fingerprint, Minutes};
 
-/// Probes that memory serves side by side, while as many are answered; and so the most that go under one lock, whoever asks for the same thing a thousand
-/// times.
-const SIDE_BY_SIDE: usize = 16;
+/// The most that go under one lock, whoever asks for the same thing a thousand times.
+const AT_ONCE: usize = 16;
 
-/// Shards that are told apart by a fingerprint's lowest byte.
-const BUCKETS: usize = 256;
+/// So many groups ahead of the one that is answered, memory is asked for what will be looked at: a few probes each, which it serves side by side.
+const AHEAD: usize = 4;
 
 impl Index {
     /// As [`touch`](super::ShardGuard::touch), without a use, for each fingerprint: `tell` is told where it stands in `asked`, and what was found. In no
@@ -20,48 +19,56 @@ impl Index {
         is_there: impl Fn(&Entry) -> bool,
         mut tell: impl FnMut(usize, Option<Entry>),
     ) {
-        let order = by_shard(asked);
-        let mut groups = order.chunks(SIDE_BY_SIDE).peekable();
-        groups.peek().iter().for_each(|first| self.prefetch_all(asked, first));
-        while let Some(group) = groups.next() {
-            groups.peek().iter().for_each(|next| self.prefetch_all(asked, next));
-            for places in self.of_one_shard(asked, group) {
-                let mut shard = self.lock(&asked[places[0] as usize]);
-                for at in places {
-                    let at = *at as usize;
-                    tell(at, shard.touch(&asked[at], now, false, &is_there));
-                }
+        let by_bucket = ByBucket::of(asked);
+        let groups = || by_bucket.buckets().flat_map(|bucket| bucket.chunks(AT_ONCE));
+        let mut ahead = groups();
+        ahead.by_ref().take(AHEAD).for_each(|group| self.prefetch_all(asked, group));
+        for group in groups() {
+            ahead.next().into_iter().for_each(|later| self.prefetch_all(asked, later));
+            let mut shard = self.lock(&asked[group[0] as usize]);
+            for at in group {
+                let at = *at as usize;
+                tell(at, shard.touch(&asked[at], now, false, &is_there));
             }
         }
     }
 
     fn prefetch_all(&self, asked: &[Fingerprint], group: &[u32]) {
-        for places in self.of_one_shard(asked, group) {
-            let shard = self.lock(&asked[places[0] as usize]);
-            places.iter().for_each(|at| shard.prefetch(&asked[*at as usize]));
-        }
-    }
-
-    fn of_one_shard<'a>(&self, asked: &[Fingerprint], group: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
-        let shard = |at: u32| self.shard_of(&asked[at as usize]);
-        group.chunk_by(move |one, next| shard(*one) == shard(*next))
+        let shard = self.lock(&asked[group[0] as usize]);
+        group.iter().for_each(|at| shard.prefetch(&asked[*at as usize]));
     }
 }
 
-/// All places in `asked`, those of one shard side by side.
-fn by_shard(asked: &[Fingerprint]) -> Vec<u32> {
-    let bucket = |fingerprint: &Fingerprint| fingerprint.0 as usize % BUCKETS;
-    // Where the next of each bucket goes.
-    let mut next = [0_u32; BUCKETS + 1];
-    asked.iter().for_each(|fingerprint| next[bucket(fingerprint) + 1] += 1);
-    for at in 1..BUCKETS {
-        next[at] += next[at - 1];
+/// All places in a list of fingerprints, those of one bucket, and so of one shard, side by side.
+struct ByBucket {
+    places: Vec<u32>,
+    /// Where each bucket ends.
+    ends: [u32; MOST_SHARDS],
+}
+
+impl ByBucket {
+    fn of(asked: &[Fingerprint]) -> ByBucket {
+        let bucket = |fingerprint: &Fingerprint| fingerprint.0 as usize % MOST_SHARDS;
+        let mut ends = [0_u32; MOST_SHARDS];
+        asked.iter().for_each(|fingerprint| ends[bucket(fingerprint)] += 1);
+        let mut end = 0;
+        for of_bucket in &mut ends {
+            // Where it begins: it grows to where it ends.
+            (*of_bucket, end) = (end, end + *of_bucket);
+        }
+        let mut places = vec![0; asked.len()];
+        for (at, fingerprint) in (0..).zip(asked) {
+            let end = &mut ends[bucket(fingerprint)];
+            places[*end as usize] = at;
+            *end += 1;
+        }
+        ByBucket { places, ends }
     }
-    let mut order = vec![0; asked.len()];
-    for (at, fingerprint) in (0..).zip(asked) {
-        let place = &mut next[bucket(fingerprint)];
-        order[*place as usize] = at;
-        *place += 1;
+
+    /// Those of each bucket that has any.
+    fn buckets(&self) -> impl Iterator<Item = &[u32]> {
+        let begins = std::iter::once(&0).chain(&self.ends);
+        let buckets = begins.zip(&self.ends).map(|(begin, end)| &self.places[*begin as usize..*end as usize]);
+        buckets.filter(|bucket| !bucket.is_empty())
     }
-    order
 }
